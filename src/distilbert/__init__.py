@@ -4,26 +4,54 @@ Every public name loads on first use, so that `import distilbert` costs nothing.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "BatchEncoding": "tokenization",
-    "BasicTokenizer": "tokenization",
-    "DistilBertTokenizer": "tokenization",
-    "DistilBertTokenizerFast": "tokenization",
-    "WordpieceTokenizer": "tokenization",
-    "load_vocab": "tokenization",
+_NAMES = {
+    "config": ("BertConfig", "DistilBertConfig"),
+    "modeling": (
+        "BertForMaskedLM",
+        "BertForMultipleChoice",
+        "BertForQuestionAnswering",
+        "BertForSequenceClassification",
+        "BertForTokenClassification",
+        "BertModel",
+        "DistilBertForMaskedLM",
+        "DistilBertForMultipleChoice",
+        "DistilBertForQuestionAnswering",
+        "DistilBertForSequenceClassification",
+        "DistilBertForTokenClassification",
+        "DistilBertModel",
+        "DistilBertPreTrainedModel",
+    ),
+    "tokenization": (
+        "BasicTokenizer",
+        "BatchEncoding",
+        "DistilBertTokenizer",
+        "DistilBertTokenizerFast",
+        "WordpieceTokenizer",
+        "load_vocab",
+    ),
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_HOME)
+
+if TYPE_CHECKING:  # the same names, for type checkers
+    from distilbert.config import *  # noqa: F403
+    from distilbert.modeling import *  # noqa: F403
+    from distilbert.tokenization import *  # noqa: F403
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'distilbert' has no attribute {name!r}")
-    value = getattr(import_module(f"distilbert.{_HOME[name]}"), name)
+    home = import_module(f"distilbert.{_HOME[name]}")
+    try:
+        value = getattr(home, name)
+    except AttributeError:
+        raise AttributeError(f"distilbert.{_HOME[name]} has no {name!r}") from None
     globals()[name] = value
     return value
 

@@ -49,6 +49,10 @@ class Source:
         place = os.fspath(self.name)
         return f"{place}/{self.subfolder}" if self.subfolder else place
 
+    @property
+    def _cache(self) -> Path | None:
+        return None if self.cache_dir is None else Path(self.cache_dir)
+
     def find(self, filename: str) -> Path | None:
         """Return the local path of a file, downloaded if need be; None where there is none.
 
@@ -86,7 +90,7 @@ class Source:
                     filename,
                     subfolder=self.subfolder or None,
                     revision=self.revision,
-                    cache_dir=self.cache_dir,
+                    cache_dir=self._cache,
                     force_download=self.force_download,
                     local_files_only=self.local_files_only,
                     token=self.token,
@@ -130,7 +134,7 @@ class Source:
 
         within = f"{self.subfolder}/{filename}" if self.subfolder else filename
         cached = hub.try_to_load_from_cache(
-            os.fspath(self.name), within, cache_dir=self.cache_dir, revision=self.revision
+            os.fspath(self.name), within, cache_dir=self._cache, revision=self.revision
         )
         if cached is not None and not isinstance(cached, str):
             return True
@@ -139,7 +143,7 @@ class Source:
         config = f"{self.subfolder}/{CONFIG_FILE}" if self.subfolder else CONFIG_FILE
         return isinstance(
             hub.try_to_load_from_cache(
-                os.fspath(self.name), config, cache_dir=self.cache_dir, revision=self.revision
+                os.fspath(self.name), config, cache_dir=self._cache, revision=self.revision
             ),
             str,
         )
@@ -262,7 +266,7 @@ def push_folder(
     repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
     commit = api.upload_folder(
         repo_id=repo_id,
-        folder_path=folder,
+        folder_path=Path(folder),
         commit_message=commit_message or "Upload",
         revision=revision,
         create_pr=create_pr,

@@ -1,0 +1,80 @@
+"""Names of weights: what a file calls them and what the modules call them.
+
+The modules of DistilBERT and of BERT have one set of names, DistilBERT's. Files of BERT use
+Google's; old files say gamma and beta; a file of a bare encoder has no prefix. Only strings here.
+"""
+
+import re
+
+# The encoder's names in a BERT file and in the modules.
+_BERT_ENCODER = (
+    ("encoder.layer.", "transformer.layer."),
+    (".attention.self.query.", ".attention.q_lin."),
+    (".attention.self.key.", ".attention.k_lin."),
+    (".attention.self.value.", ".attention.v_lin."),
+    (".attention.output.dense.", ".attention.out_lin."),
+    (".attention.output.LayerNorm.", ".sa_layer_norm."),
+    (".intermediate.dense.", ".ffn.lin1."),
+    (".output.dense.", ".ffn.lin2."),
+    (".output.LayerNorm.", ".output_layer_norm."),
+)
+# The masked-LM head's.
+_BERT_HEAD = (
+    ("cls.predictions.transform.dense.", "vocab_transform."),
+    ("cls.predictions.transform.LayerNorm.", "vocab_layer_norm."),
+    ("cls.predictions.decoder.", "vocab_projector."),
+)
+_BERT_BIAS = "cls.predictions.bias"
+_ENCODER_PARTS = ("embeddings.", "transformer.", "pooler.")
+_BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
+
+TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
+POSITIONS = "embeddings.position_embeddings.weight"
+
+
+def from_file(name: str) -> str | None:
+    """Return the module's name, without the encoder's prefix, for a name in any file.
+
+    None for a buffer that old files carry and no model needs.
+
+    >>> from_file("bert.encoder.layer.0.attention.self.query.weight")
+    'transformer.layer.0.attention.q_lin.weight'
+    >>> from_file("distilbert.embeddings.LayerNorm.gamma")
+    'embeddings.LayerNorm.weight'
+    """
+    name = re.sub(r"^(distilbert|bert)\.", "", name)
+    name = re.sub(r"\.gamma$", ".weight", name)
+    name = re.sub(r"\.beta$", ".bias", name)
+    if name in _BUFFERS:
+        return None
+    if name == _BERT_BIAS:
+        return "vocab_projector.bias"
+    for theirs, ours in _BERT_HEAD:
+        if name.startswith(theirs):
+            return ours + name.removeprefix(theirs)
+    if name.startswith("encoder.layer."):
+        for theirs, ours in _BERT_ENCODER:
+            name = name.replace(theirs, ours)
+    return name
+
+
+def is_encoder(name: str) -> bool:
+    """Whether a module's name, without prefix, belongs to the encoder and not to a head."""
+    return name.startswith(_ENCODER_PARTS)
+
+
+def to_bert_file(name: str) -> str:
+    """Return the name in a BERT file for a module's name, prefix included if it has one.
+
+    >>> to_bert_file("bert.transformer.layer.0.sa_layer_norm.bias")
+    'bert.encoder.layer.0.attention.output.LayerNorm.bias'
+    """
+    if name == "vocab_projector.bias":
+        return _BERT_BIAS
+    for theirs, ours in _BERT_HEAD:
+        if name.startswith(ours):
+            return theirs + name.removeprefix(ours)
+    if "transformer.layer." in name:
+        for theirs, ours in _BERT_ENCODER:
+            name = name.replace(ours, theirs)
+    return name

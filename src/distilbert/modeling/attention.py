@@ -1,0 +1,65 @@
+"""Attention itself, padded and unpadded: functions from queries, keys and values to contexts.
+
+Shapes: `B` batch, `H` heads, `T` tokens, `N` real tokens, `D` head size.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention.varlen import varlen_attn
+
+from distilbert.modeling.unpadding import Unpadding
+
+
+def eager(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None,
+    dropout: float,
+    head_mask: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Attention step by step, the reference: (B, H, T, D) -> contexts and weights (B, H, T, T).
+
+    Weights are returned as they act on the values: after dropout and `head_mask`.
+    """
+    scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # (B, H, T, T)
+    if bias is not None:
+        scores = scores + bias
+    weights = F.dropout(scores.softmax(-1), dropout)
+    if head_mask is not None:
+        weights = weights * head_mask
+    return weights @ value, weights
+
+
+def sdpa(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
+    """Attention by PyTorch's fused kernels: (B, H, T, D) -> (B, H, T, D)."""
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
+
+
+def unpadded(
+    query: Tensor, key: Tensor, value: Tensor, layout: Unpadding, dropout: float
+) -> Tensor:
+    """Attention inside each sequence of a row of tokens: (N, H, D) -> (N, H, D).
+
+    On CUDA in half precision one variable-length flash kernel does it. That kernel has no dropout,
+    so attention dropout, like every other device and type, takes the blocks of equal length.
+    """
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    if query.is_cuda and half and not dropout:
+        starts, longest = layout.boundaries, layout.lengths[-1]
+        context = varlen_attn(query, key, value, starts, starts, longest, longest)
+        assert isinstance(context, Tensor)
+        return context
+    blocks = list(layout.blocks())
+    sizes = [count * length for count, length in blocks]
+    contexts = []
+    for (count, length), *parts in zip(
+        blocks, query.split(sizes), key.split(sizes), value.split(sizes), strict=True
+    ):
+        if length:
+            q, k, v = (part.unflatten(0, (count, length)).transpose(1, 2) for part in parts)
+            contexts.append(sdpa(q, k, v, None, dropout).transpose(1, 2).flatten(0, 1))
+    return torch.cat(contexts)

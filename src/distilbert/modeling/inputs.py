@@ -1,0 +1,207 @@
+"""Checks on the inputs of a forward pass, the mask in one form, and the choice of the path.
+
+Nothing here waits for a device: values are looked at only where they are in the host's memory, and
+not under compile, trace or export.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from distilbert.config import PretrainedConfig
+from distilbert.modeling.unpadding import Unpadding
+
+
+def is_traced() -> bool:
+    """Whether PyTorch is recording the computation instead of running it."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def readable(x: Tensor) -> bool:
+    """Whether the values of `x` may be looked at without waiting for a device."""
+    return x.device.type == "cpu" and not is_traced()
+
+
+def batch_shape(
+    config: PretrainedConfig,
+    input_ids: Tensor | None,
+    inputs_embeds: Tensor | None,
+    position_ids: Tensor | None,
+    token_type_ids: Tensor | None,
+) -> tuple[int, int]:
+    """Return (B, T).
+
+    Raises:
+        ValueError: both or neither of ids and embeddings, a wrong shape, or a sequence longer
+            than the model has positions for.
+        TypeError: ids that are not integers.
+    """
+    if (input_ids is None) == (inputs_embeds is None):
+        given = "neither was" if input_ids is None else "both were"
+        raise ValueError(f"give either input_ids or inputs_embeds; {given} given")
+    if input_ids is not None:
+        _check_integers("input_ids", input_ids)
+        if input_ids.dim() != 2:
+            raise ValueError(f"input_ids must be (batch, tokens), got {tuple(input_ids.shape)}")
+        batch, length = input_ids.shape
+    else:
+        assert inputs_embeds is not None
+        if inputs_embeds.dim() != 3 or inputs_embeds.shape[2] != config.dim:
+            raise ValueError(
+                f"inputs_embeds must be (batch, tokens, {config.dim}), "
+                f"got {tuple(inputs_embeds.shape)}"
+            )
+        batch, length = inputs_embeds.shape[:2]
+    if not is_traced() and length == 0:
+        raise ValueError("the sequences have no token; every text has at least [CLS] and [SEP]")
+    if position_ids is None:
+        if length > config.max_position_embeddings:
+            raise ValueError(
+                f"the sequences have {length} tokens, the model has positions for "
+                f"{config.max_position_embeddings}: cut them (tokenizer(…, truncation=True, "
+                f"max_length={config.max_position_embeddings})) or give the model more "
+                f"(model.resize_position_embeddings({length}))"
+            )
+    else:
+        _check_integers("position_ids", position_ids)
+        if position_ids.shape not in ((batch, length), (1, length), (length,)):
+            raise ValueError(
+                f"position_ids must be ({batch}, {length}) or (1, {length}), "
+                f"got {tuple(position_ids.shape)}"
+            )
+    if token_type_ids is not None and config.type_vocab_size:
+        _check_integers("token_type_ids", token_type_ids)
+        if token_type_ids.shape != (batch, length):
+            raise ValueError(
+                f"token_type_ids must be ({batch}, {length}), got {tuple(token_type_ids.shape)}"
+            )
+    return batch, length
+
+
+def _check_integers(name: str, x: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
+    if x.dtype not in (torch.int64, torch.int32):
+        raise TypeError(f"{name} must be int64 or int32, got {x.dtype}")
+
+
+def keep_mask(
+    mask: Tensor | None, lengths: Sequence[int] | None, shape: tuple[int, int], device: torch.device
+) -> Tensor | None:
+    """Bring a mask to one of two forms: boolean (B, T), or whatever it is in 3-D and 4-D.
+
+    Raises:
+        ValueError: a shape that does not fit, or lengths that do not fit the mask.
+    """
+    batch, length = shape
+    if lengths is not None:
+        if len(lengths) != batch or not all(0 <= n <= length for n in lengths):
+            raise ValueError(
+                f"lengths must be {batch} numbers from 0 to {length}, got {list(lengths)}"
+            )
+        columns = torch.arange(length, device=device)
+        by_length = columns < torch.tensor(lengths, device=device)[:, None]  # (B, T)
+        if mask is None:
+            return by_length
+        if mask.dim() == 2 and readable(mask) and not torch.equal(mask != 0, by_length):
+            raise ValueError("lengths and attention_mask do not say the same; give one of them")
+    if mask is None:
+        return None
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"attention_mask must be a torch.Tensor, got {type(mask).__name__}")
+    full = (batch, length) if mask.dim() == 2 else (batch, length, length)
+    fits = tuple(mask.shape) == full
+    if mask.dim() == 4:
+        sizes = zip(mask.shape, (batch, None, length, length), strict=True)
+        fits = all(given in (1, size) or size is None for given, size in sizes)
+    if mask.dim() not in (2, 3, 4) or not fits:
+        raise ValueError(
+            f"attention_mask must be ({batch}, {length}), ({batch}, {length}, {length}) or "
+            f"({batch}, 1, {length}, {length}), got {tuple(mask.shape)}"
+        )
+    return mask != 0 if mask.dim() == 2 else mask
+
+
+def choose_unpadding(
+    config: PretrainedConfig,
+    mask: Tensor | None,
+    lengths: Sequence[int] | None,
+    *,
+    device: torch.device,
+    needs_padding: bool,
+    reads_first_token: bool,
+) -> Unpadding | None:
+    """Decide between the two ways to run: where the real tokens are, or None for the padded path.
+
+    The padded path runs unless the model was set to `varlen`; where there is no padding to drop;
+    for a mask per query (3-D, 4-D), attention weights or `head_mask` (`needs_padding`); where a
+    head reads a first token that is masked; and when PyTorch records the computation.
+
+    Args:
+        mask: as `keep_mask` returns it.
+        lengths: the lengths of right-padded sequences, if the caller knows them; then nothing is
+            read from the device.
+    """
+    if config.attn_implementation != "varlen" or mask is None or mask.dim() != 2 or needs_padding:
+        return None
+    if is_traced() or mask.numel() == 0:
+        return None
+    if lengths is None:
+        layout = Unpadding.from_mask(mask)
+        first_is_real = not reads_first_token or bool(mask[:, 0].all())
+    else:
+        layout = Unpadding.from_lengths(lengths, mask.shape[1], device)
+        first_is_real = not reads_first_token or min(lengths) > 0
+    if layout.total in (0, mask.numel()) or not first_is_real:
+        return None
+    return layout
+
+
+def attention_bias(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """Return what is added to the scores, broadcastable to (B, H, T, T); None for nothing.
+
+    A masked score gets the smallest finite number of `dtype`, so that a row of which everything is
+    masked stays finite (all its tokens weigh the same).
+    """
+    if mask is None:
+        return None
+    lowest = torch.finfo(dtype).min
+    if mask.dim() == 3:
+        mask = mask[:, None]  # (B, T, T) -> (B, 1, T, T)
+    if mask.is_floating_point():
+        return mask.to(dtype).clamp(min=lowest)
+    keep = mask != 0
+    if keep.dim() == 2:
+        if readable(keep) and bool(keep.all()):
+            return None
+        keep = keep[:, None, None]  # (B, T) -> (B, 1, 1, T)
+    return torch.zeros_like(keep, dtype=dtype).masked_fill(~keep, lowest)
+
+
+def head_weights(head_mask: Tensor | None, config: PretrainedConfig) -> list[Tensor | None]:
+    """Return one factor per layer, broadcastable to (B, H, T, T), from (H,) or (n_layers, H).
+
+    Raises:
+        ValueError: another shape.
+    """
+    if head_mask is None:
+        return [None] * config.n_layers
+    if head_mask.shape not in ((config.n_heads,), (config.n_layers, config.n_heads)):
+        raise ValueError(
+            f"head_mask must be ({config.n_heads},) or ({config.n_layers}, {config.n_heads}), "
+            f"got {tuple(head_mask.shape)}"
+        )
+    per_layer = head_mask.expand(config.n_layers, config.n_heads)
+    return [layer[None, :, None, None] for layer in per_layer]
+
+
+def check_ids(name: str, ids: Tensor, count: int, what: str) -> None:
+    """Name the first id outside 0 … count - 1, after a lookup has failed.
+
+    Raises:
+        IndexError: there is one.
+    """
+    outside = ids[(ids < 0) | (ids >= count)]
+    if len(outside):
+        raise IndexError(f"{name} holds {outside[0].item()}; {what} 0 to {count - 1}")

@@ -1,0 +1,93 @@
+"""Task losses. A batch in which nothing is labelled has loss 0, with a gradient graph."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distilbert.config import PretrainedConfig
+
+IGNORED = -100
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of (…, K) logits and (…) labels, those equal to -100 left out.
+
+    Raises:
+        ValueError: shapes that do not fit, or a label outside 0 … K - 1 (on CPU).
+    """
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"labels must be {tuple(logits.shape[:-1])}, got {tuple(labels.shape)} "
+            f"(logits are {tuple(logits.shape)})"
+        )
+    if labels.is_floating_point():
+        raise TypeError(f"labels must be integers, got {labels.dtype}")
+    logits, labels = logits.flatten(0, -2), labels.flatten().long()
+    try:
+        total = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+    except IndexError:
+        classes = logits.shape[-1]
+        wrong = labels[(labels != IGNORED) & ((labels < 0) | (labels >= classes))]
+        raise ValueError(
+            f"labels hold {wrong[0].item()}; there are {classes} classes, 0 to {classes - 1} "
+            f"({IGNORED} is left out)"
+        ) from None
+    return total / (labels != IGNORED).sum().clamp(min=1)
+
+
+def classification(logits: Tensor, labels: Tensor, config: PretrainedConfig) -> Tensor:
+    """Regression, single-label or multi-label loss of (B, num_labels) logits.
+
+    Without `config.problem_type`, one label means regression, integer labels a single label, and
+    floating ones several.
+
+    Raises:
+        ValueError: labels of a shape that does not fit.
+    """
+    kind = config.problem_type
+    if kind is None:
+        if config.num_labels == 1:
+            kind = "regression"
+        elif labels.is_floating_point():
+            kind = "multi_label_classification"
+        else:
+            kind = "single_label_classification"
+    if kind == "single_label_classification":
+        return cross_entropy(logits, labels.flatten())
+    if labels.numel() != logits.numel() or len(labels) != len(logits):
+        raise ValueError(f"labels must be {tuple(logits.shape)}, got {tuple(labels.shape)}")
+    targets = labels.reshape(logits.shape).to(logits.dtype)
+    if kind == "regression":
+        total = F.mse_loss(logits, targets, reduction="sum")
+    else:
+        total = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
+    return total / max(logits.numel(), 1)
+
+
+def spans(
+    start_logits: Tensor, end_logits: Tensor, starts: Tensor, ends: Tensor, keep: Tensor | None
+) -> Tensor:
+    """Mean of the cross-entropies of start and end positions; those outside are left out.
+
+    Args:
+        start_logits, end_logits: (B, T).
+        starts, ends: (B,) or (B, 1).
+        keep: (B, T), true where a token is real; positions elsewhere are left out too.
+    """
+    return (_position(start_logits, starts, keep) + _position(end_logits, ends, keep)) / 2
+
+
+def _position(logits: Tensor, positions: Tensor, keep: Tensor | None) -> Tensor:
+    if positions.numel() != len(logits):
+        raise ValueError(f"positions must be ({len(logits)},), got {tuple(positions.shape)}")
+    positions = positions.flatten().long()
+    outside = (positions < 0) | (positions >= logits.shape[1])
+    if keep is not None:
+        inside = positions.clamp(0, logits.shape[1] - 1)
+        outside = outside | ~keep.gather(1, inside[:, None]).squeeze(1)
+    return cross_entropy(logits, positions.masked_fill(outside, IGNORED))
+
+
+def lowest(x: Tensor) -> float:
+    """Return the smallest finite number of a tensor's type: the logit of what cannot be."""
+    return torch.finfo(x.dtype).min

@@ -1,0 +1,263 @@
+"""The network, top to bottom: embeddings, attention, feed-forward, block, encoder.
+
+DistilBERT (arXiv 1910.01108) is this with its own configuration; BERT (arXiv 1810.04805), as a
+teacher, is the same with token types and a pooler.
+
+Shapes, in every file of this folder: `B` batch, `T` tokens, `N` real (unpadded) tokens, `H` heads,
+`D` head size, `C` width, `F` feed-forward width, `V` vocabulary. Hidden states are (B, T, C) on the
+padded path and (N, C) on the unpadded one; everything but attention is the same on both.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from distilbert.config import PretrainedConfig
+from distilbert.modeling import attention, inputs
+from distilbert.modeling.unpadding import Unpadding
+
+
+def _quick_gelu(x: Tensor) -> Tensor:
+    return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATION_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_new": partial(F.gelu, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
+    "quick_gelu": _quick_gelu,
+    "relu": F.relu,
+    "silu": F.silu,
+    "swish": F.silu,
+    "tanh": torch.tanh,
+}
+
+
+def sinusoids(positions: int, dim: int) -> Tensor:
+    """Return fixed position embeddings (positions, dim): sines in even columns, cosines in odd."""
+    column = torch.arange(dim, dtype=torch.float64)
+    rate = 10000 ** (-2 * (column // 2) / dim)
+    angle = torch.arange(positions, dtype=torch.float64)[:, None] * rate
+    return torch.where(column % 2 == 0, angle.sin(), angle.cos()).float()
+
+
+class PositionEmbedding(nn.Embedding):
+    """One vector per position: learned, or fixed sinusoids."""
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__(config.max_position_embeddings, config.dim)
+        self.weight.requires_grad = not config.sinusoidal_pos_embds
+
+
+class Embeddings(nn.Module):
+    """Words + positions (+ token types in BERT), normalised."""
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(
+            config.vocab_size, config.dim, padding_idx=config.pad_token_id
+        )
+        self.position_embeddings = PositionEmbedding(config)
+        self.token_type_embeddings = (
+            nn.Embedding(config.type_vocab_size, config.dim) if config.type_vocab_size else None
+        )
+        self.LayerNorm = nn.LayerNorm(config.dim, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        position_ids: Tensor,
+        token_type_ids: Tensor | None,
+    ) -> Tensor:
+        """Ids (B, T) or (N,), or embeddings (…, C) -> (…, C)."""
+        words = inputs_embeds
+        if words is None:
+            assert input_ids is not None
+            words = _look_up(self.word_embeddings, "input_ids", input_ids)
+        x = words + _look_up(self.position_embeddings, "position_ids", position_ids)
+        if self.token_type_embeddings is not None:
+            if token_type_ids is None:
+                x = x + self.token_type_embeddings.weight[0]
+            else:
+                x = x + _look_up(self.token_type_embeddings, "token_type_ids", token_type_ids)
+        return self.dropout(self.LayerNorm(x))
+
+
+def _look_up(embedding: nn.Embedding, name: str, ids: Tensor) -> Tensor:
+    if not inputs.readable(ids):
+        return embedding(ids)
+    try:
+        return embedding(ids)
+    except IndexError:
+        inputs.check_ids(name, ids, embedding.num_embeddings, "the model knows")
+        raise
+
+
+@dataclass(frozen=True)
+class AttentionPlan:
+    """How attention runs in this forward pass; the same for every layer.
+
+    Attributes:
+        layout: where the real tokens are; None on the padded path.
+        mask: on the padded path, as `inputs.keep_mask` returns it.
+        step_by_step: take the reference that shows the weights and can weigh heads.
+    """
+
+    layout: Unpadding | None
+    mask: Tensor | None
+    step_by_step: bool
+
+
+class MultiHeadSelfAttention(nn.Module):
+    """Every token looks at every token of its sequence."""
+
+    def __init__(self, config: PretrainedConfig, layer: int) -> None:
+        super().__init__()
+        self.head_size = config.dim // config.n_heads
+        self.pruned_heads = set(config.pruned_heads.get(layer, ()))
+        self.n_heads = config.n_heads - len(self.pruned_heads)
+        width = self.n_heads * self.head_size
+        self.dropout_rate = config.attention_dropout
+        self.q_lin = nn.Linear(config.dim, width)
+        self.k_lin = nn.Linear(config.dim, width)
+        self.v_lin = nn.Linear(config.dim, width)
+        self.out_lin = nn.Linear(width, config.dim)
+
+    def forward(
+        self, x: Tensor, plan: AttentionPlan, head_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """(…, C) -> (…, C), and the weights (B, H, T, T) if the plan shows them."""
+        heads = (self.n_heads, self.head_size)
+        q = self.q_lin(x).unflatten(-1, heads)  # (…, C) -> (…, H, D)
+        k = self.k_lin(x).unflatten(-1, heads)
+        v = self.v_lin(x).unflatten(-1, heads)
+        dropout = self.dropout_rate if self.training else 0.0
+        weights = None
+        if plan.layout is not None:
+            context = attention.unpadded(q, k, v, plan.layout, dropout)  # (N, H, D)
+        else:
+            q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # (B, H, T, D)
+            bias = inputs.attention_bias(plan.mask, q.dtype)
+            if plan.step_by_step:
+                if head_mask is not None and self.pruned_heads:
+                    kept = sorted(set(range(head_mask.shape[1])) - self.pruned_heads)
+                    head_mask = head_mask[:, kept]
+                context, weights = attention.eager(q, k, v, bias, dropout, head_mask)
+            else:
+                context = attention.sdpa(q, k, v, bias, dropout)
+            context = context.transpose(1, 2)  # (B, T, H, D)
+        return self.out_lin(context.flatten(-2)), weights
+
+
+class FFN(nn.Module):
+    """Two linear layers with an activation between them, token by token."""
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__()
+        self.chunk_size = config.chunk_size_feed_forward
+        self.lin1 = nn.Linear(config.dim, config.hidden_dim)
+        self.lin2 = nn.Linear(config.hidden_dim, config.dim)
+        self.activation = ACTIVATION_FUNCTIONS[config.activation]
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, C) -> (…, C)."""
+        if self.chunk_size:
+            return torch.cat([self._all(part) for part in x.split(self.chunk_size, dim=-2)], dim=-2)
+        return self._all(x)
+
+    def _all(self, x: Tensor) -> Tensor:
+        return self.dropout(self.lin2(self.activation(self.lin1(x))))
+
+
+class TransformerBlock(nn.Module):
+    """Attention and feed-forward, each added to its input and then normalised."""
+
+    def __init__(self, config: PretrainedConfig, layer: int) -> None:
+        super().__init__()
+        self.attention = MultiHeadSelfAttention(config, layer)
+        # BERT drops out here as well, after attention; DistilBERT does not.
+        self.attention_dropout = nn.Dropout(config.dropout if config.type_vocab_size else 0.0)
+        self.sa_layer_norm = nn.LayerNorm(config.dim, eps=config.layer_norm_eps)
+        self.ffn = FFN(config)
+        self.output_layer_norm = nn.LayerNorm(config.dim, eps=config.layer_norm_eps)
+
+    def forward(
+        self, x: Tensor, plan: AttentionPlan, head_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """(…, C) -> (…, C), and the weights (B, H, T, T) if the plan shows them."""
+        context, weights = self.attention(x, plan, head_mask)
+        x = self.sa_layer_norm(self.attention_dropout(context) + x)
+        return self.output_layer_norm(self.ffn(x) + x), weights
+
+
+class Transformer(nn.Module):
+    """The stack of blocks."""
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(TransformerBlock(config, i) for i in range(config.n_layers))
+        self.gradient_checkpointing = False
+
+    def forward(
+        self,
+        x: Tensor,
+        plan: AttentionPlan,
+        head_masks: Sequence[Tensor | None],
+        keep_hidden_states: bool,
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Return the last hidden state, all of them if kept, the weights if the plan shows them.
+
+        All of them are n_layers + 1, the embeddings first.
+        """
+        hidden_states, attentions = [x], []
+        for block, head_mask in zip(self.layer, head_masks, strict=True):
+            if self.gradient_checkpointing and self.training:
+                x, weights = checkpoint(block, x, plan, head_mask, use_reentrant=False)
+            else:
+                x, weights = block(x, plan, head_mask)
+            if keep_hidden_states:
+                hidden_states.append(x)
+            if weights is not None:
+                attentions.append(weights)
+        return x, hidden_states, attentions
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The encoder's result before it is padded again, which is what a head works on.
+
+    Attributes:
+        tokens: last hidden states, (B, T, C) or (N, C).
+        layout: where the real tokens are; None on the padded path.
+        hidden_states: n_layers + 1 tensors (B, T, C), if asked for.
+        attentions: n_layers tensors (B, H, T, T), if asked for.
+    """
+
+    tokens: Tensor
+    layout: Unpadding | None
+    hidden_states: tuple[Tensor, ...] | None
+    attentions: tuple[Tensor, ...] | None
+
+    def pad(self, x: Tensor, fill: float = 0.0) -> Tensor:
+        """(B, T, …) or (N, …) -> (B, T, …), `fill` at masked positions of the unpadded path."""
+        return x if self.layout is None else self.layout.pad(x, fill)
+
+    def select_labels(self, labels: Tensor) -> Tensor:
+        """Labels (B, T) -> the labels of `tokens`, (B, T) or (N,)."""
+        if self.layout is None:
+            return labels
+        if tuple(labels.shape) != self.layout.shape:
+            raise ValueError(f"labels must be {self.layout.shape}, got {tuple(labels.shape)}")
+        return self.layout.unpad(labels)
+
+    def first_token(self) -> Tensor:
+        """(B, C), the hidden state of each sequence's first token."""
+        return self.tokens[:, 0] if self.layout is None else self.layout.first(self.tokens)

@@ -1,0 +1,338 @@
+"""What every model class can do besides computing: files, sizes, embeddings, settings."""
+
+import copy
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, overload
+
+import torch
+from torch import Tensor, nn
+
+from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
+from distilbert.hub import Source, push_folder
+from distilbert.modeling import files, loading, resizing
+from distilbert.modeling.initialization import initialize
+from distilbert.modeling.model import Embeddings, Transformer
+
+
+class PreTrainedModel(nn.Module):
+    """The part that DistilBERT's and BERT's classes share; not used directly."""
+
+    config_class: ClassVar[type[PretrainedConfig]]
+    base_model_prefix: ClassVar[str]
+    supports_gradient_checkpointing = True
+
+    embeddings: Embeddings
+    transformer: Transformer
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__()
+        if not isinstance(config, self.config_class):
+            raise TypeError(
+                f"{type(self).__name__} takes a {self.config_class.__name__}, "
+                f"got {type(config).__name__}"
+            )
+        config.validate()
+        self.config = copy.deepcopy(config)
+
+    def finish(self) -> None:
+        """Give every weight its first value; the last line of each class's constructor."""
+        for part in self.children():
+            if isinstance(part, PreTrainedModel):
+                continue  # the encoder has done it
+            for module in part.modules():
+                for name, parameter in module.named_parameters(recurse=False):
+                    initialize(module, name, parameter, self.config)
+        self.tie_weights()
+
+    # Parts
+
+    @property
+    def base_model(self) -> "PreTrainedModel":
+        """The encoder, without a head."""
+        return getattr(self, self.base_model_prefix, self)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights."""
+        return next(self.parameters()).dtype
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """Return the word embeddings."""
+        return self.base_model.embeddings.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the word embeddings; a tied decoder follows."""
+        self.base_model.embeddings.word_embeddings = value
+        self.tie_weights()
+
+    def get_output_embeddings(self) -> nn.Linear | None:
+        """Return the masked-LM decoder; None for a model without one."""
+        return None
+
+    def set_output_embeddings(self, value: nn.Linear) -> None:
+        """Replace the masked-LM decoder.
+
+        Raises:
+            TypeError: this model has none.
+        """
+        raise TypeError(f"{type(self).__name__} has no output embeddings")
+
+    def get_position_embeddings(self) -> nn.Embedding:
+        """Return the position embeddings."""
+        return self.base_model.embeddings.position_embeddings
+
+    def tie_weights(self) -> None:
+        """Make the decoder share the word embeddings, if the configuration says so."""
+        decoder = self.get_output_embeddings()
+        if decoder is not None and self.config.tie_word_embeddings:
+            decoder.weight = self.get_input_embeddings().weight
+
+    # Changes of size
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None
+    ) -> nn.Embedding:
+        """Grow or cut the vocabulary at its end, decoder included, and return the embeddings.
+
+        New rows are drawn as in a new model. Without arguments nothing changes.
+
+        Raises:
+            ValueError: fewer than one token, or fewer than `pad_token_id` needs.
+        """
+        return resizing.resize_tokens(self, new_num_tokens, pad_to_multiple_of)
+
+    def resize_position_embeddings(self, new_num_position_embeddings: int) -> None:
+        """Allow longer or only shorter sequences.
+
+        Learned positions keep their values and new ones are drawn as in a new model; sinusoidal
+        ones are computed for the new length. Device and dtype stay.
+
+        Raises:
+            ValueError: fewer than one position.
+        """
+        resizing.resize_positions(self, new_num_position_embeddings)
+
+    def prune_heads(self, heads_to_prune: Mapping[int, list[int]]) -> None:
+        """Remove attention heads, {layer: heads}, for good; numbers are those of the full model.
+
+        Raises:
+            ValueError: a layer or head that does not exist, or no head would be left in a layer.
+        """
+        resizing.prune_heads(self, heads_to_prune)
+
+    # Settings
+
+    def set_attn_implementation(self, attn_implementation: str) -> None:
+        """Choose how attention is computed.
+
+        Args:
+            attn_implementation: `eager`, step by step; `sdpa`, PyTorch's fused kernels; `varlen`,
+                without padding.
+        """
+        self.config.attn_implementation = attn_implementation
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keep only each layer's input for the backward pass and compute the rest again.
+
+        Args:
+            gradient_checkpointing_kwargs: only `{"use_reentrant": False}`, which is what is done.
+        """
+        given = dict(gradient_checkpointing_kwargs or {})
+        if given.pop("use_reentrant", False) or given:
+            raise ValueError(
+                "only {'use_reentrant': False} is supported, "
+                f"got {dict(gradient_checkpointing_kwargs or {})}"
+            )
+        self.base_model.transformer.gradient_checkpointing = True
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keep every activation again."""
+        self.base_model.transformer.gradient_checkpointing = False
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether activations are computed again in the backward pass."""
+        return self.base_model.transformer.gradient_checkpointing
+
+    # Sizes
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """Count the parameters, a shared one once.
+
+        Args:
+            exclude_embeddings: leave out the embedding tables (words, positions, token types).
+        """
+        tables: set[int] = set()
+        if exclude_embeddings:
+            tables = {id(m.weight) for m in self.modules() if isinstance(m, nn.Embedding)}
+        return sum(
+            p.numel()
+            for p in self.parameters()
+            if id(p) not in tables and (p.requires_grad or not only_trainable)
+        )
+
+    def get_memory_footprint(self, return_buffers: bool = True) -> int:
+        """Return the size of the weights in bytes, a shared one once."""
+        tensors: list[Tensor] = list(self.parameters())
+        if return_buffers:
+            tensors += list(self.buffers())
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+    # Files
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        output_loading_info: Literal[False] = ...,
+        **options: Any,
+    ) -> Self: ...
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        output_loading_info: Literal[True],
+        **options: Any,
+    ) -> tuple[Self, dict[str, list[Any]]]: ...
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        config: PretrainedConfig | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        subfolder: str = "",
+        use_safetensors: bool | None = None,
+        state_dict: Mapping[str, Tensor] | None = None,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        dtype: torch.dtype | str | None = None,
+        torch_dtype: torch.dtype | str | None = None,
+        device: torch.device | str | None = None,
+        **overrides: Any,
+    ) -> Any:
+        """Open a checkpoint: a local folder or a hub id, written by this package or transformers.
+
+        The model is in evaluation mode. What the files lack is drawn as in a new model, and what
+        they have besides is left out; both are reported in one line of the log. A BERT opened by
+        a DistilBERT class is converted (`BertConfig.to_distilbert`).
+
+        Args:
+            config: use this configuration instead of the files'.
+            use_safetensors: True opens safetensors only, False `pytorch_model.bin` only.
+            state_dict: weights to use instead of the files'.
+            ignore_mismatched_sizes: draw weights whose shape does not fit instead of failing.
+            output_loading_info: return also a dict of missing_keys, unexpected_keys and
+                mismatched_keys.
+            dtype: type of the weights; "auto" is the files' own, None is float32 (PyTorch's
+                default). `torch_dtype` is its old name.
+            device: where the weights go.
+            overrides: fields of the configuration to replace.
+
+        Raises:
+            OSError: files that cannot be found or reached.
+            ValueError: files that are damaged, hostile, of another kind, or do not fit.
+            TypeError: an argument that is neither an option nor a field.
+        """
+        source = Source(
+            pretrained_model_name_or_path,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+            revision=revision,
+            subfolder=subfolder,
+        )
+        if config is None:
+            config = loading.read_config(source, cls.config_class, overrides)
+        else:
+            config = copy.deepcopy(config)
+            config.update(overrides)
+        weights = state_dict or files.read_weights(source, use_safetensors=use_safetensors)
+        with torch.device("meta"):
+            model = cls(config)
+        info = loading.load_weights(
+            model,
+            weights,
+            name=str(source),
+            dtype=loading.choose_dtype(dtype if dtype is not None else torch_dtype, weights),
+            device=torch.device(device) if device is not None else torch.get_default_device(),
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+        )
+        model.eval()
+        return (model, info) if output_loading_info else model
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Tensor] | None = None,
+        max_shard_size: int | str = "5GB",
+        safe_serialization: bool = True,
+        push_to_hub: bool = False,
+        **hub: Any,
+    ) -> None:
+        """Write `config.json` and safetensors into a folder; transformers opens them too.
+
+        Old files stay until the new ones are complete.
+
+        Args:
+            is_main_process: False does nothing; for the other processes of a distributed run.
+            state_dict: weights to write instead of the model's own.
+            max_shard_size: largest file, in bytes or as "5GB".
+            push_to_hub: upload the folder as well; `hub` goes to `push_to_hub`.
+
+        Raises:
+            ValueError: `safe_serialization=False`: nothing is written that could hold code.
+        """
+        if not safe_serialization:
+            raise ValueError("weights are written as safetensors only (safe_serialization=True)")
+        if hub and not push_to_hub:
+            raise TypeError(f"save_pretrained has no option {sorted(hub)[0]!r}")
+        if not is_main_process:
+            return
+        files.save_model(self, save_directory, state_dict, max_shard_size)
+        if push_to_hub:
+            push_folder(save_directory, hub.pop("repo_id", Path(save_directory).name), **hub)
+
+    def push_to_hub(self, repo_id: str, **hub: Any) -> str:
+        """Upload configuration and weights to a hub repository; options as `hub.push_folder`."""
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push_folder(folder, repo_id, **hub)
+
+
+class DistilBertPreTrainedModel(PreTrainedModel):
+    """Base of the DistilBERT classes: files, embeddings, sizes, settings."""
+
+    config_class = DistilBertConfig
+    base_model_prefix = "distilbert"
+
+
+class BertPreTrainedModel(PreTrainedModel):
+    """Base of the BERT classes: files, embeddings, sizes, settings."""
+
+    config_class = BertConfig
+    base_model_prefix = "bert"

@@ -1,0 +1,109 @@
+"""Changes to a model's size: vocabulary, positions, heads."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from distilbert.modeling.initialization import initialize
+from distilbert.modeling.model import MultiHeadSelfAttention, PositionEmbedding, TransformerBlock
+
+if TYPE_CHECKING:
+    from distilbert.modeling.pretrained import PreTrainedModel
+
+
+def resize_tokens(
+    model: "PreTrainedModel", count: int | None, multiple: int | None
+) -> nn.Embedding:
+    """Give the word embeddings and the decoder `count` rows, rounded up to `multiple`."""
+    words = model.get_input_embeddings()
+    count = words.num_embeddings if count is None else count
+    if multiple is not None:
+        if multiple < 1:
+            raise ValueError(f"pad_to_multiple_of must be at least 1, got {multiple}")
+        count = -(-count // multiple) * multiple
+    least = 1 if words.padding_idx is None else words.padding_idx + 1
+    if count < least:
+        raise ValueError(f"new_num_tokens must be at least {least}, got {count}")
+    if count == words.num_embeddings:
+        return words
+    decoder = model.get_output_embeddings()
+    fresh = nn.Embedding(
+        count, words.embedding_dim, words.padding_idx, device="meta", dtype=words.weight.dtype
+    )
+    fresh.weight = _resized(words, "weight", count, model)
+    if decoder is not None:
+        decoder.bias = _resized(decoder, "bias", count, model)
+        if not model.config.tie_word_embeddings:
+            decoder.weight = _resized(decoder, "weight", count, model)
+        decoder.out_features = count
+    model.set_input_embeddings(fresh)
+    model.config.vocab_size = count
+    return fresh
+
+
+def resize_positions(model: "PreTrainedModel", count: int) -> None:
+    """Give the position embeddings `count` rows."""
+    if count < 1:
+        raise ValueError(f"new_num_position_embeddings must be at least 1, got {count}")
+    embeddings = model.base_model.embeddings
+    old = embeddings.position_embeddings
+    if count == old.num_embeddings:
+        return
+    model.config.max_position_embeddings = count
+    with torch.device("meta"):
+        fresh = PositionEmbedding(model.config)
+    fresh.weight = _resized(old, "weight", count, model)
+    embeddings.position_embeddings = fresh
+
+
+def _resized(module: nn.Module, name: str, rows: int, model: "PreTrainedModel") -> nn.Parameter:
+    """Return a parameter with `rows` rows: the old ones first, the rest as in a new model."""
+    old = getattr(module, name)
+    fresh = old.new_empty(rows, *old.shape[1:])
+    initialize(module, name, fresh, model.config)
+    kept = min(rows, len(old))
+    if not (isinstance(module, PositionEmbedding) and model.config.sinusoidal_pos_embds):
+        fresh[:kept] = old.detach()[:kept]
+    return nn.Parameter(fresh, requires_grad=old.requires_grad)
+
+
+def prune_heads(model: "PreTrainedModel", heads_to_prune: Mapping[int, list[int]]) -> None:
+    """Cut heads, numbered as in the full model, out of the projections."""
+    config = model.config
+    merged = {layer: set(heads) for layer, heads in config.pruned_heads.items()}
+    for layer, heads in heads_to_prune.items():
+        merged.setdefault(layer, set()).update(heads)
+    before = config.pruned_heads
+    config.pruned_heads = {layer: sorted(heads) for layer, heads in merged.items() if heads}
+    try:
+        config.validate()
+    except ValueError:
+        config.pruned_heads = before
+        raise
+    for number, pruned in merged.items():
+        block = model.base_model.transformer.layer[number]
+        assert isinstance(block, TransformerBlock)
+        _keep_heads(block.attention, pruned)
+
+
+@torch.no_grad()
+def _keep_heads(attention: MultiHeadSelfAttention, pruned: set[int]) -> None:
+    total = attention.n_heads + len(attention.pruned_heads)
+    here = [head for head in range(total) if head not in attention.pruned_heads]
+    kept = [i for i, head in enumerate(here) if head not in pruned]
+    if len(kept) == len(here):
+        return
+    for linear in (attention.q_lin, attention.k_lin, attention.v_lin):
+        for name in ("weight", "bias"):
+            old = getattr(linear, name)
+            rows = old.unflatten(0, (attention.n_heads, -1))[kept].flatten(0, 1)
+            setattr(linear, name, nn.Parameter(rows.clone(), requires_grad=old.requires_grad))
+        linear.out_features = len(linear.weight)
+    out = attention.out_lin
+    columns = out.weight.unflatten(1, (attention.n_heads, -1))[:, kept].flatten(1, 2)
+    out.weight = nn.Parameter(columns.clone(), requires_grad=out.weight.requires_grad)
+    out.in_features = out.weight.shape[1]
+    attention.n_heads = len(kept)
+    attention.pruned_heads = pruned
