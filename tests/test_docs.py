@@ -1,0 +1,81 @@
+"""The documentation, run: the Python blocks of each page, in order, in a process of its own."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import distilbert as d
+
+ROOT = Path(__file__).parents[1]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = [*SPECIAL, *"a wonderful film not my cup of tea . !".split(" ")]
+PAGES = sorted(
+    page
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    if "```python" in page.read_text(encoding="utf-8")
+)
+
+
+@pytest.fixture
+def folder_with_models(tmp_path):
+    """The hub ids that the documentation names, as local folders with tiny models."""
+    sizes = {"vocab_size": len(WORDS), "max_position_embeddings": 32, "id2label": {0: "N", 1: "P"}}
+    small = d.DistilBertConfig(n_layers=1, n_heads=2, dim=8, hidden_dim=8, **sizes)
+    bert = d.BertConfig(num_hidden_layers=1, num_attention_heads=2, hidden_size=8,
+                        intermediate_size=8, **sizes)  # fmt: skip
+    torch.manual_seed(0)
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("\n".join(WORDS), encoding="utf-8")
+    for name, model in {
+        "distilbert-base-uncased": d.DistilBertForMaskedLM(small),
+        "distilbert-base-uncased-finetuned-sst-2-english": d.DistilBertForSequenceClassification(
+            small
+        ),
+        "bert-base-uncased": d.BertForMaskedLM(bert),
+    }.items():
+        model.save_pretrained(tmp_path / name)
+        d.DistilBertTokenizerFast(str(vocabulary)).save_pretrained(tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_documented_code_runs(page, folder_with_models):
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    script = folder_with_models / "page.py"
+    script.write_text("\n".join(blocks), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script.name],
+        cwd=folder_with_models,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_predicts_in_five_lines():
+    first = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert first is not None
+    statements = [line for line in first[1].splitlines() if line and "import" not in line]
+    assert len(statements) <= 5
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.name
+)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_every_public_class_has_an_example_that_runs_as_a_doctest():
+    for name in d.__all__:
+        value = getattr(d, name)
+        assert value.__doc__, name
+        if isinstance(value, type) and name != "DistilBertPreTrainedModel":
+            assert ">>>" in value.__doc__, name
