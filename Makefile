@@ -2,6 +2,7 @@
 # make check     lint, types and import contracts only
 # make parity    the comparison with transformers 4.57, live, in an environment of its own
 # make fixtures  write tests/fixtures again from transformers 4.57
+# make tables    write the Unicode tables again from the Rust tokenizer library
 # make docs      HTML reference from the docstrings, in docs/html
 #
 # TORCH=cpu installs PyTorch's CPU build from PyTorch's own index; without it nothing but
@@ -21,7 +22,7 @@ bin := $(VENV)/bin
 # Two test workers, one thread each: the same speed as one with two, and no oversubscription.
 threads := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
-.PHONY: test check format parity fixtures docs clean
+.PHONY: test check format parity fixtures tables docs clean
 
 test: check
 	$(threads) $(bin)/python -m pytest $(PYTEST)
@@ -54,6 +55,9 @@ parity: $(VENV4)/installed
 
 fixtures: $(VENV4)/installed
 	$(threads) $(VENV4)/bin/python scripts/make_fixtures.py
+
+tables: $(VENV)/installed
+	$(bin)/python scripts/make_unicode_tables.py
 
 docs: $(VENV)/installed
 	$(bin)/python -m pdoc distilbert -o docs/html

@@ -1,0 +1,227 @@
+"""A tokenizer's files: which there are, what they say, and which one is believed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken
+
+from distilbert.hub import Source, read_json
+from distilbert.tokenization.spec import Spec, added_token_of, spec_of_json_file
+from distilbert.tokenization.vocabulary import ROLES
+from distilbert.tokenization.wordpiece import load_vocab
+
+VOCAB_FILE = "vocab.txt"
+TOKENIZER_FILE = "tokenizer.json"
+CONFIG_FILE = "tokenizer_config.json"
+SPECIAL_FILE = "special_tokens_map.json"
+ADDED_FILE = "added_tokens.json"
+
+DEFAULT_ROLES = {
+    "unk_token": "[UNK]",
+    "sep_token": "[SEP]",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+}
+CUTTING = {
+    "do_lower_case": bool,
+    "strip_accents": bool,
+    "tokenize_chinese_chars": bool,
+    "clean_text": bool,
+    "do_basic_tokenize": bool,
+}
+# Written by transformers for itself; true of a file, not of a tokenizer.
+_PASSING = {
+    "added_tokens_decoder",
+    "additional_special_tokens",
+    "backend",
+    "extra_special_tokens",
+    "is_local",
+    "local_files_only",
+    "model_input_names",
+    "name_or_path",
+    "special_tokens_map_file",
+    "tokenizer_class",
+    "tokenizer_file",
+    "vocab_file",
+}
+
+
+@dataclass
+class Opened:
+    """What the files of a folder say together.
+
+    Args:
+        settings: attributes of the tokenizer, by name.
+        unknown: entries of tokenizer_config.json that mean nothing here and are kept.
+    """
+
+    spec: Spec
+    roles: dict[str, str]
+    additional: list[str]
+    settings: dict[str, Any] = field(default_factory=dict)
+    unknown: dict[str, Any] = field(default_factory=dict)
+
+
+SETTINGS: dict[str, type | tuple[type, ...]] = {
+    "model_max_length": (int, float),
+    "padding_side": str,
+    "truncation_side": str,
+    "clean_up_tokenization_spaces": bool,
+}
+
+
+def open_files(source: Source) -> Opened:
+    """Read every tokenizer file of a folder or repository.
+
+    tokenizer.json comes before vocab.txt; where tokenizer_config.json differs from it in how text
+    is cut, the configuration wins, as in transformers 4.
+
+    Raises:
+        OSError: there is neither a tokenizer.json nor a vocab.txt.
+        ValueError: a file is malformed, or files disagree about a token's id.
+    """
+    config, origin = _read(source, CONFIG_FILE)
+    settings: dict[str, Any] = {}
+    if (path := source.find(TOKENIZER_FILE)) is not None:
+        spec, sides = spec_of_json_file(path)
+        settings = {"padding_side": sides.padding, "truncation_side": sides.truncation}
+        settings = {name: side for name, side in settings.items() if side is not None}
+    elif (path := source.find(VOCAB_FILE)) is not None:
+        spec = Spec(load_vocab(path), origin=str(path))
+    else:
+        raise OSError(f"{source} has no tokenizer: neither {TOKENIZER_FILE} nor {VOCAB_FILE}")
+    spec = replace(spec, **_cutting(config, origin))
+    for name, kind in SETTINGS.items():
+        value = config.get("max_len") if name == "model_max_length" else None
+        value = config.get(name, value)
+        if value is not None:
+            settings[name] = _typed(value, kind, name, origin)
+    roles, additional, added = _special_tokens(source, config, origin, spec)
+    known = {*ROLES, *CUTTING, *SETTINGS, *_PASSING, "never_split", "max_len"}
+    unknown = {name: value for name, value in config.items() if name not in known}
+    return Opened(replace(spec, added=added), roles, additional, settings, unknown)
+
+
+def _read(source: Source, filename: str) -> tuple[dict[str, Any], str]:
+    path = source.find(filename)
+    return ({}, filename) if path is None else (read_json(path), str(path))
+
+
+def _cutting(config: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for name, kind in CUTTING.items():
+        if name == "strip_accents" and name in config and config[name] is None:
+            options[name] = None
+        elif config.get(name) is not None:
+            options[name] = _typed(config[name], kind, name, origin)
+    if config.get("never_split") is not None:
+        words = _typed(config["never_split"], list, "never_split", origin)
+        options["never_split"] = tuple(_typed(word, str, "never_split", origin) for word in words)
+    return options
+
+
+def _special_tokens(
+    source: Source, config: dict[str, Any], origin: str, spec: Spec
+) -> tuple[dict[str, str], list[str], dict[int, AddedToken]]:
+    """Return roles, special tokens without one, and the added tokens by id."""
+    added = dict(spec.added)
+    decoder = config.get("added_tokens_decoder")
+    entries: dict[str, Any] = dict(config)
+    if decoder is not None:
+        for index, entry in _typed(decoder, dict, "added_tokens_decoder", origin).items():
+            _place(added, _as_index(index, origin), added_token_of(entry, origin), origin)
+    else:
+        special_map, special_origin = _read(source, SPECIAL_FILE)
+        entries.update({name: value for name, value in special_map.items() if value is not None})
+        added_ids, added_origin = _read(source, ADDED_FILE)
+        specials = _special_names(entries, special_origin)
+        for token, index in added_ids.items():
+            if token not in {each.content for each in added.values()}:
+                special = token in specials
+                _place(
+                    added, _as_index(index, added_origin), added_token_of(token, "", special), ""
+                )
+    roles = {**DEFAULT_ROLES, "unk_token": spec.unk_token}
+    for role in ROLES:
+        if role in entries:
+            named = _flagged(entries[role], origin)
+            if named is None:
+                roles.pop(role, None)
+            else:
+                roles[role] = named.content
+                _flag(added, spec.vocab, named)
+    additional = []
+    for extra in _additional(entries, origin):
+        additional.append(extra.content)
+        _flag(added, spec.vocab, extra)
+    return roles, list(dict.fromkeys(additional)), added
+
+
+def _special_names(entries: Mapping[str, Any], origin: str) -> set[str]:
+    tokens = [_flagged(entries[role], origin) for role in ROLES if role in entries]
+    names = {token.content for token in tokens if token is not None}
+    return {*names, *(t.content for t in _additional(entries, origin)), *DEFAULT_ROLES.values()}
+
+
+def _additional(entries: Mapping[str, Any], origin: str) -> list[AddedToken]:
+    """Read `additional_special_tokens` (4.x) and `extra_special_tokens` (5.x; a dict in late 4)."""
+    listed = list(entries.get("additional_special_tokens") or [])
+    extra = entries.get("extra_special_tokens") or []
+    listed += list(extra.values()) if isinstance(extra, Mapping) else list(extra)
+    return [added_token_of(entry, origin, special=True) for entry in listed]
+
+
+def _flagged(entry: Any, origin: str) -> AddedToken | None:
+    return None if entry is None else added_token_of(entry, origin, special=True)
+
+
+def _flag(added: dict[int, AddedToken], vocab: Mapping[str, int], token: AddedToken) -> None:
+    """Remember the flags of a special token of the vocabulary, unless they are known."""
+    if token.content in vocab:
+        added.setdefault(vocab[token.content], token)
+
+
+def _place(added: dict[int, AddedToken], index: int, token: AddedToken, origin: str) -> None:
+    former = added.get(index)
+    if former is not None and former.content != token.content:
+        raise ValueError(
+            f"the files disagree: id {index} is {former.content!r} in {TOKENIZER_FILE} and "
+            f"{token.content!r} in {origin or ADDED_FILE}"
+        )
+    added[index] = token
+
+
+def _as_index(value: Any, origin: str) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{origin}: {value!r} is not the id of a token") from None
+
+
+def _typed(value: Any, kind: type | tuple[type, ...], name: str, origin: str) -> Any:
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        names = " or ".join(each.__name__ for each in kinds)
+        raise ValueError(f"{origin}: {name}={value!r} is not of type {names}")
+    return value
+
+
+def vocab_text(vocab: Mapping[str, int], path: Path) -> str:
+    """Return the content of a vocab.txt; an id that no token has becomes `[unused…]`.
+
+    Raises:
+        ValueError: a token holds a line break.
+    """
+    tokens = {index: token for token, index in vocab.items()}
+    lines = []
+    for index in range(max(tokens) + 1):
+        token = tokens.get(index, f"[unused{index}]")
+        if index not in tokens and token in vocab:
+            token = f"[unused-{index}]"
+        if "\n" in token:
+            raise ValueError(f"the token {token!r} cannot be a line of {path}")
+        lines.append(token)
+    return "\n".join(lines) + "\n"

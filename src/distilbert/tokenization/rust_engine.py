@@ -1,0 +1,179 @@
+"""The fast engine: WordPiece by the Rust library `tokenizers`.
+
+Ids of texts come from its short cut that tracks no offsets; tokens, offsets and word ids are cut
+again, in full, for the texts they are asked of. Lists of words are cut in full at once: who splits
+text into words wants to know which word a token is from.
+"""
+
+import copy
+from collections.abc import Sequence
+from itertools import groupby
+
+from tokenizers import AddedToken, Encoding, Tokenizer, decoders, models, normalizers
+from tokenizers import pre_tokenizers as pre
+
+from distilbert.tokenization.engine import Pieces
+from distilbert.tokenization.spec import Spec
+from distilbert.tokenization.text import check_text
+
+
+def build_backend(spec: Spec) -> Tokenizer:
+    """Return a Rust tokenizer that cuts as BERT does, without special tokens around a text."""
+    backend = Tokenizer(
+        models.WordPiece(
+            spec.vocab,
+            unk_token=spec.unk_token,
+            max_input_chars_per_word=spec.max_input_chars_per_word,
+            continuing_subword_prefix=spec.continuing_subword_prefix,
+        )
+    )
+    backend.normalizer = normalizers.BertNormalizer(
+        clean_text=spec.clean_text,
+        handle_chinese_chars=spec.tokenize_chinese_chars,
+        strip_accents=spec.strip_accents,
+        lowercase=spec.do_lower_case,
+    )
+    backend.pre_tokenizer = pre.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece(prefix=spec.continuing_subword_prefix)
+    return backend
+
+
+class _Batch:
+    """Texts that were cut for their ids, and can be cut again in full."""
+
+    __slots__ = ("_backend", "_encodings", "_texts")
+
+    def __init__(
+        self, backend: Tokenizer, texts: Sequence[str], encodings: Sequence[Encoding] = ()
+    ) -> None:
+        self._backend = backend
+        self._texts = texts
+        self._encodings = dict(enumerate(encodings))
+
+    def encoding(self, index: int) -> Encoding:
+        """Cut the first text asked for alone, and all of them in parallel for the second."""
+        encoding = self._encodings.get(index)
+        if encoding is None:
+            wanted = range(len(self._texts)) if self._encodings else [index]
+            encodings = self._backend.encode_batch(
+                [self._texts[i] for i in wanted], add_special_tokens=False
+            )
+            self._encodings.update(zip(wanted, encodings, strict=True))
+            encoding = self._encodings[index]
+        return encoding
+
+
+class RustPieces:
+    """Pieces of one text: ids at once, the rest cut on demand."""
+
+    __slots__ = ("_batch", "_index", "ids")
+
+    def __init__(self, ids: list[int], batch: _Batch, index: int) -> None:
+        self.ids = ids
+        self._batch = batch
+        self._index = index
+
+    @property
+    def tokens(self) -> list[str]:
+        """The pieces as the vocabulary spells them."""
+        return self._batch.encoding(self._index).tokens
+
+    @property
+    def offsets(self) -> list[tuple[int, int]]:
+        """Start and end of each piece in the text, in characters."""
+        return self._batch.encoding(self._index).offsets
+
+    @property
+    def word_ids(self) -> list[int | None]:
+        """Index of the word each piece comes from."""
+        return self._batch.encoding(self._index).word_ids
+
+
+class RustEngine:
+    """An engine over a `tokenizers.Tokenizer`.
+
+    Args:
+        backend: cuts the texts. Its truncation, padding and post-processor are not used.
+    """
+
+    def __init__(self, backend: Tokenizer) -> None:
+        backend.no_truncation()
+        backend.no_padding()
+        self._backend = backend
+        self._added: dict[int, AddedToken] = {}
+        self._lent = False
+
+    @property
+    def backend(self) -> Tokenizer:
+        """The Rust tokenizer."""
+        return self._backend
+
+    def encode_batch(self, texts: Sequence[str], in_full: bool = False) -> Sequence[Pieces]:
+        """Cut several texts, in parallel.
+
+        Args:
+            texts: the texts.
+            in_full: offsets will be asked for, so they are tracked at once.
+        """
+        backend = self._backend
+        encode = backend.encode_batch if in_full else backend.encode_batch_fast
+        try:
+            encodings = encode(texts, add_special_tokens=False)
+        except TypeError:
+            for text in texts:
+                check_text(text)
+            raise
+        self._lent = True
+        batch = _Batch(backend, texts, encodings if in_full else ())
+        return [RustPieces(encoding.ids, batch, i) for i, encoding in enumerate(encodings)]
+
+    def encode_words(self, words: Sequence[str]) -> Pieces:
+        """Cut one text that is already split into words."""
+        return self.encode_words_batch([words])[0]
+
+    def encode_words_batch(self, batch: Sequence[Sequence[str]]) -> Sequence[Pieces]:
+        """Cut several texts that are already split into words, in parallel and in full."""
+        try:
+            encodings = self._backend.encode_batch(
+                batch, is_pretokenized=True, add_special_tokens=False
+            )
+        except TypeError:
+            for words in batch:
+                for word in words:
+                    check_text(word)
+            raise
+        cut = _Batch(self._backend, (), encodings)
+        return [RustPieces(encoding.ids, cut, i) for i, encoding in enumerate(encodings)]
+
+    def token_to_id(self, token: str) -> int | None:
+        """Return the id of a token, None for an unknown one."""
+        return self._backend.token_to_id(token)
+
+    def id_to_token(self, index: int) -> str | None:
+        """Return the token of an id, None where there is none."""
+        if index in self._added:  # the library, since 0.23, would return it normalised
+            return self._added[index].content
+        return self._backend.id_to_token(index) if 0 <= index < 1 << 32 else None
+
+    def add_tokens(self, tokens: Sequence[AddedToken]) -> int:
+        """Add tokens that are matched whole before the text is cut; return how many are new."""
+        if self._lent:  # pieces handed out are cut by the tokenizer of their time
+            self._backend, self._lent = copy.deepcopy(self._backend), False
+        before = self._backend.get_vocab_size()
+        for special, group in groupby(tokens, key=lambda token: token.special):
+            if special:
+                self._backend.add_special_tokens(list(group))
+            else:
+                self._backend.add_tokens(list(group))
+        self._added = dict(sorted(self._backend.get_added_tokens_decoder().items()))
+        return self._backend.get_vocab_size() - before
+
+    @property
+    def added_tokens(self) -> dict[int, AddedToken]:
+        """The added tokens by id."""
+        return self._added
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """The vocabulary without added tokens."""
+        return self._backend.get_vocab(with_added_tokens=False)

@@ -1,0 +1,110 @@
+"""`DistilBertTokenizer`: the tokenizer in pure Python."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from tokenizers import AddedToken
+
+from distilbert.tokenization.python_engine import PythonEngine
+from distilbert.tokenization.spec import Spec
+from distilbert.tokenization.tokenizer import BertStyleTokenizer, added_of, vocab_of
+
+
+class DistilBertTokenizer(BertStyleTokenizer):
+    """WordPiece in pure Python; ids, tokens and offsets equal those of `DistilBertTokenizerFast`.
+
+    Args:
+        vocab_file: path of a vocab.txt, or a mapping of tokens to ids.
+        do_lower_case: lower-cases text (and removes accents, unless strip_accents says not to).
+        do_basic_tokenize: False takes text as split at white space already.
+        never_split: words that are left whole.
+        unk_token: stands for a word that the vocabulary cannot spell.
+        sep_token: ends a text.
+        pad_token: fills rows up; None if there is none.
+        cls_token: begins a row.
+        mask_token: stands for a hidden token; None if there is none.
+        tokenize_chinese_chars: makes a word of every Chinese character.
+        strip_accents: removes accents; None does where text is lower-cased.
+        kwargs: model_max_length, padding_side, truncation_side, clean_up_tokenization_spaces,
+            additional_special_tokens, bos_token, eos_token, model_input_names.
+
+    Raises:
+        OSError: there is no such file.
+        TypeError: an unknown argument.
+        ValueError: the file is no vocabulary, or a special token is not in it.
+
+    Example:
+        >>> tokens = "[PAD] [UNK] [CLS] [SEP] [MASK] small ##er models"
+        >>> vocab = {token: i for i, token in enumerate(tokens.split())}
+        >>> tokenizer = DistilBertTokenizer(vocab)
+        >>> tokenizer.tokenize("Smaller models")
+        ['small', '##er', 'models']
+        >>> tokenizer("smaller", "models", padding="max_length", max_length=7).input_ids
+        [2, 5, 6, 3, 7, 3, 0]
+    """
+
+    is_fast: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        vocab_file: str | os.PathLike[str] | Mapping[str, int],
+        do_lower_case: bool = True,
+        do_basic_tokenize: bool = True,
+        never_split: Iterable[str] | None = None,
+        unk_token: str | AddedToken = "[UNK]",
+        sep_token: str | AddedToken = "[SEP]",
+        pad_token: str | AddedToken | None = "[PAD]",
+        cls_token: str | AddedToken = "[CLS]",
+        mask_token: str | AddedToken | None = "[MASK]",
+        tokenize_chinese_chars: bool = True,
+        strip_accents: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        vocab, origin = vocab_of(vocab_file)
+        spec = Spec(
+            vocab,
+            added_of(kwargs.pop("added_tokens_decoder", None)),
+            unk_token=str(unk_token),
+            do_lower_case=do_lower_case,
+            strip_accents=strip_accents,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+            clean_text=kwargs.pop("clean_text", True),
+            do_basic_tokenize=do_basic_tokenize,
+            never_split=tuple(never_split or ()),
+            origin=origin,
+        )
+        roles = {
+            "bos_token": kwargs.pop("bos_token", None),
+            "eos_token": kwargs.pop("eos_token", None),
+            "unk_token": unk_token,
+            "sep_token": sep_token,
+            "pad_token": pad_token,
+            "cls_token": cls_token,
+            "mask_token": mask_token,
+        }
+        self._set_up(spec, roles, kwargs)
+
+    def _make_engine(self, spec: Spec) -> PythonEngine:
+        return PythonEngine(
+            spec.vocab,
+            unk_token=spec.unk_token,
+            do_lower_case=spec.do_lower_case,
+            strip_accents=spec.strip_accents,
+            tokenize_chinese_chars=spec.tokenize_chinese_chars,
+            clean_text=spec.clean_text,
+            do_basic_tokenize=spec.do_basic_tokenize,
+            never_split=spec.never_split,
+            max_input_chars_per_word=spec.max_input_chars_per_word,
+            continuing_subword_prefix=spec.continuing_subword_prefix,
+        )
+
+    @property
+    def do_basic_tokenize(self) -> bool:
+        """Whether text is cleaned and split at punctuation first."""
+        return self._spec.do_basic_tokenize
+
+    @property
+    def never_split(self) -> list[str]:
+        """Words that are left whole."""
+        return list(self._spec.never_split)

@@ -1,0 +1,164 @@
+"""What defines a tokenizer, apart from the engine that runs it, and reading it from files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken
+
+from distilbert.hub import read_json
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Vocabulary, added tokens by id, and how text is cut.
+
+    Args:
+        origin: the file or object it comes from, for error messages.
+    """
+
+    vocab: dict[str, int]
+    added: dict[int, AddedToken] = field(default_factory=dict)
+    unk_token: str = "[UNK]"
+    do_lower_case: bool = True
+    strip_accents: bool | None = None
+    tokenize_chinese_chars: bool = True
+    clean_text: bool = True
+    max_input_chars_per_word: int = 100
+    continuing_subword_prefix: str = "##"
+    do_basic_tokenize: bool = True
+    never_split: tuple[str, ...] = ()
+    origin: str = "the vocabulary"
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The sides that a tokenizer.json remembers, None where it does not."""
+
+    padding: str | None = None
+    truncation: str | None = None
+
+
+def spec_of_json(content: Mapping[str, Any], origin: str) -> tuple[Spec, Sides]:
+    """Read the content of a tokenizer.json.
+
+    Raises:
+        ValueError: it is malformed, or it describes another kind of tokenizer than BERT's.
+    """
+    model = _part(content, "model", origin)
+    kind = model.get("type", "WordPiece" if "continuing_subword_prefix" in model else None)
+    if kind != "WordPiece":
+        raise ValueError(f"{origin} has a {kind} model; DistilBERT's is WordPiece")
+    normalizer = _bert_part(content, "normalizer", "BertNormalizer", origin)
+    _bert_part(content, "pre_tokenizer", "BertPreTokenizer", origin)
+    spec = Spec(
+        vocab=check_vocab(model.get("vocab"), origin),
+        added=_added(content.get("added_tokens") or [], origin),
+        unk_token=_typed(model, "unk_token", str, "[UNK]", origin),
+        do_lower_case=_typed(normalizer, "lowercase", bool, True, origin),
+        strip_accents=_typed(normalizer, "strip_accents", bool, None, origin),
+        tokenize_chinese_chars=_typed(normalizer, "handle_chinese_chars", bool, True, origin),
+        clean_text=_typed(normalizer, "clean_text", bool, True, origin),
+        max_input_chars_per_word=_typed(model, "max_input_chars_per_word", int, 100, origin),
+        continuing_subword_prefix=_typed(model, "continuing_subword_prefix", str, "##", origin),
+        origin=origin,
+    )
+    return spec, Sides(_direction(content, "padding"), _direction(content, "truncation"))
+
+
+def spec_of_json_file(path: Path) -> tuple[Spec, Sides]:
+    """Read a tokenizer.json.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is malformed, or it describes another kind of tokenizer than BERT's.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no tokenizer file {path}")
+    return spec_of_json(read_json(path), str(path))
+
+
+def check_vocab(vocab: Any, origin: str) -> dict[str, int]:
+    """Return a mapping of tokens to ids that is one.
+
+    Raises:
+        ValueError: it is no such mapping, it is empty, or two tokens share an id.
+    """
+    if not isinstance(vocab, Mapping) or not vocab:
+        raise ValueError(f"{origin} has no vocabulary (a mapping of tokens to ids)")
+    seen = set()
+    for token, index in vocab.items():
+        if not isinstance(token, str) or not isinstance(index, int) or isinstance(index, bool):
+            raise ValueError(f"{origin}: {token!r}: {index!r} is not a token and its id")
+        if not 0 <= index < 1 << 31:
+            raise ValueError(f"{origin}: the id of {token!r}, {index}, is out of range")
+        seen.add(index)
+    if len(seen) != len(vocab):
+        raise ValueError(f"{origin}: two tokens of the vocabulary have the same id")
+    return dict(vocab)
+
+
+def added_token_of(entry: Any, origin: str, special: bool = False) -> AddedToken:
+    """Return the token that a JSON object, or a plain string, stands for.
+
+    Raises:
+        ValueError: it stands for none.
+    """
+    if isinstance(entry, AddedToken):
+        return entry
+    if isinstance(entry, str):
+        return AddedToken(entry, normalized=not special, special=special)
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("content"), str):
+        raise ValueError(f"{origin}: {entry!r} is not an added token")
+    flags = {}
+    for flag in ("single_word", "lstrip", "rstrip", "normalized", "special"):
+        flags[flag] = _typed(entry, flag, bool, flag == "normalized", origin)
+    flags["special"] = special or flags["special"]
+    return AddedToken(entry["content"], **flags)
+
+
+def _added(entries: Any, origin: str) -> dict[int, AddedToken]:
+    if not isinstance(entries, list):
+        raise ValueError(f"{origin}: added_tokens is not a list")
+    added = {}
+    for entry in entries:
+        token = added_token_of(entry, origin)
+        index = entry.get("id") if isinstance(entry, Mapping) else None
+        if not isinstance(index, int):
+            raise ValueError(f"{origin}: the added token {token.content!r} has no id")
+        added[index] = token
+    return added
+
+
+def _part(content: Mapping[str, Any], name: str, origin: str) -> Mapping[str, Any]:
+    part = content.get(name)
+    if not isinstance(part, Mapping):
+        raise ValueError(f"{origin} has no {name} (an object), so it is not a tokenizer.json")
+    return part
+
+
+def _bert_part(content: Mapping[str, Any], name: str, kind: str, origin: str) -> Mapping[str, Any]:
+    part = content.get(name)
+    found = part.get("type") if isinstance(part, Mapping) else part
+    if not isinstance(part, Mapping) or found != kind:
+        raise ValueError(
+            f"{origin} has the {name} {found}; DistilBERT's is {kind}, and another would cut text "
+            "in ways the model was not trained on"
+        )
+    return part
+
+
+def _typed(part: Mapping[str, Any], name: str, kind: type, default: Any, origin: str) -> Any:
+    value = part.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{origin}: {name}={value!r} is not of type {kind.__name__}")
+    return value
+
+
+def _direction(content: Mapping[str, Any], name: str) -> str | None:
+    part = content.get(name)
+    direction = part.get("direction") if isinstance(part, Mapping) else None
+    return direction.lower() if isinstance(direction, str) else None

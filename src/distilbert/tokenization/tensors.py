@@ -1,0 +1,115 @@
+"""Lists of integers to tensors of NumPy, PyTorch or TensorFlow, and back.
+
+The only place of the tokenizers where a framework is imported, and only when it is asked for.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+from distilbert.tokenization.options import TensorKind, choose
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_MISSING = {"pt": "PyTorch", "tf": "TensorFlow"}
+_RAGGED = (
+    "the rows of {name!r} have different lengths (from {low} to {high}), so they do not make a "
+    "tensor; pass padding=True, and truncation=True with max_length=… if some are too long"
+)
+
+
+def tensor_kind(kind: Any) -> TensorKind:
+    """Return the name of a framework as this module spells it.
+
+    Raises:
+        ValueError: it is none of `np`, `pt` and `tf`.
+    """
+    return choose("return_tensors", kind, get_args(TensorKind))
+
+
+def to_tensor(name: str, values: Any, kind: TensorKind) -> Any:
+    """Turn a list, or a list of lists of equal length, into a tensor; a tensor of this kind stays.
+
+    Args:
+        name: what the values are, for the message of an error.
+
+    Raises:
+        ImportError: the framework is not installed.
+        ValueError: the lists are ragged, nested too deeply or do not hold numbers.
+    """
+    if kind_of(values) == kind:
+        return values
+    array = _to_array(name, values)
+    if kind == "np":
+        return array
+    try:
+        if kind == "pt":
+            import torch
+
+            return torch.from_numpy(array)
+        import tensorflow as tf
+
+        return tf.constant(array)
+    except ImportError as error:
+        raise ImportError(
+            f"return_tensors={kind!r} needs {_MISSING[kind]}: "
+            f"pip install {'torch' if kind == 'pt' else 'tensorflow'}"
+        ) from error
+
+
+def _to_array(name: str, values: Any) -> "np.ndarray":
+    import numpy as np
+
+    if kind_of(values) is not None:
+        values = np.asarray(values)
+    elif isinstance(values, Sequence) and values and kind_of(values[0]) is not None:
+        values = [np.asarray(value) for value in values]
+    try:
+        array = np.array(values)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(_explain(name, values)) from error
+    if array.size == 0 and array.dtype.kind == "f":
+        return np.zeros((*array.shape, 0) if array.ndim == 1 else array.shape, dtype=np.int64)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(_explain(name, values))
+    return array
+
+
+def _explain(name: str, values: Any) -> str:
+    if isinstance(values, Sequence) and all(isinstance(row, Sequence) for row in values):
+        lengths = [len(row) for row in values]
+        if lengths and min(lengths) != max(lengths):
+            return _RAGGED.format(name=name, low=min(lengths), high=max(lengths))
+    return f"{name!r} does not make a tensor: it must hold numbers, in lists of equal length"
+
+
+def kind_of(value: Any) -> TensorKind | None:
+    """Return which framework's tensor a value is, None for anything else; imports nothing."""
+    for cls in type(value).__mro__:
+        home, _, _ = cls.__module__.partition(".")
+        if home == "numpy" and cls.__name__ in {"ndarray", "generic"}:
+            return "np"
+        if home == "torch" and cls.__name__ == "Tensor":
+            return "pt"
+        if home == "tensorflow" and cls.__name__ in {"Tensor", "EagerTensor", "_EagerTensorBase"}:
+            return "tf"
+    return None
+
+
+def to_lists(value: Any) -> Any:
+    """Turn tensors, alone or in lists, into plain Python numbers and lists."""
+    kind = kind_of(value)
+    if kind == "tf":
+        return value.numpy().tolist()
+    if kind is not None:
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [to_lists(item) for item in value]
+    return value
+
+
+def is_device(value: Any) -> bool:
+    """Whether a value names a PyTorch device (and is not, say, a dtype)."""
+    return isinstance(value, str | int) or (
+        type(value).__module__ == "torch" and type(value).__name__ == "device"
+    )

@@ -1,0 +1,362 @@
+"""The tokenizer but for its engine: made of a `Spec`, opened from files, saved to them."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from tokenizers import AddedToken, Tokenizer, processors
+
+from distilbert.hub import Source, push_folder, staged, write_json
+from distilbert.tokenization.decoding import Decoding
+from distilbert.tokenization.engine import Engine
+from distilbert.tokenization.files import (
+    ADDED_FILE,
+    CONFIG_FILE,
+    CUTTING,
+    SPECIAL_FILE,
+    TOKENIZER_FILE,
+    VOCAB_FILE,
+    Opened,
+    open_files,
+    vocab_text,
+)
+from distilbert.tokenization.fitting import UNBOUNDED, read_side
+from distilbert.tokenization.rust_engine import build_backend
+from distilbert.tokenization.spec import Spec, added_token_of, check_vocab
+from distilbert.tokenization.vocabulary import ROLES, as_added_token
+from distilbert.tokenization.wordpiece import load_vocab
+
+PathLike = str | os.PathLike[str]
+
+
+class BertStyleTokenizer(Decoding):
+    """What `DistilBertTokenizer` and `DistilBertTokenizerFast` share: all but the engine."""
+
+    vocab_files_names: ClassVar[dict[str, str]] = {
+        "vocab_file": VOCAB_FILE,
+        "tokenizer_file": TOKENIZER_FILE,
+    }
+    is_fast: ClassVar[bool]
+
+    def _make_engine(self, spec: Spec) -> Engine:
+        raise NotImplementedError
+
+    def _set_up(
+        self,
+        spec: Spec,
+        roles: Mapping[str, str | AddedToken | None],
+        settings: Mapping[str, Any],
+        unknown: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Build the engine and take over the settings of a constructor.
+
+        Raises:
+            TypeError: an unknown setting.
+            ValueError: a special token is not in the vocabulary, or a setting is not valid.
+        """
+        left = dict(settings)
+        additional = [
+            *(left.pop("additional_special_tokens", None) or []),
+            *(left.pop("extra_special_tokens", None) or []),
+        ]
+        bound = left.pop("max_len", None)
+        bound = left.pop("model_max_length", bound)
+        self.model_max_length = UNBOUNDED if bound is None else int(bound)
+        self.padding_side = read_side("padding_side", left.pop("padding_side", "right"))
+        self.truncation_side = read_side("truncation_side", left.pop("truncation_side", "right"))
+        self.clean_up_tokenization_spaces = left.pop("clean_up_tokenization_spaces", True)
+        self.model_input_names = list(
+            left.pop("model_input_names", ("input_ids", "attention_mask"))
+        )
+        self.name_or_path = str(left.pop("name_or_path", ""))
+        if left:
+            raise TypeError(
+                f"{type(self).__name__} got unknown arguments: {', '.join(map(repr, left))}"
+            )
+        self._unknown = dict(unknown or {})
+        self._warned = set()
+        self._spec = replace(spec, added={})
+        self._prefix = spec.continuing_subword_prefix
+        named = {role: token for role, token in roles.items() if token is not None}
+        super().__init__(
+            self._make_engine(spec),
+            {role: str(token) for role, token in named.items()},
+            map(str, additional),
+        )
+        self._place_tokens(spec, [*named.values(), *additional])
+
+    def _place_tokens(self, spec: Spec, specials: Iterable[str | AddedToken]) -> None:
+        """Give the engine its added tokens at their ids."""
+        placed = {token.content for token in spec.added.values()}
+        tokens = {**spec.added}
+        for special in specials:
+            index = spec.vocab.get(str(special))
+            if index is not None and str(special) not in placed:
+                tokens[index] = as_added_token(special, special=True)
+        self._engine.add_tokens([tokens[index] for index in sorted(tokens)])
+        for index, token in tokens.items():
+            actual = self._engine.token_to_id(token.content)
+            if actual != index:
+                raise ValueError(
+                    f"{spec.origin}: the added token {token.content!r} should have the id {index}, "
+                    f"but ids go on after the vocabulary without a gap, so it gets {actual}"
+                )
+        for role, name in self._roles.items():
+            if self._engine.token_to_id(name) is None:
+                raise ValueError(
+                    f"{spec.origin} has no {name!r}, the {role}; add it to the vocabulary, or say "
+                    f"which token has its role with {role}=…"
+                )
+        new = [name for name in self._additional if self._engine.token_to_id(name) is None]
+        self._engine.add_tokens([as_added_token(name, special=True) for name in new])
+
+    @property
+    def do_lower_case(self) -> bool:
+        """Whether text is lower-cased."""
+        return self._spec.do_lower_case
+
+    @property
+    def strip_accents(self) -> bool | None:
+        """Whether accents are removed; None: if text is lower-cased."""
+        return self._spec.strip_accents
+
+    @property
+    def tokenize_chinese_chars(self) -> bool:
+        """Whether every Chinese character is a word."""
+        return self._spec.tokenize_chinese_chars
+
+    def __repr__(self) -> str:
+        bound = "unbounded" if self.model_max_length >= UNBOUNDED else self.model_max_length
+        return (
+            f"{type(self).__name__}({len(self)} tokens, do_lower_case={self.do_lower_case}, "
+            f"model_max_length={bound}, padding_side={self.padding_side!r}, "
+            f"special_tokens={self.special_tokens_map})"
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: PathLike,
+        *,
+        cache_dir: PathLike | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        subfolder: str = "",
+        **overrides: Any,
+    ) -> Self:
+        """Open the tokenizer of a folder or a hub repository, whichever of the two saved it.
+
+        Args:
+            pretrained_model_name_or_path: path of a folder, or hub id.
+            cache_dir: where downloads are kept.
+            force_download: download again what is there already.
+            local_files_only: never ask the hub.
+            token: of the hub, for private repositories.
+            revision: branch, tag or commit.
+            subfolder: folder inside that holds the files.
+            overrides: arguments of the constructor that replace what the files say.
+
+        Raises:
+            OSError: there are no tokenizer files, or they cannot be reached.
+            TypeError: an unknown argument.
+            ValueError: a file is malformed, or describes another kind of tokenizer.
+        """
+        source = Source(
+            pretrained_model_name_or_path,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+            revision=revision,
+            subfolder=subfolder,
+        )
+        opened = open_files(source)
+        settings = {"name_or_path": os.fspath(pretrained_model_name_or_path), **opened.settings}
+        return cls._of(
+            opened, settings | {"additional_special_tokens": opened.additional}, overrides
+        )
+
+    @classmethod
+    def _of(cls, opened: Opened, settings: dict[str, Any], overrides: Mapping[str, Any]) -> Self:
+        cutting = {name: value for name, value in overrides.items() if name in CUTTING}
+        if "never_split" in overrides:
+            cutting["never_split"] = tuple(overrides["never_split"] or ())
+        roles: dict[str, Any] = dict(opened.roles)
+        roles.update({role: token for role, token in overrides.items() if role in ROLES})
+        if roles.get("unk_token"):
+            cutting["unk_token"] = str(roles["unk_token"])
+        rest = {k: v for k, v in overrides.items() if k not in cutting and k not in ROLES}
+        tokenizer = cls.__new__(cls)
+        tokenizer._set_up(
+            replace(opened.spec, **cutting), roles, {**settings, **rest}, opened.unknown
+        )
+        return tokenizer
+
+    def _to_backend(self) -> Tokenizer:
+        """Return a Rust tokenizer that does all this one does, special tokens included."""
+        spec = self._spec
+        backend = build_backend(spec)
+        for token in self.added_tokens_decoder.values():
+            if token.special:
+                backend.add_special_tokens([token])
+            else:
+                backend.add_tokens([token])
+        (cls_id, cls), (sep_id, sep), _ = self._frame
+        backend.post_processor = processors.TemplateProcessing(
+            single=[f"{cls}:0", "$A:0", f"{sep}:0"],
+            pair=[f"{cls}:0", "$A:0", f"{sep}:0", "$B:1", f"{sep}:1"],
+            special_tokens=[(cls, cls_id), (sep, sep_id)],
+        )
+        return backend
+
+    def save_vocabulary(
+        self, save_directory: PathLike, filename_prefix: str | None = None
+    ) -> tuple[str]:
+        """Write vocab.txt and return its path."""
+        with staged(save_directory) as folder:
+            path = self._write_vocab(folder, filename_prefix)
+        return (os.path.join(save_directory, path.name),)
+
+    def _write_vocab(self, folder: Path, prefix: str | None) -> Path:
+        path = folder / (f"{prefix}-{VOCAB_FILE}" if prefix else VOCAB_FILE)
+        path.write_text(vocab_text(self._base, path), encoding="utf-8", newline="\n")
+        return path
+
+    def save_pretrained(
+        self,
+        save_directory: PathLike,
+        *,
+        filename_prefix: str | None = None,
+        push_to_hub: bool = False,
+        repo_id: str | None = None,
+        **kwargs: Any,
+    ) -> tuple[str, ...]:
+        """Write every file that either tokenizer, here or in transformers, opens.
+
+        Files are complete before the first old one is replaced. tokenizer.json is left out where
+        it cannot say what this tokenizer does (never_split, do_basic_tokenize=False).
+
+        Args:
+            save_directory: made if missing.
+            filename_prefix: put before each name, with a hyphen.
+            push_to_hub: uploads the folder afterwards.
+            repo_id: where to; the folder's name if not given.
+            kwargs: options of `push_to_hub`.
+
+        Returns:
+            The paths of the files.
+        """
+        prefix = f"{filename_prefix}-" if filename_prefix else ""
+        superseded = [f"{prefix}{name}" for name in (TOKENIZER_FILE, ADDED_FILE)]
+        with staged(save_directory, replaces=superseded) as folder:
+            self._write_vocab(folder, filename_prefix)
+            if self._spec.do_basic_tokenize and not self._spec.never_split:
+                self._to_backend().save(str(folder / f"{prefix}{TOKENIZER_FILE}"))
+            write_json(folder / f"{prefix}{CONFIG_FILE}", self._config())
+            write_json(folder / f"{prefix}{SPECIAL_FILE}", self._special_map())
+            added = {t: i for t, i in self.added_tokens_encoder.items() if t not in self._base}
+            if added:
+                write_json(folder / f"{prefix}{ADDED_FILE}", added)
+            names = sorted(path.name for path in folder.iterdir())
+        if push_to_hub:
+            name = repo_id or Path(save_directory).resolve().name
+            push_folder(save_directory, name, **kwargs)
+        elif kwargs or repo_id:
+            raise TypeError(f"{[*kwargs, 'repo_id']} go with push_to_hub=True")
+        return tuple(os.path.join(save_directory, name) for name in names)
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
+        """Upload the tokenizer's files to a hub repository and return the commit's address.
+
+        Args:
+            repo_id: made if missing.
+            kwargs: commit_message, private, token, revision, create_pr.
+        """
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push_folder(folder, repo_id, **kwargs)
+
+    def _config(self) -> dict[str, Any]:
+        spec = self._spec
+        config: dict[str, Any] = {
+            **self._unknown,
+            **{role: self._roles.get(role) for role in ROLES if role in self._roles},
+            "added_tokens_decoder": {
+                str(index): _flags(token) for index, token in self.added_tokens_decoder.items()
+            },
+            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
+            "do_basic_tokenize": spec.do_basic_tokenize,
+            "do_lower_case": spec.do_lower_case,
+            "model_max_length": self.model_max_length,
+            "never_split": list(spec.never_split) or None,
+            "padding_side": self.padding_side,
+            "strip_accents": spec.strip_accents,
+            "tokenize_chinese_chars": spec.tokenize_chinese_chars,
+            "tokenizer_class": "DistilBertTokenizer",
+            "truncation_side": self.truncation_side,
+        }
+        for role in ("pad_token", "mask_token"):
+            config.setdefault(role, None)
+        if self._additional:
+            config["additional_special_tokens"] = list(self._additional)
+        return config
+
+    def _special_map(self) -> dict[str, Any]:
+        tokens = {token.content: token for token in self.added_tokens_decoder.values()}
+        plain = _flags(AddedToken("", normalized=False, special=True))
+
+        def entry(name: str) -> Any:
+            flags = _flags(tokens[name]) if name in tokens else plain
+            if {**flags, "content": ""} == plain:
+                return name
+            del flags["special"]
+            return flags
+
+        return {
+            role: [entry(name) for name in value] if isinstance(value, list) else entry(value)
+            for role, value in self.special_tokens_map.items()
+        }
+
+
+def _flags(token: AddedToken) -> dict[str, Any]:
+    return {
+        "content": token.content,
+        "lstrip": token.lstrip,
+        "normalized": token.normalized,
+        "rstrip": token.rstrip,
+        "single_word": token.single_word,
+        "special": token.special,
+    }
+
+
+def vocab_of(vocab_file: Any) -> tuple[dict[str, int], str]:
+    """Return a vocabulary and where it is from: a file's path, or a mapping given as it is.
+
+    Raises:
+        OSError: there is no such file.
+        TypeError: neither a path nor a mapping.
+    """
+    if isinstance(vocab_file, Mapping):
+        return check_vocab(vocab_file, "the vocabulary"), "the vocabulary"
+    if not isinstance(vocab_file, str | os.PathLike):
+        raise TypeError(
+            f"vocab_file must be the path of a vocab.txt, or a mapping, not {vocab_file!r}"
+        )
+    path = Path(vocab_file)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; open it with from_pretrained")
+    return load_vocab(path), str(path)
+
+
+def added_of(decoder: Mapping[Any, Any] | None) -> dict[int, AddedToken]:
+    """Read the `added_tokens_decoder` argument of a constructor."""
+    return {
+        int(index): added_token_of(entry, "added_tokens_decoder")
+        for index, entry in (decoder or {}).items()
+    }

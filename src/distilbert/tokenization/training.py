@@ -1,0 +1,89 @@
+"""Learning a WordPiece vocabulary from text with the Rust library, the same one every time.
+
+Its trainer numbers the alphabet in the order of a hash table, and breaks ties by those numbers.
+Here the alphabet is found first and handed over in order, so that nothing is left to chance.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+from tokenizers import Tokenizer, models, normalizers, trainers
+from tokenizers import pre_tokenizers as pre
+
+from distilbert.tokenization.spec import Spec
+
+Texts: TypeAlias = Iterable[str | Sequence[str]]
+
+
+def train_vocab(
+    texts: Texts,
+    spec: Spec,
+    specials: Sequence[str],
+    *,
+    vocab_size: int,
+    min_frequency: int = 0,
+    show_progress: bool = False,
+) -> dict[str, int]:
+    """Return a vocabulary: special tokens, alphabet, continuations, joined pieces.
+
+    Args:
+        texts: read twice, so an iterator is kept in memory.
+        spec: says how text is normalised.
+        specials: the first ids.
+
+    Raises:
+        ValueError: there is no text.
+    """
+    if iter(texts) is texts:
+        texts = list(texts)
+    alphabet = _alphabet(texts, spec)
+    if not alphabet:
+        raise ValueError("there is no text to learn a vocabulary from")
+    first = list(dict.fromkeys([*specials, *alphabet]))
+    learner = _cutter(Tokenizer(models.WordPiece(unk_token=spec.unk_token)), spec)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        special_tokens=first,
+        continuing_subword_prefix=spec.continuing_subword_prefix,
+        show_progress=show_progress,
+    )
+    learner.train_from_iterator(_flat(texts), trainer)
+    learned = learner.get_vocab(with_added_tokens=False)
+    rest = sorted((token for token in learned if token not in set(first)), key=learned.__getitem__)
+    return {token: index for index, token in enumerate([*first, *rest])}
+
+
+def _alphabet(texts: Texts, spec: Spec) -> list[str]:
+    """Return every character of the normalised words, then every one that continues a word."""
+    counter = _cutter(Tokenizer(models.WordLevel(unk_token=spec.unk_token)), spec)
+    counter.train_from_iterator(
+        _flat(texts),
+        trainers.WordLevelTrainer(vocab_size=1 << 31, special_tokens=[], show_progress=False),
+    )
+    whole: set[str] = set()
+    continuing: set[str] = set()
+    for word in counter.get_vocab(with_added_tokens=False):
+        whole.update(word)
+        continuing.update(word[1:])
+    prefix = spec.continuing_subword_prefix
+    return [*sorted(whole), *(prefix + character for character in sorted(continuing))]
+
+
+def _cutter(tokenizer: Tokenizer, spec: Spec) -> Tokenizer:
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        clean_text=spec.clean_text,
+        handle_chinese_chars=spec.tokenize_chinese_chars,
+        strip_accents=spec.strip_accents,
+        lowercase=spec.do_lower_case,
+    )
+    tokenizer.pre_tokenizer = pre.BertPreTokenizer()
+    return tokenizer
+
+
+def _flat(texts: Texts) -> Iterator[str]:
+    for item in texts:
+        if isinstance(item, str):
+            yield item
+        else:
+            yield from item

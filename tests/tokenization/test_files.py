@@ -1,0 +1,258 @@
+"""Opening and saving: either tokenizer opens either's files, and bad files are refused."""
+
+import argparse
+import copy
+import inspect
+import json
+import logging
+import pickle
+
+import pytest
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+
+from distilbert import DistilBertTokenizer, DistilBertTokenizerFast
+from distilbert.tokenization.files import vocab_text
+
+BOTH = [DistilBertTokenizer, DistilBertTokenizerFast]
+TEXTS = ["The smaller [MASK], new token <x> Foo", "É ünaffable 中", "don't [SEP] zz"]
+
+
+def made(cls, vocab, **kwargs):
+    tokenizer = cls(vocab, model_max_length=64, padding_side="left", **kwargs)
+    tokenizer.add_tokens(["new token", "Foo", AddedToken("zz", rstrip=True)])
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<x>"]})
+    return tokenizer
+
+
+def same(a, b):
+    assert a.get_vocab() == b.get_vocab()
+    assert a.special_tokens_map == b.special_tokens_map
+    assert a.model_max_length == b.model_max_length
+    assert a.padding_side == b.padding_side
+    options = {"padding": True, "return_offsets_mapping": True, "return_special_tokens_mask": True}
+    assert dict(a(TEXTS, **options)) == dict(b(TEXTS, **options))
+    ids = a(TEXTS).input_ids
+    assert a.batch_decode(ids, skip_special_tokens=True) == b.batch_decode(ids, True)
+
+
+@pytest.mark.parametrize("writer", BOTH)
+@pytest.mark.parametrize("reader", BOTH)
+@pytest.mark.parametrize("keep", ["all", "tokenizer.json", "without tokenizer.json"])
+@pytest.mark.parametrize("cased", [False, True])
+def test_either_opens_the_files_of_either(tmp_path, tiny_vocab, writer, reader, keep, cased):
+    tokenizer = made(writer, tiny_vocab, do_lower_case=not cased, strip_accents=cased)
+    paths = tokenizer.save_pretrained(tmp_path)
+    assert sorted(paths) == sorted(str(path) for path in tmp_path.iterdir())
+    if keep == "without tokenizer.json":
+        (tmp_path / "tokenizer.json").unlink()
+    opened = reader.from_pretrained(tmp_path)
+    if keep == "tokenizer.json":
+        for path in tmp_path.iterdir():
+            if path.name != keep:
+                path.unlink()
+        opened = reader.from_pretrained(
+            tmp_path,
+            model_max_length=64,
+            padding_side="left",
+            additional_special_tokens=["<x>"],
+        )
+    same(tokenizer, opened)
+    assert opened.do_lower_case is not cased
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_files_of_old_versions_without_added_tokens_decoder(tmp_path, tiny_vocab, cls):
+    tokenizer = made(cls, tiny_vocab)
+    tokenizer.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    del config["added_tokens_decoder"]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    (tmp_path / "tokenizer.json").unlink()
+    opened = cls.from_pretrained(tmp_path)
+    assert opened.get_vocab() == tokenizer.get_vocab()
+    assert opened.tokenize("new token <x>") == ["new token", "<x>"]
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_pickle_and_deepcopy(tiny_vocab, cls):
+    tokenizer = made(cls, tiny_vocab)
+    same(tokenizer, pickle.loads(pickle.dumps(tokenizer)))
+    other = copy.deepcopy(tokenizer)
+    same(tokenizer, other)
+    other.add_tokens("another")
+    assert len(other) == len(tokenizer) + 1
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_only_vocab_txt(tmp_path, tiny_vocab, cls):
+    [path] = DistilBertTokenizer(tiny_vocab).save_vocabulary(tmp_path)
+    assert path == str(tmp_path / "vocab.txt")
+    assert cls.from_pretrained(tmp_path).get_vocab() == tiny_vocab
+    assert cls(path).get_vocab() == tiny_vocab
+    assert cls.from_pretrained(tmp_path, do_lower_case=False).tokenize("The") != ["the"]
+
+
+def test_gaps_in_the_ids_survive_vocab_txt(tmp_path, tiny_vocab):
+    vocab = {**tiny_vocab, "late": len(tiny_vocab) + 2}
+    path = tmp_path / "vocab.txt"
+    path.write_text(vocab_text(vocab, path))
+    assert DistilBertTokenizerFast(path).convert_tokens_to_ids("late") == vocab["late"]
+
+
+def test_configuration_wins_over_tokenizer_json_about_cutting(tmp_path, tiny_vocab):
+    DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    config["do_lower_case"] = False
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    for cls in BOTH:
+        assert cls.from_pretrained(tmp_path).tokenize("THE") == ["[UNK]"]
+
+
+def test_a_cased_tokenizer_json_alone_stays_cased(tmp_path, tiny_vocab):
+    DistilBertTokenizer(tiny_vocab, do_lower_case=False).save_pretrained(tmp_path)
+    fast = DistilBertTokenizerFast(tokenizer_file=tmp_path / "tokenizer.json")
+    assert fast.tokenize("THE the") == ["[UNK]", "the"]
+    assert not fast.do_lower_case
+
+
+def test_never_split_is_kept_by_the_slow_one_and_warned_of_by_the_fast(
+    tmp_path, tiny_vocab, caplog
+):
+    tokenizer = DistilBertTokenizer(tiny_vocab, never_split=["un-able"])
+    tokenizer.save_pretrained(tmp_path)
+    assert not (tmp_path / "tokenizer.json").exists()
+    assert DistilBertTokenizer.from_pretrained(tmp_path).never_split == ["un-able"]
+    with caplog.at_level(logging.WARNING, "distilbert"):
+        DistilBertTokenizerFast.from_pretrained(tmp_path)
+    assert "never_split" in caplog.text
+
+
+def test_saving_again_removes_what_is_superseded(tmp_path, tiny_vocab):
+    made(DistilBertTokenizer, tiny_vocab).save_pretrained(tmp_path)
+    assert (tmp_path / "added_tokens.json").exists()
+    DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path)
+    assert not (tmp_path / "added_tokens.json").exists()
+
+
+def test_unknown_entries_of_the_configuration_survive(tmp_path, tiny_vocab):
+    DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "chat": [1]}))
+    DistilBertTokenizerFast.from_pretrained(tmp_path).save_pretrained(tmp_path / "again")
+    assert json.loads((tmp_path / "again" / path.name).read_text())["chat"] == [1]
+
+
+@pytest.mark.parametrize("cls", BOTH)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not a valid JSON"),
+        ("[1]", "JSON object"),
+        ("{}", "no model"),
+        ('{"model": {"type": "BPE", "vocab": {}}}', "BPE model"),
+        ('{"model": {"type": "WordPiece"}}', "normalizer None"),
+    ],
+)
+def test_a_hostile_tokenizer_json(tmp_path, cls, content, message):
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        cls.from_pretrained(tmp_path)
+    assert "tokenizer.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"type": "WordPiece", "vocab": {"a": "x"}}}, "not a token and its id"),
+        ({"model": {"type": "WordPiece", "vocab": {"a": 1, "b": 1}}}, "same id"),
+        ({"model": {"type": "WordPiece", "vocab": {"a": -1}}}, "out of range"),
+        ({"model": {"type": "WordPiece", "vocab": []}}, "no vocabulary"),
+        ({"normalizer": {"type": "Lowercase"}}, "normalizer Lowercase"),
+        ({"normalizer": {"type": "BertNormalizer", "lowercase": "yes"}}, "lowercase='yes'"),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, "pre_tokenizer Whitespace"),
+        ({"added_tokens": [{"content": "a"}]}, "has no id"),
+        ({"added_tokens": [{"id": 9999, "content": "far"}]}, "without a gap"),
+        ({"added_tokens": 3}, "not a list"),
+    ],
+)
+@pytest.mark.parametrize("cls", BOTH)
+def test_a_tokenizer_json_that_is_not_ours(tmp_path, tiny_vocab, cls, change, message):
+    DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    (tmp_path / "tokenizer_config.json").unlink()
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=message) as caught:
+        cls.from_pretrained(tmp_path)
+    assert "tokenizer.json" in str(caught.value)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"do_lower_case": "yes"},
+        {"model_max_length": "long"},
+        {"padding_side": 3},
+        {"added_tokens_decoder": [1]},
+        {"added_tokens_decoder": {"x": {"content": "a"}}},
+        {"mask_token": 5},
+        {"never_split": [3]},
+    ],
+)
+def test_a_configuration_with_wrong_types(tmp_path, tiny_vocab, cls, change):
+    DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=r"tokenizer_config\.json"):
+        cls.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_missing_files_and_tokens(tmp_path, tiny_vocab, cls):
+    with pytest.raises(OSError, match=r"neither tokenizer\.json nor vocab\.txt"):
+        cls.from_pretrained(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"nothing\.txt"):
+        cls(tmp_path / "nothing.txt")
+    with pytest.raises(OSError, match="from_pretrained"):
+        cls(tmp_path)
+    (tmp_path / "vocab.txt").write_text("a\nb\n")
+    with pytest.raises(ValueError, match=r"vocab.txt has no '\[UNK\]', the unk_token"):
+        cls(tmp_path / "vocab.txt")
+    with pytest.raises(TypeError, match="unknown arguments: 'do_lowercase'"):
+        cls(tiny_vocab, do_lowercase=True)
+    DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path)
+    with pytest.raises(TypeError, match="'do_lowercase'"):
+        cls.from_pretrained(tmp_path, do_lowercase=True)
+
+
+def test_the_fast_one_needs_a_file():
+    with pytest.raises(ValueError, match="give vocab_file"):
+        DistilBertTokenizerFast()
+
+
+def test_a_tokenizer_object(tiny_vocab):
+    backend = Tokenizer(models.WordPiece(tiny_vocab, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=False)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer = DistilBertTokenizerFast(tokenizer_object=backend)
+    assert tokenizer.tokenize("the THE") == ["the", "[UNK]"]
+
+
+def test_training_is_repeatable(tiny_vocab):
+    texts = inspect.getsource(argparse).split("\n")
+    tokenizer = made(DistilBertTokenizerFast, tiny_vocab)
+    vocabs = [
+        tokenizer.train_new_from_iterator(source, 800, ["<y>"]).get_vocab()
+        for source in (texts, iter(texts), [texts[:400], texts[400:]])
+    ]
+    assert vocabs[0] == vocabs[1] == vocabs[2]
+    trained = tokenizer.train_new_from_iterator(texts, 800, ["<y>"])
+    order = sorted(vocabs[0], key=vocabs[0].__getitem__)
+    assert len(trained) == 800
+    assert order[:7] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<x>", "<y>"]
+    assert trained.additional_special_tokens == ["<x>", "<y>"]
+    assert trained.tokenize("self <y> action") == ["self", "<y>", "action"]
+    assert trained.unk_token_id not in trained.encode(texts[100])
+    assert trained.padding_side == "left"
+    with pytest.raises(ValueError, match="no text"):
+        tokenizer.train_new_from_iterator([], 100)

@@ -1,0 +1,215 @@
+"""Working on ids: special tokens, padding, truncating, decoding, adding tokens."""
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import AddedToken
+
+from distilbert import DistilBertTokenizer, DistilBertTokenizerFast
+
+
+@pytest.fixture(params=[DistilBertTokenizer, DistilBertTokenizerFast])
+def tokenizer(request, tiny_vocab):
+    return request.param(tiny_vocab)
+
+
+def test_special_tokens_around_ids(tokenizer):
+    assert tokenizer.num_special_tokens_to_add() == 2
+    assert tokenizer.num_special_tokens_to_add(pair=True) == 3
+    assert tokenizer.build_inputs_with_special_tokens([8], [9]) == [2, 8, 3, 9, 3]
+    assert tokenizer.build_inputs_with_special_tokens([8]) == [2, 8, 3]
+    assert tokenizer.create_token_type_ids_from_sequences([8], [9]) == [0, 0, 0, 1, 1]
+    assert tokenizer.create_token_type_ids_from_sequences([8]) == [0, 0, 0]
+    assert tokenizer.get_special_tokens_mask([8], [9]) == [1, 0, 1, 0, 1]
+    assert tokenizer.get_special_tokens_mask([8]) == [1, 0, 1]
+    row = [2, 8, 4, 3, 0]
+    assert tokenizer.get_special_tokens_mask(row, already_has_special_tokens=True) == [
+        1,
+        0,
+        1,
+        1,
+        1,
+    ]
+    with pytest.raises(ValueError, match="token_ids_1"):
+        tokenizer.get_special_tokens_mask(row, [1], already_has_special_tokens=True)
+
+
+def test_pad_takes_what_collators_have(tokenizer):
+    rows = [tokenizer("a"), {**tokenizer("a b c")}]
+    expected = tokenizer(["a", "a b c"], padding=True)
+    assert dict(tokenizer.pad(rows)) == dict(expected)
+    assert dict(tokenizer.pad(tokenizer(["a", "a b c"]))) == dict(expected)
+    arrays = [{k: np.array(v) for k, v in row.items()} for row in rows]
+    assert tokenizer.pad(arrays).input_ids.tolist() == expected.input_ids
+    tensors = [{k: torch.tensor(v) for k, v in row.items()} for row in rows]
+    padded = tokenizer.pad(tensors)
+    assert isinstance(padded.input_ids, torch.Tensor)
+    assert padded.attention_mask.tolist() == expected.attention_mask
+    labelled = [{"input_ids": [1], "label": 0.5}, {"input_ids": [1, 2], "label": 1.5}]
+    batch = tokenizer.pad(labelled, return_tensors="pt", pad_to_multiple_of=4)
+    assert batch.label.tolist() == [0.5, 1.5]
+    assert batch.input_ids.shape == (2, 4)
+
+
+def test_pad_one_row(tokenizer):
+    row = {"input_ids": [2, 3], "token_type_ids": [0, 1], "special_tokens_mask": [1, 1]}
+    padded = tokenizer.pad(row, padding="max_length", max_length=4, padding_side="left")
+    assert dict(padded) == {
+        "input_ids": [0, 0, 2, 3],
+        "token_type_ids": [0, 0, 0, 1],
+        "special_tokens_mask": [1, 1, 1, 1],
+        "attention_mask": [0, 0, 1, 1],
+    }
+    assert row["input_ids"] == [2, 3]
+    assert dict(tokenizer.pad({"input_ids": [2]}, padding=False, return_attention_mask=False)) == {
+        "input_ids": [2]
+    }
+    assert tokenizer.pad({"input_ids": []}).input_ids == []
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([], "expected encoded rows"),
+        ([1, 2], "expected encoded rows"),
+        ("text", "not str"),
+        ({"labels": [1]}, r"only \['labels'\]"),
+        ([{"input_ids": [1]}, {"input_ids": [1], "x": 1}], "different keys"),
+        ({"input_ids": [[1], [2]], "labels": [1]}, "one value for each of 2 rows"),
+    ],
+)
+def test_pad_refuses(tokenizer, inputs, message):
+    with pytest.raises(ValueError, match=message):
+        tokenizer.pad(inputs)
+
+
+def test_prepare_for_model(tokenizer):
+    row = tokenizer.prepare_for_model(
+        [8, 9, 10],
+        [11, 12],
+        truncation="only_first",
+        max_length=7,
+        stride=1,
+        padding="max_length",
+        return_overflowing_tokens=True,
+        return_special_tokens_mask=True,
+        return_token_type_ids=True,
+        return_length=True,
+    )
+    assert dict(row) == {
+        "overflowing_tokens": [9, 10],
+        "num_truncated_tokens": 1,
+        "input_ids": [2, 8, 9, 3, 11, 12, 3],
+        "token_type_ids": [0, 0, 0, 0, 1, 1, 1],
+        "special_tokens_mask": [1, 0, 0, 1, 0, 0, 1],
+        "attention_mask": [1] * 7,
+        "length": 7,
+    }
+    with pytest.raises(ValueError, match="only_first"):
+        tokenizer.prepare_for_model(
+            [8], [9], truncation=True, max_length=9, return_overflowing_tokens=True
+        )
+    with pytest.raises(ValueError, match="no offsets"):
+        tokenizer.prepare_for_model([8], return_offsets_mapping=True)
+
+
+def test_truncate_sequences(tokenizer):
+    ids, pair = [1, 2, 3, 4, 5], [6, 7, 8]
+    assert tokenizer.truncate_sequences(ids, None, 2) == ([1, 2, 3], None, [4, 5])
+    assert tokenizer.truncate_sequences(ids, None, 2, stride=1) == ([1, 2, 3], None, [3, 4, 5])
+    assert tokenizer.truncate_sequences(ids, pair, 3) == ([1, 2, 3], [6, 7], [])
+    assert tokenizer.truncate_sequences(ids, pair, 1, "only_second") == (ids, [6, 7], [8])
+    assert tokenizer.truncate_sequences(ids, pair, 0) == (ids, pair, [])
+    tokenizer.truncation_side = "left"
+    assert tokenizer.truncate_sequences(ids, None, 2) == ([3, 4, 5], None, [1, 2])
+    with pytest.raises(ValueError, match="cannot remove 9 ids"):
+        tokenizer.truncate_sequences(ids, pair, 9)
+
+
+def test_decode(tokenizer):
+    ids = tokenizer.encode("the smaller model, isn't it?")
+    assert tokenizer.decode(ids) == "[CLS] the smaller model, isn't it? [SEP]".replace(
+        "[SEP]", "[SEP]"
+    )
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "the smaller model, isn't it?"
+    loose = tokenizer.decode(ids, True, clean_up_tokenization_spaces=False)
+    assert loose == "the smaller model , i ' t it ?".replace("i ' t", "isn ' t")
+    for form in (np.array(ids), torch.tensor(ids), tuple(ids)):
+        assert tokenizer.decode(form, True) == "the smaller model, isn't it?"
+    assert (
+        tokenizer.batch_decode(torch.tensor([ids, ids]), True) == [tokenizer.decode(ids, True)] * 2
+    )
+    assert tokenizer.decode(ids[1]) == tokenizer.decode(torch.tensor(ids[1])) == "the"
+    assert tokenizer.decode([]) == ""
+    tokens = tokenizer.convert_ids_to_tokens(ids)
+    assert tokenizer.convert_tokens_to_string(tokens[1:4]) == "the smaller"
+    assert tokenizer.clean_up_tokenization("it 's . do n't") == "it's. don't"
+
+
+def test_ids_that_are_none(tokenizer):
+    with pytest.raises(ValueError, match="-100 marks a label"):
+        tokenizer.decode([5, -100])
+    with pytest.raises(ValueError, match="id 99999 is outside the vocabulary of"):
+        tokenizer.convert_ids_to_tokens(99999)
+    with pytest.raises(ValueError, match="batch_decode"):
+        tokenizer.decode([[5, 6]])
+    assert tokenizer.convert_tokens_to_ids("nowhere") == tokenizer.unk_token_id
+    assert tokenizer.convert_tokens_to_ids(["a", "nowhere"]) == [5, 1]
+
+
+def test_roles(tokenizer):
+    assert tokenizer.all_special_tokens == ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"]
+    assert tokenizer.all_special_ids == [1, 3, 0, 2, 4]
+    assert tokenizer.special_tokens_map["mask_token"] == "[MASK]"
+    assert (tokenizer.cls_token, tokenizer.cls_token_id) == ("[CLS]", 2)
+    assert tokenizer.bos_token is tokenizer.eos_token_id is None
+    tokenizer.bos_token = "[CLS]"
+    assert tokenizer.bos_token_id == 2
+    tokenizer.sep_token_id = 4
+    assert tokenizer("a").tokens() == ["[CLS]", "a", "[MASK]"]
+    with pytest.raises(ValueError, match="add it with add_special_tokens"):
+        tokenizer.pad_token = "<pad>"
+    with pytest.raises(ValueError, match="must be a string"):
+        tokenizer.pad_token = 3
+
+
+def test_adding_tokens(tokenizer):
+    size = len(tokenizer)
+    assert tokenizer.add_tokens(["<new>", "the", "", AddedToken("Two words")]) == 2
+    assert len(tokenizer) == size + 2
+    assert tokenizer.vocab_size == size
+    assert tokenizer.get_vocab()["<new>"] == tokenizer.convert_tokens_to_ids("<new>") == size
+    assert tokenizer.add_tokens("<new>") == 0
+    assert tokenizer.tokenize("a<new> two words") == ["a", "<new>", "two words"]
+    assert tokenizer.get_added_vocab()["Two words"] == size + 1
+    assert tokenizer.added_tokens_decoder[size].content == "<new>"
+    assert not tokenizer.added_tokens_decoder[size].special
+    assert tokenizer.decode(size + 1) == "Two words"
+    with pytest.raises(TypeError, match="not 3"):
+        tokenizer.add_tokens([3])
+
+
+def test_adding_special_tokens(tokenizer):
+    size = len(tokenizer)
+    assert tokenizer.add_special_tokens({"mask_token": "<mask>"}) == 1
+    assert tokenizer.mask_token_id == size
+    assert tokenizer.add_special_tokens({"additional_special_tokens": ["<a>", "<b>"]}) == 2
+    assert tokenizer.additional_special_tokens == ["<a>", "<b>"]
+    assert tokenizer.additional_special_tokens_ids == [size + 1, size + 2]
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": ["<c>"]}, replace_additional_special_tokens=False
+    )
+    assert tokenizer.additional_special_tokens == ["<a>", "<b>", "<c>"]
+    assert tokenizer.tokenize("a<b><mask>") == ["a", "<b>", "<mask>"]
+    assert tokenizer.decode(tokenizer.encode("a <b>"), skip_special_tokens=True) == "a"
+    with pytest.raises(ValueError, match="not the role"):
+        tokenizer.add_special_tokens({"mask": "<mask>"})
+    with pytest.raises(ValueError, match="list of tokens"):
+        tokenizer.add_special_tokens({"additional_special_tokens": "<a>"})
+
+
+def test_pieces_handed_out_stay_as_they_were(tokenizer):
+    encoding = tokenizer(["a<new>", "b"])
+    tokenizer.add_tokens("<new>")
+    assert len(encoding.tokens()) == len(encoding.input_ids[0])
+    assert "<new>" not in encoding.tokens()
