@@ -17,6 +17,7 @@ _NAMES = {
         "BertForSequenceClassification",
         "BertForTokenClassification",
         "BertModel",
+        "BertPreTrainedModel",
         "DistilBertForMaskedLM",
         "DistilBertForMultipleChoice",
         "DistilBertForQuestionAnswering",
@@ -28,8 +29,10 @@ _NAMES = {
     "tokenization": (
         "BasicTokenizer",
         "BatchEncoding",
+        "CharSpan",
         "DistilBertTokenizer",
         "DistilBertTokenizerFast",
+        "TokenSpan",
         "WordpieceTokenizer",
         "load_vocab",
     ),

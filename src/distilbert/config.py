@@ -2,7 +2,7 @@
 
 import copy
 import difflib
-import json
+import math
 import operator
 import os
 import warnings
@@ -11,7 +11,17 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from distilbert.hub import CONFIG_FILE, Source, push_folder, read_json, staged, write_json
+from distilbert.hub import (
+    CONFIG_FILE,
+    Source,
+    json_text,
+    push_folder,
+    read_json,
+    staged,
+    write_json,
+)
+
+__all__ = ["BertConfig", "DistilBertConfig"]
 
 ACTIVATIONS = (
     "gelu",
@@ -29,7 +39,12 @@ PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_class
 Check = Callable[[str, Any], Any]
 
 
-def _integer(least: int) -> Check:
+# Far above any real model: a file that asks for more would only exhaust the memory.
+MOST_LAYERS = 1_000
+MOST_LABELS = 10_000_000
+
+
+def _integer(least: int, most: int = 2**31 - 1) -> Check:
     def check(name: str, value: Any) -> int:
         if isinstance(value, bool):
             raise TypeError(f"{name} must be an integer, got {value!r}")
@@ -39,6 +54,8 @@ def _integer(least: int) -> Check:
             raise TypeError(f"{name} must be an integer, got {value!r}") from None
         if number < least:
             raise ValueError(f"{name} must be at least {least}, got {number}")
+        if number > most:
+            raise ValueError(f"{name} must be at most {most}, got {number}")
         return number
 
     return check
@@ -49,7 +66,7 @@ def _number(least: float, most: float) -> Check:
         if isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"{name} must be a number, got {value!r}")
         number = float(value)
-        if not least <= number <= most:
+        if not least <= number <= most or math.isinf(number):
             raise ValueError(f"{name} must be between {least} and {most}, got {value!r}")
         return number
 
@@ -99,7 +116,7 @@ def _label_names(name: str, value: Any) -> dict[int, str]:
         raise TypeError(f"{name} must map label numbers to names, got {value!r}") from None
     if not names:
         raise ValueError(f"{name} must name at least one label")
-    return names
+    return dict(sorted(names.items()))  # a JSON file has 10 before 2
 
 
 def _label_numbers(name: str, value: Any) -> dict[str, int]:
@@ -114,6 +131,11 @@ def _heads_by_layer(name: str, value: Any) -> dict[int, list[int]]:
         return {int(layer): sorted({int(h) for h in heads}) for layer, heads in value.items()}
     except (AttributeError, TypeError, ValueError):
         raise TypeError(f"{name} must map layer numbers to lists of heads, got {value!r}") from None
+
+
+def _agree_on_labels(count: int | None, names: Mapping[int, str]) -> None:
+    if count is not None and count != len(names):
+        raise ValueError(f"num_labels is {count}, but id2label names {len(names)} labels")
 
 
 class PretrainedConfig:
@@ -157,7 +179,10 @@ class PretrainedConfig:
         "attn_implementation": _one_of(*ATTENTION),
         "name_or_path": lambda name, value: os.fspath(value),
     }
-    _base_aliases: ClassVar[dict[str, str]] = {"torch_dtype": "dtype"}
+    _base_aliases: ClassVar[dict[str, str]] = {
+        "torch_dtype": "dtype",
+        "_name_or_path": "name_or_path",
+    }
     _not_written: ClassVar[tuple[str, ...]] = ("attn_implementation", "name_or_path")
 
     # The fields that models of either kind read, by DistilBERT's names.
@@ -196,14 +221,14 @@ class PretrainedConfig:
         output_attentions: bool = False,
         return_dict: bool = True,
         num_labels: int | None = None,
-        id2label: Mapping[int, str] | None = None,
-        label2id: Mapping[str, int] | None = None,
+        id2label: dict[int, str] | None = None,
+        label2id: dict[str, int] | None = None,
         problem_type: str | None = None,
         tie_word_embeddings: bool = True,
         chunk_size_feed_forward: int = 0,
         architectures: list[str] | None = None,
         dtype: Any = None,
-        pruned_heads: Mapping[int, list[int]] | None = None,
+        pruned_heads: dict[int, list[int]] | None = None,
         attn_implementation: str | None = None,
         name_or_path: str = "",
         **extra: Any,
@@ -216,23 +241,20 @@ class PretrainedConfig:
         self.chunk_size_feed_forward = chunk_size_feed_forward
         self.architectures = architectures
         self.dtype = dtype
-        self.pruned_heads = dict(pruned_heads or {})
+        self.pruned_heads = {} if pruned_heads is None else pruned_heads
         self.attn_implementation = attn_implementation or "sdpa"
         self.name_or_path = name_or_path
         if id2label is not None:
-            self.id2label = dict(id2label)
-            if num_labels is not None and num_labels != len(self.id2label):
-                raise ValueError(
-                    f"num_labels is {num_labels}, but id2label names {len(self.id2label)} labels"
-                )
+            self.id2label = id2label
+            _agree_on_labels(num_labels, self.id2label)
         else:
             self.num_labels = 2 if num_labels is None else num_labels
         if label2id is not None:
-            self.label2id = dict(label2id)
+            self.label2id = label2id
         elif id2label is not None:
             self.label2id = {label: index for index, label in self.id2label.items()}
         for name, value in extra.items():
-            if name not in self.aliases and name not in self._base_aliases:
+            if not self._is_field(name):
                 self._warn_if_misspelt(name)
             setattr(self, name, value)
         self.validate()
@@ -242,12 +264,18 @@ class PretrainedConfig:
         return cls.checks.get(name) or cls._base_checks.get(name)
 
     @classmethod
-    def _warn_if_misspelt(cls, name: str) -> None:
+    def _like(cls, name: str, likeness: float) -> str:
+        """Ask whether a field was meant that is called much the same; empty if there is none."""
         known = [*cls.checks, *cls._base_checks, *cls.aliases, "num_labels"]
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-        if close:
+        close = difflib.get_close_matches(name, known, n=1, cutoff=likeness)
+        return f"; did you mean {close[0]!r}?" if close else ""
+
+    @classmethod
+    def _warn_if_misspelt(cls, name: str) -> None:
+        hint = cls._like(name, 0.85)
+        if hint:
             warnings.warn(
-                f"{cls.__name__} has no field {name!r}; did you mean {close[0]!r}? "
+                f"{cls.__name__} has no field {name!r}{hint} "
                 f"{name!r} is kept as an attribute that the model does not use.",
                 stacklevel=4,
             )
@@ -256,12 +284,21 @@ class PretrainedConfig:
         name = self.aliases.get(name) or self._base_aliases.get(name) or name
         check = self._check_of(name)
         if check is not None:
-            value = check(name, value)
-        elif not isinstance(getattr(type(self), name, None), property):
-            extra = self.__dict__.setdefault("_extra", {})
-            extra[name] = value
-            return
-        object.__setattr__(self, name, value)
+            object.__setattr__(self, name, check(name, value))
+        elif name == "num_labels":
+            object.__setattr__(self, name, value)
+        elif name == "model_type":
+            self._require_model_type(value)
+        else:
+            self.__dict__.setdefault("_extra", {})[name] = value
+
+    @classmethod
+    def _require_model_type(cls, value: Any) -> None:
+        if value != cls.model_type:
+            raise ValueError(
+                f"{cls.__name__} reads configurations of type {cls.model_type!r}, "
+                f"this one is of type {value!r}"
+            )
 
     def __getattr__(self, name: str) -> Any:
         """Look up aliases and the keys that no field has (called when nothing else is found)."""
@@ -280,7 +317,7 @@ class PretrainedConfig:
 
     @num_labels.setter
     def num_labels(self, value: int) -> None:
-        count = _integer(1)("num_labels", value)
+        count = _integer(1, MOST_LABELS)("num_labels", value)
         if count != len(self.__dict__.get("id2label", ())):
             self.id2label = {i: f"LABEL_{i}" for i in range(count)}
             self.label2id = {f"LABEL_{i}": i for i in range(count)}
@@ -322,24 +359,16 @@ class PretrainedConfig:
             TypeError: a value is of the wrong type, or an override is not a field.
         """
         content = dict(config_dict)
-        model_type = content.pop("model_type", cls.model_type)
-        if model_type != cls.model_type:
-            raise ValueError(
-                f"{cls.__name__} reads configurations of type {cls.model_type!r}, "
-                f"this one is of type {model_type!r}"
-            )
-        name_or_path = content.pop("_name_or_path", "")
-        content.pop("attn_implementation", None)
-        if content.get("id2label") is None:
-            content.pop("id2label", None)
-            content.pop("label2id", None)
-        else:
-            content.pop("num_labels", None)  # old files disagree; the names are what counts
-        for name, default in cls._base_defaults().items():
-            if name in content and content[name] is None and default is not None:
+        cls._require_model_type(content.pop("model_type", cls.model_type))
+        for name in (*cls._not_written, "_name_or_path"):
+            content.pop(name, None)
+        for name in cls._base_checks:
+            if name in content and content[name] is None:
                 del content[name]
+        if "id2label" in content:
+            content.pop("num_labels", None)  # old files disagree; the names are what counts
         extra = {n: content.pop(n) for n in list(content) if not cls._is_field(n)}
-        config = cls(**{"name_or_path": name_or_path, **content})
+        config = cls(**content)
         config.__dict__.setdefault("_extra", {}).update(extra)
         config.update(overrides)
         return config
@@ -347,7 +376,7 @@ class PretrainedConfig:
     @classmethod
     def _is_field(cls, name: str) -> bool:
         return (
-            name == "num_labels"
+            name in ("num_labels", "model_type")
             or cls._check_of(name) is not None
             or name in cls.aliases
             or name in cls._base_aliases
@@ -409,21 +438,27 @@ class PretrainedConfig:
         return config
 
     def update(self, config_dict: Mapping[str, Any]) -> None:
-        """Replace fields.
+        """Replace fields: all of them, or none if one is refused.
 
         Raises:
-            TypeError: a name is neither a field nor an attribute.
+            TypeError: a name is neither a field nor an attribute, or a value is of the wrong type.
+            ValueError: a value is not allowed.
         """
         for name in config_dict:
             if not self._is_field(name) and name not in self.__dict__.get("_extra", {}):
-                close = difflib.get_close_matches(name, [*self.checks, *self._base_checks], n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise TypeError(f"{type(self).__name__} has no field {name!r}{hint}")
-        for name, value in config_dict.items():
-            setattr(self, name, value)
-        if "id2label" in config_dict and "label2id" not in config_dict:
-            self.label2id = {label: index for index, label in self.id2label.items()}
-        self.validate()
+                raise TypeError(
+                    f"{type(self).__name__} has no field {name!r}{self._like(name, 0.6)}"
+                )
+        changed = copy.deepcopy(self)
+        # The number first: it names labels anew, which the names then replace.
+        for name in sorted(config_dict, key=lambda name: name != "num_labels"):
+            setattr(changed, name, config_dict[name])
+        if "id2label" in config_dict:
+            _agree_on_labels(config_dict.get("num_labels"), changed.id2label)
+            if "label2id" not in config_dict:
+                changed.label2id = {label: index for index, label in changed.id2label.items()}
+        changed.validate()
+        self.__dict__.update(changed.__dict__)
 
     # Writing
 
@@ -438,17 +473,16 @@ class PretrainedConfig:
     def to_diff_dict(self) -> dict[str, Any]:
         """Return the model's own fields, and of the shared ones those that differ from default."""
         content = self.to_dict()
-        for name, default in self._base_defaults().items():
-            if content[name] == default:
-                del content[name]
-        if "id2label" not in content:
-            content.pop("label2id", None)
+        kept = {n for n, default in self._base_defaults().items() if content[n] != default}
+        if kept & {"id2label", "label2id"}:
+            kept |= {"id2label", "label2id"}
+        for name in self._base_defaults().keys() - kept:
+            del content[name]
         return content
 
     def to_json_string(self, use_diff: bool = True) -> str:
         """Return the JSON that a file would hold."""
-        content = self.to_diff_dict() if use_diff else self.to_dict()
-        return json.dumps(content, indent=2, sort_keys=True) + "\n"
+        return json_text(self.to_diff_dict() if use_diff else self.to_dict())
 
     def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
         """Write a JSON file."""
@@ -458,10 +492,14 @@ class PretrainedConfig:
         self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **hub: Any
     ) -> None:
         """Write `config.json` into a folder, made if missing; `hub` goes to `push_to_hub`."""
+        if hub and not push_to_hub:
+            raise TypeError(f"save_pretrained has no option {sorted(hub)[0]!r}")
         with staged(save_directory) as scratch:
             write_json(scratch / CONFIG_FILE, self.to_diff_dict())
         if push_to_hub:
-            push_folder(save_directory, hub.pop("repo_id", Path(save_directory).name), **hub)
+            push_folder(
+                save_directory, hub.pop("repo_id", Path(save_directory).resolve().name), **hub
+            )
 
     def push_to_hub(self, repo_id: str, **hub: Any) -> str:
         """Upload `config.json` to a hub repository; options as in `hub.push_folder`."""
@@ -520,7 +558,7 @@ class DistilBertConfig(PretrainedConfig):
         "vocab_size": _integer(1),
         "max_position_embeddings": _integer(1),
         "sinusoidal_pos_embds": _boolean,
-        "n_layers": _integer(1),
+        "n_layers": _integer(1, MOST_LAYERS),
         "n_heads": _integer(1),
         "dim": _integer(1),
         "hidden_dim": _integer(1),
@@ -610,7 +648,7 @@ class BertConfig(PretrainedConfig):
     checks: ClassVar[dict[str, Check]] = {
         "vocab_size": _integer(1),
         "hidden_size": _integer(1),
-        "num_hidden_layers": _integer(1),
+        "num_hidden_layers": _integer(1, MOST_LAYERS),
         "num_attention_heads": _integer(1),
         "intermediate_size": _integer(1),
         "hidden_act": _one_of(*ACTIVATIONS),

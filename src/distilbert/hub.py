@@ -6,6 +6,7 @@ files so that a reader sees either the old ones or the new ones.
 
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -44,10 +45,21 @@ class Source:
                 f"expected the path of a folder or a hub id, got {self.name!r} "
                 f"({type(self.name).__name__})"
             )
+        if not os.fspath(self.name):
+            raise ValueError("expected the path of a folder or a hub id, got an empty string")
 
     def __str__(self) -> str:
         place = os.fspath(self.name)
         return f"{place}/{self.subfolder}" if self.subfolder else place
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether this is a hub repository that may only be read from the local cache."""
+        import huggingface_hub as hub
+
+        return not Path(self.name).is_dir() and (
+            self.local_files_only or hub.constants.HF_HUB_OFFLINE
+        )
 
     @property
     def _cache(self) -> Path | None:
@@ -105,11 +117,7 @@ class Source:
                 return None
             raise OSError(
                 f"{filename} of {self} is not in the local cache, and the hub "
-                + (
-                    "may not be asked (offline)"
-                    if self.local_files_only or hub.constants.HF_HUB_OFFLINE
-                    else "cannot be reached"
-                )
+                + ("may not be asked (offline)" if self.is_offline else "cannot be reached")
                 + f"; there is no local folder {name} either. "
                 "Download it once with a connection, or give the path of a folder."
             ) from error
@@ -127,6 +135,8 @@ class Source:
             ) from error
         except errors.RevisionNotFoundError as error:
             raise OSError(f"{name} has no revision {self.revision!r}") from error
+        except _http_error() as error:
+            raise OSError(f"{filename} of {self} could not be downloaded: {error}") from error
 
     def _known_absent(self, filename: str) -> bool:
         """Whether a cached snapshot of the repository is known, or seen, to lack this file."""
@@ -138,7 +148,7 @@ class Source:
         )
         if cached is not None and not isinstance(cached, str):
             return True
-        if not (self.local_files_only or hub.constants.HF_HUB_OFFLINE):
+        if not self.is_offline:
             return False
         config = f"{self.subfolder}/{CONFIG_FILE}" if self.subfolder else CONFIG_FILE
         return isinstance(
@@ -149,6 +159,13 @@ class Source:
         )
 
 
+def _http_error() -> type[Exception]:
+    """Return the base of what can go wrong in HTTP; the library for it depends on the version."""
+    from huggingface_hub import errors
+
+    return errors.HfHubHTTPError.__bases__[0]
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file whose top level is an object.
 
@@ -157,17 +174,19 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a valid JSON file: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object, it holds a {type(content).__name__}")
     return content
 
 
-def find_weights(source: Source, *, use_safetensors: bool | None = None) -> list[Path]:
-    """Return the files that hold a checkpoint's weights: one file, or every shard of an index.
+def find_weights(
+    source: Source, *, use_safetensors: bool | None = None
+) -> dict[Path, frozenset[str]]:
+    """Return the files that hold a checkpoint's weights, each with what an index says it holds.
 
-    Safetensors come before `pytorch_model.bin`.
+    Safetensors come before `pytorch_model.bin`. A single file has no index and so no names.
 
     Args:
         use_safetensors: True allows safetensors only, False the old `.bin` only, None either.
@@ -184,22 +203,30 @@ def find_weights(source: Source, *, use_safetensors: bool | None = None) -> list
     for filename, is_index in kinds:
         path = source.find(filename)
         if path is not None:
-            return [source.require(shard) for shard in _shards(path)] if is_index else [path]
+            if not is_index:
+                return {path: frozenset()}
+            shards = _shards(path, Path(filename.removesuffix(".index.json")).suffix)
+            return {source.require(shard): frozenset(names) for shard, names in shards.items()}
     names = ", ".join(name for name, _ in kinds)
-    raise OSError(f"{source} has no weights (looked for {names})")
+    where = " in the local cache" if source.is_offline else ""
+    raise OSError(f"{source} has no weights{where} (looked for {names})")
 
 
-def _shards(index: Path) -> list[str]:
+def _shards(index: Path, suffix: str) -> dict[str, list[str]]:
+    """Return the tensors that an index says are in each shard."""
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ValueError(f"{index} has no weight_map from tensor names to files")
-    names = list(dict.fromkeys(weight_map.values()))
-    for name in names:
-        if not isinstance(name, str) or not name or Path(name).name != name or "\\" in name:
+    shards: dict[str, list[str]] = {}
+    for tensor, shard in weight_map.items():
+        if not isinstance(shard, str) or Path(shard).name != shard or "\\" in shard:
             raise ValueError(
-                f"{index} names the shard {name!r}; a shard is a plain file name beside its index"
+                f"{index} names the shard {shard!r}; a shard is a plain file name beside its index"
             )
-    return names
+        if Path(shard).suffix != suffix:
+            raise ValueError(f"{index} names the shard {shard!r}; it is not a {suffix} file")
+        shards.setdefault(shard, []).append(tensor)
+    return shards
 
 
 @contextmanager
@@ -223,10 +250,11 @@ def staged(folder: str | os.PathLike[str], replaces: Iterable[str] = ()) -> Iter
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=target) as scratch:
         yield Path(scratch)
         files = sorted(Path(scratch).iterdir())
+        mode = _mode_of_new_files(Path(scratch))
         for file in files:
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
-            file.chmod(0o666 & ~_umask())
+            file.chmod(mode)  # safetensors makes its files for their owner alone
         fresh = {file.name for file in files}
         for file in files:
             file.replace(target / file.name)
@@ -236,17 +264,21 @@ def staged(folder: str | os.PathLike[str], replaces: Iterable[str] = ()) -> Iter
                     old.unlink()
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _mode_of_new_files(folder: Path) -> int:
+    """Ask by making one: `os.umask` would change it for every thread."""
+    probe = folder / ".probe"
+    probe.touch()
+    return stat.S_IMODE(probe.stat().st_mode)
+
+
+def json_text(content: dict[str, Any]) -> str:
+    """Return a JSON object, sorted and indented, as hub files are."""
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object, sorted and indented, as hub files are."""
-    path.write_text(
-        json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    path.write_text(json_text(content), encoding="utf-8")
 
 
 def push_folder(

@@ -5,6 +5,7 @@ Google's; old files say gamma and beta; a file of a bare encoder has no prefix. 
 """
 
 import re
+from collections.abc import Iterable
 
 # The encoder's names in a BERT file and in the modules.
 _BERT_ENCODER = (
@@ -24,7 +25,9 @@ _BERT_HEAD = (
     ("cls.predictions.transform.LayerNorm.", "vocab_layer_norm."),
     ("cls.predictions.decoder.", "vocab_projector."),
 )
-_BERT_BIAS = "cls.predictions.bias"
+# The decoder's bias has two names: one parameter where the decoder is tied; where it is not,
+# transformers 5 has two and computes with the second.
+BERT_BIAS, BERT_DECODER_BIAS = "cls.predictions.bias", "cls.predictions.decoder.bias"
 _ENCODER_PARTS = ("embeddings.", "transformer.", "pooler.")
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 
@@ -47,7 +50,7 @@ def from_file(name: str) -> str | None:
     name = re.sub(r"\.beta$", ".bias", name)
     if name in _BUFFERS:
         return None
-    if name == _BERT_BIAS:
+    if name == BERT_BIAS:
         return "vocab_projector.bias"
     for theirs, ours in _BERT_HEAD:
         if name.startswith(theirs):
@@ -63,6 +66,11 @@ def is_encoder(name: str) -> bool:
     return name.startswith(_ENCODER_PARTS)
 
 
+def are_bert(names: Iterable[str]) -> bool:
+    """Whether these names in a file are those of a BERT's layers."""
+    return any("encoder.layer." in name for name in names)
+
+
 def to_bert_file(name: str) -> str:
     """Return the name in a BERT file for a module's name, prefix included if it has one.
 
@@ -70,7 +78,7 @@ def to_bert_file(name: str) -> str:
     'bert.encoder.layer.0.attention.output.LayerNorm.bias'
     """
     if name == "vocab_projector.bias":
-        return _BERT_BIAS
+        return BERT_BIAS
     for theirs, ours in _BERT_HEAD:
         if name.startswith(ours):
             return theirs + name.removeprefix(ours)

@@ -39,8 +39,19 @@ class ModelOutput(dict[str, Any]):
             raise AttributeError(f"{type(self).__name__} has no field {name!r}")
         self[name] = value
 
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Set a value in its place in the order; None takes it away."""
+        values = type(self)({**self, name: value})
+        super().clear()
+        super().update(values)
+
     def __getitem__(self, key: Any) -> Any:
         return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Set several values."""
+        for name, value in dict(*args, **kwargs).items():
+            self[name] = value
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.items())})"

@@ -27,7 +27,9 @@ def test_classification_by_the_type_of_the_labels(ids, tiny):
     logits = model(ids).logits
     single = torch.tensor([0, 2, 1])
     torch.testing.assert_close(model(ids, labels=single).loss, F.cross_entropy(logits, single))
-    torch.testing.assert_close(model(ids, labels=single.int()).loss, F.cross_entropy(logits, single))
+    torch.testing.assert_close(
+        model(ids, labels=single.int()).loss, F.cross_entropy(logits, single)
+    )
     several = torch.tensor([[0, 1, 1], [0, 0, 0], [1, 0, 1.0]])
     expected = F.binary_cross_entropy_with_logits(logits, several)
     torch.testing.assert_close(model(ids, labels=several).loss, expected)
@@ -131,8 +133,8 @@ def test_impossible_labels(ids, tiny):
         several(ids, labels=torch.zeros(3, 2))
     with pytest.raises(ValueError, match=r"labels must be \(3,\), got \(9,\)"):
         several(ids, labels=torch.zeros(3, 3, dtype=torch.long))
+    answers = d.DistilBertForQuestionAnswering(tiny)
     with pytest.raises(ValueError, match=r"positions must be \(3,\)"):
-        answers = d.DistilBertForQuestionAnswering(tiny)
         answers(ids, start_positions=ids[:2, 0], end_positions=ids[:2, 0])
 
 

@@ -260,12 +260,14 @@ def test_wrong_inputs(ids, tiny, model):
     refused(ValueError, "attention_mask must be", ids, attention_mask=torch.ones(5))
     refused(TypeError, "attention_mask must be a torch.Tensor", ids, attention_mask=[[1]])
     refused(TypeError, "unexpected keyword argument 'atention_mask'", ids, atention_mask=ids)
-    with pytest.raises(ValueError, match=r"inputs must be \(batch, choices, tokens\), got \(3, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"inputs must be \(batch, choices, tokens\), got \(3, 5\)"
+    ):
         d.DistilBertForMultipleChoice(tiny)(ids)
 
 
 def test_a_sequence_that_is_too_long(model):
-    with pytest.raises(ValueError, match="17 tokens.*16") as error:
+    with pytest.raises(ValueError, match=r"17 tokens.*16") as error:
         model(torch.zeros(1, 17, dtype=torch.long))
     assert "truncation=True" in str(error.value)
     assert "resize_position_embeddings(17)" in str(error.value)

@@ -182,7 +182,7 @@ def test_autocast_keeps_masked_rows_finite(head, implementation, tiny):
     given = feed(head, torch.tensor(MASKS["empty row"]))
     with torch.autocast("cpu", torch.bfloat16):
         output, loss, _ = run(model, implementation, given)
-    exact, exact_loss, _ = run(model, implementation, given)
+    _, exact_loss, _ = run(model, implementation, given)
     assert all(torch.isfinite(output[n]).all() for n in output)
     torch.testing.assert_close(loss.float(), exact_loss, rtol=0.05, atol=0.05)
 
@@ -355,7 +355,9 @@ def test_cuda(head, dtype, tiny):
     exact, exact_loss, _ = run(make(head, tiny), "varlen", given)
     model = make(head, tiny, dtype).cuda()
     on_device = {name: x.cuda() for name, x in given.items()}
-    tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype is torch.float32 else {"rtol": 0.1, "atol": 0.1}
+    tolerance = (
+        {"rtol": 1e-4, "atol": 1e-4} if dtype is torch.float32 else {"rtol": 0.1, "atol": 0.1}
+    )
     lengths = given["attention_mask"].sum(-1).tolist()
     for more in ({}, {"lengths": lengths}):
         output, loss, gradients = run(model, "varlen", on_device, **more)

@@ -84,12 +84,10 @@ class Backbone(PreTrainedModel):
             inputs.head_weights(head_mask, config),
             output_hidden_states,
         )
-        if layout is not None:
-            hidden_states = [layout.pad(x) for x in hidden_states if output_hidden_states]
         return Encoded(
             tokens,
             layout,
-            tuple(hidden_states) if output_hidden_states else None,
+            hidden_states if output_hidden_states else None,
             tuple(attentions) if output_attentions else None,
         )
 

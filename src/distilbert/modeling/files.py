@@ -2,8 +2,9 @@
 
 import os
 import pickle
+import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from distilbert.config import BertConfig
-from distilbert.hub import CONFIG_FILE, SAFE_INDEX, Source, find_weights, staged, write_json
-from distilbert.keymap import to_bert_file
+from distilbert.hub import (
+    CONFIG_FILE,
+    SAFE_INDEX,
+    SAFE_WEIGHTS,
+    Source,
+    find_weights,
+    staged,
+    write_json,
+)
+from distilbert.keymap import BERT_BIAS, BERT_DECODER_BIAS, to_bert_file
 
 if TYPE_CHECKING:
     from distilbert.modeling.pretrained import PreTrainedModel
@@ -23,10 +32,25 @@ if TYPE_CHECKING:
 SHARD_PATTERN = "model{suffix}.safetensors"
 
 
+# What torch.load raises on bytes that went wrong on their way, found by trying.
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
 class SafeWeights(Mapping[str, Tensor]):
     """The tensors of safetensors files, each read when it is asked for."""
 
-    def __init__(self, paths: list[Path]) -> None:
+    def __init__(self, paths: Iterable[Path]) -> None:
         self._home: dict[str, tuple[Any, Path]] = {}
         for path in paths:
             try:
@@ -35,6 +59,8 @@ class SafeWeights(Mapping[str, Tensor]):
             except (SafetensorError, OSError) as error:
                 raise ValueError(f"{path} is not a valid safetensors file: {error}") from error
             for name in names:
+                if name in self._home:
+                    raise ValueError(f"{path} holds {name}, and so does {self._home[name][1]}")
                 self._home[name] = (file, path)
 
     def __getitem__(self, name: str) -> Tensor:
@@ -58,12 +84,16 @@ def read_weights(source: Source, *, use_safetensors: bool | None = None) -> Mapp
         OSError: there are none.
         ValueError: a file is damaged, or is a pickle with anything but tensors in it.
     """
-    paths = find_weights(source, use_safetensors=use_safetensors)
-    if paths[0].suffix == ".safetensors":
-        return SafeWeights(paths)
-    weights: dict[str, Tensor] = {}
-    for path in paths:
-        weights.update(_read_pickle(path))
+    promised = find_weights(source, use_safetensors=use_safetensors)
+    weights: Mapping[str, Tensor]
+    if next(iter(promised)).suffix == ".safetensors":
+        weights = SafeWeights(promised)
+    else:
+        weights = {name: w for path in promised for name, w in _read_pickle(path).items()}
+    for path, names in promised.items():
+        absent = sorted(names - weights.keys())
+        if absent:
+            raise ValueError(f"{path} does not hold {absent[0]}, which its index says it does")
     return weights
 
 
@@ -77,8 +107,10 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than weights, or is damaged; it was not executed. "
             f"Ask its author for safetensors. ({str(error).splitlines()[0]})"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    except (OSError, *_DAMAGE) as error:
+        if isinstance(error, OSError) and error.filename:
+            raise  # it cannot be opened
+        raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content.items()
     ):
@@ -93,19 +125,19 @@ def save_model(
     max_shard_size: int | str,
 ) -> None:
     """Write `config.json` and the weights, in one file or in shards with an index."""
-    tensors = dict(state_dict if state_dict is not None else model.state_dict())
-    if model.config.tie_word_embeddings:
-        tensors.pop("vocab_projector.weight", None)
-    if isinstance(model.config, BertConfig):
-        tensors = {to_bert_file(name): tensor for name, tensor in tensors.items()}
-    tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    tensors = _to_write(model, model.state_dict() if state_dict is None else state_dict)
     config = model.config.to_diff_dict()
     config["architectures"] = [type(model).__name__]
-    config["dtype"] = str(model.dtype).removeprefix("torch.")
+    config["dtype"] = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
+    if isinstance(model.config, BertConfig):
+        tensors = {to_bert_file(name): tensor for name, tensor in tensors.items()}
+        if BERT_BIAS in tensors and not model.config.tie_word_embeddings:
+            tensors[BERT_DECODER_BIAS] = tensors[BERT_BIAS].clone()
     plan = split_torch_state_dict_into_shards(
         tensors, filename_pattern=SHARD_PATTERN, max_shard_size=max_shard_size
     )
-    with staged(folder, replaces=("model*.safetensors", SAFE_INDEX)) as scratch:
+    stale = (SAFE_WEIGHTS, SAFE_INDEX, "model-?????-of-?????.safetensors")
+    with staged(folder, replaces=stale) as scratch:
         for filename, names in plan.filename_to_tensors.items():
             shard = {name: tensors[name] for name in names}
             save_file(shard, scratch / filename, metadata={"format": "pt"})
@@ -113,3 +145,31 @@ def save_model(
             index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
             write_json(scratch / SAFE_INDEX, index)
         write_json(scratch / CONFIG_FILE, config)
+
+
+def _to_write(model: "PreTrainedModel", state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights as they go to a file: all of the model's, each with its own memory.
+
+    Raises:
+        ValueError: weights of another model, or without values.
+    """
+    expected = set(model.state_dict())
+    tied = {"vocab_projector.weight"} if model.config.tie_word_embeddings else set()
+    for names, what in (
+        (state_dict.keys() - expected, "has no weight"),
+        (expected - tied - state_dict.keys(), "also needs the weight"),
+    ):
+        if names:
+            raise ValueError(f"state_dict: a {type(model).__name__} {what} {sorted(names)[0]!r}")
+    tensors: dict[str, Tensor] = {}
+    memory = set()
+    for name in state_dict:
+        if name in tied:
+            continue
+        tensor = state_dict[name].detach().contiguous()
+        if tensor.is_meta:
+            raise ValueError(f"{name} is on the meta device: it has no values to save")
+        place = tensor.untyped_storage().data_ptr()
+        tensors[name] = tensor.clone() if place in memory else tensor
+        memory.add(place)
+    return tensors

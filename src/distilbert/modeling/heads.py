@@ -56,6 +56,10 @@ class MaskedLM(Head):
         """Replace the decoder."""
         self.vocab_projector = value
 
+    def decoder_states(self, tokens: Tensor) -> Tensor:
+        """(…, C) -> (…, C), what the decoder reads."""
+        return self.vocab_layer_norm(self.activation(self.vocab_transform(tokens)))
+
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -88,8 +92,7 @@ class MaskedLM(Head):
             token_type_ids,
             lengths,
         )
-        x = self.vocab_layer_norm(self.activation(self.vocab_transform(encoded.tokens)))
-        logits = self.vocab_projector(x)
+        logits = self.vocab_projector(self.decoder_states(encoded.tokens))
         loss = None
         if labels is not None:
             loss = losses.cross_entropy(logits, encoded.select_labels(labels))

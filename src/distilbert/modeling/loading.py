@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("distilbert")
 
+_WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+_DECODER = "vocab_projector.weight"
+
 
 def read_config(
     source: Source, config_class: type[PretrainedConfig], overrides: Mapping[str, Any]
@@ -28,29 +31,36 @@ def read_config(
         ValueError, TypeError: it is not valid, of another model, or cannot be converted.
     """
     path = source.require(CONFIG_FILE)
-    if config_class is DistilBertConfig and read_json(path).get("model_type") == "bert":
-        config: PretrainedConfig = BertConfig.from_source(source).to_distilbert()
-        config.update(overrides)
-        return config
-    return config_class.from_source(source, **overrides)
+    content = read_json(path)
+    # The first BERT files did not say what they are.
+    model_type = content.get("model_type", "bert" if "type_vocab_size" in content else None)
+    if config_class is not DistilBertConfig or model_type != "bert":
+        return config_class.from_source(source, **overrides)
+    try:
+        config = BertConfig.from_source(source).to_distilbert()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    config.update(overrides)
+    return config
 
 
 def choose_dtype(dtype: torch.dtype | str | None, weights: Mapping[str, Tensor]) -> torch.dtype:
     """Return the type that the model's weights get: named, the files' own, or PyTorch's default.
 
     Raises:
-        ValueError: a name that is no floating-point type.
+        ValueError: a name that is no type a model computes in.
     """
+    chosen: Any = dtype
     if dtype == "auto":
-        found = next((w.dtype for w in weights.values() if w.is_floating_point()), None)
-        dtype = found or torch.get_default_dtype()
-    elif dtype is None:
-        dtype = torch.get_default_dtype()
+        chosen = next((w.dtype for w in weights.values() if w.dtype in _WEIGHT_DTYPES), None)
     elif isinstance(dtype, str):
-        dtype = getattr(torch, dtype.removeprefix("torch."), dtype)
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise ValueError(f"dtype must be 'auto' or a floating-point type, got {dtype!r}")
-    return dtype
+        chosen = getattr(torch, dtype.removeprefix("torch."), dtype)
+    if chosen is None:
+        chosen = torch.get_default_dtype()
+    if chosen not in _WEIGHT_DTYPES:
+        names = ", ".join(str(known).removeprefix("torch.") for known in _WEIGHT_DTYPES)
+        raise ValueError(f"dtype must be 'auto' or one of {names}; got {dtype!r}")
+    return chosen
 
 
 @torch.no_grad()
@@ -65,42 +75,36 @@ def load_weights(
 ) -> dict[str, list[Any]]:
     """Fill a model that was made on the meta device, and report what was new or unused.
 
+    Nothing is allocated before every shape has been found to fit.
+
     Raises:
         ValueError: nothing fits, a shape does not, or a weight holds no numbers.
     """
-    prefix = model.base_model_prefix
-    has_head = model.base_model is not model
     theirs = _by_module_name(weights)
     unused = dict(theirs)  # what is left when the model has taken its share
-    dropped_head = _drop_bert_head(model, theirs, unused)
-
-    model.to(dtype).to_empty(device=device)
-    model.tie_weights()
-    new, mismatched = [], []
-    for module_name, module in model.named_modules():
-        for parameter_name, parameter in module.named_parameters(recurse=False):
-            full = f"{module_name}.{parameter_name}" if module_name else parameter_name
-            key = full.removeprefix(f"{prefix}.")
-            if _is_tied(model, full):
-                continue
-            tensor = None
-            if key in unused and (has_head or keymap.is_encoder(key)):
-                file_name = unused.pop(key)
-                tensor = weights[file_name]
-                if key == keymap.POSITIONS and model.config.type_vocab_size == 0:
-                    tensor = _fold_token_type(tensor, theirs, weights, unused)
-                if tensor.shape != parameter.shape:
-                    mismatched.append((file_name, tuple(tensor.shape), tuple(parameter.shape)))
-                    tensor = None
-            if tensor is None:
-                initialize(module, parameter_name, parameter, model.config)
-                new.append(full)
-            else:
-                parameter.copy_(tensor)
+    dropped_head = _drop_bert_head(model, weights, unused)
+    token_type = _take_token_type(model, weights, unused, name)
+    mismatched = []
+    taken: dict[str, str] = {}  # the model's name -> the file's
+    for full, parameter in model.named_parameters(remove_duplicate=False):
+        key = full.removeprefix(f"{model.base_model_prefix}.")
+        if key not in unused or not (keymap.is_encoder(key) or model.base_model is not model):
+            continue
+        file_name = unused.pop(key)
+        tensor = weights[file_name]
+        if tensor.dtype not in _WEIGHT_DTYPES or tensor.is_sparse or tensor.is_meta:
+            raise ValueError(
+                f"{name}: {file_name} does not hold floating-point numbers ({tensor.dtype}, "
+                f"{tensor.layout}, {tensor.device}); quantised files are not read"
+            )
+        if tensor.shape == parameter.shape:
+            taken[full] = file_name
+        else:
+            mismatched.append((file_name, tuple(tensor.shape), tuple(parameter.shape)))
     if mismatched and not ignore_mismatched_sizes:
-        key, found, expected = mismatched[0]
+        first, found, expected = mismatched[0]
         raise ValueError(
-            f"{name}: {key} has shape {found}, the model needs {expected}"
+            f"{name}: {first} has shape {found}, the model needs {expected}"
             + (f" (and {len(mismatched) - 1} more)" if len(mismatched) > 1 else "")
             + "; change the configuration, or pass ignore_mismatched_sizes=True to draw it anew"
         )
@@ -109,7 +113,25 @@ def load_weights(
             f"{name}: none of its {len(weights)} weights belongs to a {model.config.model_type} "
             f"encoder (the first is {next(iter(weights), 'none')!r})"
         )
-    _check_decoder(model, weights, unused, name)
+
+    decoder = taken.pop(_DECODER, None) if model.config.tie_word_embeddings else None
+    model.to(dtype).to_empty(device=device)
+    model.tie_weights()
+    new = []
+    for module_name, module in model.named_modules():
+        for parameter_name, parameter in module.named_parameters(recurse=False):
+            full = f"{module_name}.{parameter_name}" if module_name else parameter_name
+            if full == _DECODER and model.config.tie_word_embeddings:
+                continue
+            if full not in taken:
+                initialize(module, parameter_name, parameter, model.config)
+                new.append(full)
+            elif token_type is not None and full.endswith(keymap.POSITIONS):
+                parameter.copy_(_add(weights[taken[full]], token_type))
+            else:
+                parameter.copy_(weights[taken[full]])
+    if decoder is not None:
+        _untie_if_different(model, weights[decoder], name)
     info: dict[str, list[Any]] = {
         "missing_keys": new,
         "unexpected_keys": sorted(unused.values()),
@@ -121,37 +143,50 @@ def load_weights(
 
 def _by_module_name(weights: Mapping[str, Tensor]) -> dict[str, str]:
     """Map module names, without prefix, to the names in the files."""
-    names = {}
-    for file_name in weights:
+    names: dict[str, str] = {}
+    for file_name in sorted(weights, key=lambda name: name == keymap.BERT_BIAS):
         key = keymap.from_file(file_name)
         if key is not None:
-            names[key] = file_name
+            names.setdefault(key, file_name)
     return names
 
 
-def _is_tied(model: "PreTrainedModel", full: str) -> bool:
-    return full == "vocab_projector.weight" and model.config.tie_word_embeddings
+def _is_conversion(model: "PreTrainedModel", weights: Mapping[str, Tensor]) -> bool:
+    """Whether a BERT's weights go into a DistilBERT."""
+    return model.config.type_vocab_size == 0 and keymap.are_bert(weights)
 
 
-def _fold_token_type(
-    positions: Tensor, theirs: dict[str, str], weights: Mapping[str, Tensor], unused: dict[str, str]
-) -> Tensor:
-    """Add token type 0 to the positions: BERT adds it to every token of segment 0."""
-    if keymap.TOKEN_TYPES not in theirs:
-        return positions
-    unused.pop(keymap.TOKEN_TYPES)
-    return positions.float() + weights[theirs[keymap.TOKEN_TYPES]][0].float()
+def _take_token_type(
+    model: "PreTrainedModel", weights: Mapping[str, Tensor], unused: dict[str, str], name: str
+) -> Tensor | None:
+    """Return what BERT adds to every token of segment 0, for a model without token types."""
+    if keymap.TOKEN_TYPES not in unused or not _is_conversion(model, weights):
+        return None
+    file_name = unused.pop(keymap.TOKEN_TYPES)
+    table = weights[file_name]
+    if table.dim() != 2 or len(table) < 1 or table.shape[1] != model.config.dim:
+        raise ValueError(
+            f"{name}: {file_name} has shape {tuple(table.shape)}, "
+            f"the model needs (…, {model.config.dim})"
+        )
+    return table[0]
+
+
+def _add(table: Tensor, row: Tensor) -> Tensor:
+    """Add a row to a table, in float32 at least."""
+    exact = torch.promote_types(table.dtype, torch.float32)
+    return table.to(exact) + row.to(exact)
 
 
 def _drop_bert_head(
-    model: "PreTrainedModel", theirs: dict[str, str], unused: dict[str, str]
+    model: "PreTrainedModel", weights: Mapping[str, Tensor], unused: dict[str, str]
 ) -> bool:
-    """Leave out what a DistilBERT cannot use of a BERT; True if that was a classification head.
+    """Leave out what a DistilBERT cannot use of a BERT; True if it misses a head by that.
 
     BERT classifies tanh(pooler(first token)), DistilBERT relu(pre_classifier(first token)). A
     tagger's head is the same in both.
     """
-    if model.config.type_vocab_size or keymap.TOKEN_TYPES not in theirs:
+    if not _is_conversion(model, weights):
         return False
     has_pooler = unused.pop("pooler.dense.weight", None) is not None
     unused.pop("pooler.dense.bias", None)
@@ -164,19 +199,15 @@ def _drop_bert_head(
     if is_tagger and not hasattr(model, "pre_classifier"):
         return False
     unused.pop("classifier.bias", None)
-    return unused.pop("classifier.weight", None) is not None
+    return unused.pop("classifier.weight", None) is not None and hasattr(model, "classifier")
 
 
-def _check_decoder(
-    model: "PreTrainedModel", weights: Mapping[str, Tensor], unused: dict[str, str], name: str
-) -> None:
-    """Untie a decoder whose weights in the file are not the word embeddings."""
+def _untie_if_different(model: "PreTrainedModel", weight: Tensor, name: str) -> None:
+    """Give the decoder its own weights if those in the file are not the word embeddings."""
     decoder = model.get_output_embeddings()
-    if decoder is None or "vocab_projector.weight" not in unused:
-        return
-    tensor = weights[unused.pop("vocab_projector.weight")]
-    shared = decoder.weight
-    if tensor.shape == shared.shape and torch.equal(tensor.to(shared), shared):
+    assert decoder is not None
+    weight = weight.to(decoder.weight)
+    if torch.allclose(weight, decoder.weight, rtol=0, atol=0, equal_nan=True):
         return
     logger.warning(
         "%s: its decoder differs from its word embeddings, so the two are not tied "
@@ -184,7 +215,7 @@ def _check_decoder(
         name,
     )
     model.config.tie_word_embeddings = False
-    decoder.weight = torch.nn.Parameter(tensor.to(shared))
+    decoder.weight = torch.nn.Parameter(weight.clone())
 
 
 def _report(

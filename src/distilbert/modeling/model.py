@@ -229,6 +229,10 @@ class Transformer(nn.Module):
                 attentions.append(weights)
         return x, hidden_states, attentions
 
+    def cut(self, layers: int) -> None:
+        """Drop all but the first layers."""
+        del self.layer[layers:]
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -237,14 +241,19 @@ class Encoded:
     Attributes:
         tokens: last hidden states, (B, T, C) or (N, C).
         layout: where the real tokens are; None on the padded path.
-        hidden_states: n_layers + 1 tensors (B, T, C), if asked for.
+        layers: n_layers + 1 tensors like `tokens`, embeddings first, if asked for.
         attentions: n_layers tensors (B, H, T, T), if asked for.
     """
 
     tokens: Tensor
     layout: Unpadding | None
-    hidden_states: tuple[Tensor, ...] | None
+    layers: list[Tensor] | None
     attentions: tuple[Tensor, ...] | None
+
+    @property
+    def hidden_states(self) -> tuple[Tensor, ...] | None:
+        """`layers` as (B, T, C) each."""
+        return None if self.layers is None else tuple(self.pad(x) for x in self.layers)
 
     def pad(self, x: Tensor, fill: float = 0.0) -> Tensor:
         """(B, T, …) or (N, …) -> (B, T, …), `fill` at masked positions of the unpadded path."""

@@ -49,7 +49,7 @@ class PreTrainedModel(nn.Module):
     # Parts
 
     @property
-    def base_model(self) -> "PreTrainedModel":
+    def base_model(self) -> Any:
         """The encoder, without a head."""
         return getattr(self, self.base_model_prefix, self)
 
@@ -267,7 +267,9 @@ class PreTrainedModel(nn.Module):
         else:
             config = copy.deepcopy(config)
             config.update(overrides)
-        weights = state_dict or files.read_weights(source, use_safetensors=use_safetensors)
+        weights = state_dict
+        if weights is None:
+            weights = files.read_weights(source, use_safetensors=use_safetensors)
         with torch.device("meta"):
             model = cls(config)
         info = loading.load_weights(
@@ -313,7 +315,9 @@ class PreTrainedModel(nn.Module):
             return
         files.save_model(self, save_directory, state_dict, max_shard_size)
         if push_to_hub:
-            push_folder(save_directory, hub.pop("repo_id", Path(save_directory).name), **hub)
+            push_folder(
+                save_directory, hub.pop("repo_id", Path(save_directory).resolve().name), **hub
+            )
 
     def push_to_hub(self, repo_id: str, **hub: Any) -> str:
         """Upload configuration and weights to a hub repository; options as `hub.push_folder`."""

@@ -18,7 +18,10 @@ def _flatten_with_keys(output: ModelOutput) -> tuple[list[tuple[Any, Any]], list
 
 
 def _unflatten(cls: type[ModelOutput], values: Any, names: Any) -> ModelOutput:
-    return cls(zip(names, values, strict=True))
+    output = cls()
+    # Not the constructor, which leaves out None: a tree keeps its shape whatever its leaves are.
+    dict.update(output, zip(names, values, strict=True))
+    return output
 
 
 for output_class in ALL_OUTPUTS:

@@ -1,0 +1,86 @@
+"""`import distilbert` costs nothing, and every public name is where it says."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import distilbert
+
+TIMING = """
+import subprocess, sys, time
+def once(code):
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return time.perf_counter() - start
+pairs = [(once("pass"), once("import distilbert")) for _ in range(5)]
+print(min(b for _, b in pairs) - min(a for a, _ in pairs))
+"""
+
+
+def run(code: str) -> str:
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    return result.stdout.decode()
+
+
+def test_importing_loads_no_framework():
+    loaded = run("import sys, distilbert; print(*sorted(sys.modules))").split()
+    roots = {name.partition(".")[0] for name in loaded}
+    assert "distilbert" in roots
+    heavy = {"torch", "tensorflow", "keras", "transformers", "numpy", "tokenizers"}
+    assert not roots & (heavy | {"huggingface_hub", "safetensors"})
+
+
+@pytest.mark.parametrize("name", ["DistilBertConfig", "DistilBertTokenizerFast"])
+def test_configuration_and_tokenizer_need_no_framework(name):
+    code = f"import sys, distilbert; distilbert.{name}; print(*sorted(sys.modules))"
+    roots = {module.partition(".")[0] for module in run(code).split()}
+    assert not roots & {"torch", "tensorflow", "keras", "transformers"}
+
+
+def test_importing_takes_less_than_a_tenth_of_a_second():
+    assert float(run(TIMING)) < 0.1
+
+
+@pytest.mark.parametrize("name", distilbert.__all__)
+def test_public_name_resolves(name):
+    value = getattr(distilbert, name)
+    assert value.__name__ == name
+    assert value.__module__.startswith(f"distilbert.{distilbert._HOME[name]}")
+    assert value.__doc__
+
+
+@pytest.mark.parametrize("module", distilbert._NAMES)
+def test_type_checkers_see_the_same_names(module):
+    source = Path(distilbert.__file__).read_text(encoding="utf-8")
+    seen = re.findall(r"^    from distilbert\.(\w+) import \*", source, flags=re.MULTILINE)
+    assert sorted(seen) == sorted(distilbert._NAMES)
+    home = importlib.import_module(f"distilbert.{module}")
+    assert set(home.__all__) == set(distilbert._NAMES[module])
+
+
+def test_all_is_sorted_and_without_doubles():
+    assert distilbert.__all__ == sorted(set(distilbert.__all__))
+    assert len(distilbert.__all__) == sum(len(names) for names in distilbert._NAMES.values())
+
+
+def test_unknown_name():
+    with pytest.raises(AttributeError, match=r"module 'distilbert' has no attribute 'Distilbert'"):
+        _ = distilbert.Distilbert
+    with pytest.raises(ImportError):
+        from distilbert import TFNothing  # noqa: F401
+
+
+def test_dir_lists_names_before_they_are_loaded():
+    listed = run("import distilbert; print(*dir(distilbert))").split()
+    assert set(distilbert.__all__) <= set(listed)
+    assert "__version__" in listed
+
+
+def test_version_is_the_package_s():
+    from importlib.metadata import version
+
+    assert distilbert.__version__ == version("distilbert")
