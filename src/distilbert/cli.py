@@ -1,0 +1,209 @@
+"""The command `distilbert <recipe> [flags] [--config run.yaml]`.
+
+A recipe is a module with a dataclass `Settings`, whose fields are the flags, and `main(settings)`.
+It is imported when chosen. Exit code 2 says wrong usage, 1 a failure, 130 interrupted.
+"""
+
+import argparse
+import contextlib
+import difflib
+import inspect
+import io
+import logging
+import os
+import re
+import sys
+import time
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, Field, fields
+from importlib import import_module
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import distilbert
+from distilbert.extras import EXTRA_OF, missing
+
+RECIPES = {
+    "prepare": ("distilbert.recipes.prepare", "text into token shards and a vocabulary"),
+    "pretrain": ("distilbert.recipes.pretrain", "train a BERT or DistilBERT on masked tokens"),
+    "distill": ("distilbert.recipes.distill", "make a student of a teacher"),
+}
+
+_FAILURES = (ValueError, OSError, TypeError, ImportError)
+_WAIT_FOR_MAIN_S = 5.0
+"""A process that fails when rank 0 fails too is ended by the launcher before it speaks."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    Args:
+        arguments: by default those of the process.
+
+    Raises:
+        SystemExit: after `--help` or `--version` (0), or a wrong usage (2).
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    rank = int(os.environ.get("RANK", "0"))
+    silence = io.StringIO() if rank else None
+    try:
+        with (
+            contextlib.redirect_stdout(silence or sys.stdout),
+            contextlib.redirect_stderr(silence or sys.stderr),
+        ):
+            recipe, rest = _choose(given)
+            module = import_module(RECIPES[recipe][0])
+            settings = _settings(f"distilbert {recipe}", module.Settings, rest)
+        with _logging(rank):
+            module.main(settings)
+    except KeyboardInterrupt:
+        if not rank:
+            print("distilbert: interrupted", file=sys.stderr)
+        return 130
+    except _FAILURES as error:
+        if os.environ.get("DISTILBERT_TRACEBACK", "0") not in ("", "0"):
+            raise
+        _report(error, rank)
+        return 1
+    except RuntimeError:
+        if rank:  # most likely it lost rank 0, which then has the reason
+            time.sleep(_WAIT_FOR_MAIN_S)
+        raise
+    return 0
+
+
+class _ToStderr(logging.Handler):
+    """Writes to what `sys.stderr` is at the time: a progress bar lets lines through above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _logging(rank: int) -> Iterator[None]:
+    """Show what the package logs, of the other ranks errors only."""
+    logger, handler = logging.getLogger("distilbert"), _ToStderr()
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.ERROR if rank else logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+def _report(error: Exception, rank: int) -> None:
+    """Print an error in one line, once where all processes of a run have the same one."""
+    text = str(error)
+    absent = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if isinstance(error, ModuleNotFoundError) and absent in EXTRA_OF:
+        text = missing(absent)
+    text = " ".join(text.split()) or type(error).__name__
+    if rank:
+        time.sleep(_WAIT_FOR_MAIN_S)
+        text += f" (in process {rank})"
+    print(f"distilbert: error: {text}", file=sys.stderr)
+
+
+def _choose(arguments: list[str]) -> tuple[str, list[str]]:
+    """Return the recipe and what follows it."""
+    width = max(map(len, RECIPES))
+    parser = argparse.ArgumentParser(
+        prog="distilbert",
+        usage="distilbert [--help] [--version] <recipe> [flags] [--config run.yaml]",
+        description="DistilBERT, whole: from text to a smaller, faster BERT.",
+        epilog="recipes:\n"
+        + "".join(f"  {name:{width}}  {line}\n" for name, (_, line) in RECIPES.items())
+        + "\n`distilbert <recipe> --help` explains its flags. DISTILBERT_TRACEBACK=1 in the\n"
+        "environment shows where an error comes from.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    version = f"distilbert {distilbert.__version__}"
+    parser.add_argument("--version", action="version", version=version)
+    parser.add_argument("recipe", nargs="?", help=argparse.SUPPRESS)
+    recipe = parser.parse_args(arguments[:1]).recipe
+    if recipe is None:
+        parser.error(f"say which recipe: {', '.join(RECIPES)}")
+    if recipe not in RECIPES:
+        parser.error(f"there is no recipe {recipe!r}{_hint(recipe, list(RECIPES))}")
+    return recipe, arguments[1:]
+
+
+def _hint(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word.replace("-", "_"), known, 1)
+    return f"; did you mean {close[0]}?" if close else f" (there are {', '.join(known)})"
+
+
+def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
+    """Return the dataclass `kind` filled from flags and the file of `--config`.
+
+    The section `Args` of its docstring has the help of each flag. A tuple or list takes several
+    words, a bool is `--name` or `--no_name`.
+    """
+    import jsonargparse
+
+    about, help_of = _documentation(kind)
+    parser = jsonargparse.ArgumentParser(prog=prog, description=about, allow_abbrev=False)
+    parser.add_argument(
+        "--config", action="config", help="YAML or JSON file of settings; flags after it win."
+    )
+    types_of = get_type_hints(kind)
+    for entry in fields(kind):
+        _add_flag(parser, entry, types_of[entry.name], help_of.get(entry.name, ""))
+    known = sorted(parser._option_string_actions)
+    for word in arguments:
+        flag = word.partition("=")[0]
+        if flag.startswith("--") and flag != "--" and flag not in known:
+            close = difflib.get_close_matches(flag.replace("-", "_").replace("__", "--", 1), known)
+            parser.error(
+                f"there is no flag {flag}" + (f"; did you mean {close[0]}?" if close else "")
+            )
+    values = parser.parse_args(arguments).as_dict()
+    values.pop("config")
+    for name, value in values.items():
+        if isinstance(value, list) and get_origin(_sequence(types_of[name])) is tuple:
+            values[name] = tuple(value)
+    return kind(**values)
+
+
+def _add_flag(parser: Any, entry: "Field[Any]", annotation: Any, help_line: str) -> None:
+    from jsonargparse import ActionYesNo
+
+    options: dict[str, Any] = {"help": help_line}
+    if entry.default is not MISSING:
+        options["default"] = entry.default
+    elif entry.default_factory is not MISSING:
+        options["default"] = entry.default_factory()
+    else:
+        options["required"] = True
+    sequence = _sequence(annotation)
+    if annotation is bool:
+        options["action"] = ActionYesNo(yes_prefix="", no_prefix="no_")
+    elif sequence is not None:
+        options |= {"type": get_args(sequence)[0], "nargs": "+"}
+        if isinstance(options.get("default"), tuple):
+            options["default"] = list(options["default"])
+    else:
+        options["type"] = annotation
+    parser.add_argument(f"--{entry.name}", **options)
+
+
+def _sequence(annotation: Any) -> Any:
+    """Return the `tuple[X, …]` or `list[X]` that a type is, or is beside None; else None."""
+    is_union = get_origin(annotation) in (Union, types.UnionType)
+    kinds = get_args(annotation) if is_union else (annotation,)
+    return next((kind for kind in kinds if get_origin(kind) in (tuple, list)), None)
+
+
+def _documentation(kind: type) -> tuple[str, dict[str, str]]:
+    """Return what a docstring says before its section `Args`, and each field's help from that."""
+    about, _, section = (inspect.getdoc(kind) or "").partition("\nArgs:\n")
+    found = re.split(r"^    (\w+(?:, \w+)*): ", section, flags=re.MULTILINE)[1:]
+    docs = {}
+    for names, text in zip(found[::2], found[1::2], strict=True):
+        for name in names.split(", "):
+            docs[name] = " ".join(text.split())
+    return about.strip(), docs

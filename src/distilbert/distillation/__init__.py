@@ -1,0 +1,1 @@
+"""Making the student: corpus, order, masks, batches, objectives, initialisation."""

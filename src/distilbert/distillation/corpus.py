@@ -1,0 +1,375 @@
+"""A prepared corpus: a folder of token shards that are memory-mapped, never read as a whole.
+
+    manifest.json            what is in the folder; written last: without it, it is unfinished
+    counts.npy               int64 (V,): how often each token is in the training split, as stored
+    vocab.txt tokenizer.json tokenizer_config.json special_tokens_map.json
+    train-00000.tokens.npy   uint16 (uint32 above 65,535 entries): ids, [CLS] … [SEP] included
+    train-00000.ends.npy     int64: where each sequence ends in them
+
+Nothing in it says when or where it was made: the same text and settings give the same bytes.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from distilbert.hub import read_json
+
+MANIFEST_FILE = "manifest.json"
+COUNTS_FILE = "counts.npy"
+FORMAT = 1
+SPLITS = ("train", "validation")
+_OPEN_SHARDS = 128  # each holds two file descriptors; systems allow some 1,024 by default
+
+
+def token_dtype(vocab_size: int) -> np.dtype:
+    """Return the type that ids are stored in: two bytes where they suffice."""
+    return np.dtype("<u2" if vocab_size <= 65_535 else "<u4")
+
+
+def tokens_file(shard: str) -> str:
+    """Return the name of the file with a shard's ids."""
+    return f"{shard}.tokens.npy"
+
+
+def ends_file(shard: str) -> str:
+    """Return the name of the file with the ends of a shard's sequences."""
+    return f"{shard}.ends.npy"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What the manifest says of a shard.
+
+    Args:
+        name: `train-00000`.
+        sequences: how many.
+        tokens: how many, special ones included.
+        longest: tokens of its longest sequence.
+        sha256: of the file of tokens followed by the file of ends.
+        size_bytes: of both files together.
+    """
+
+    name: str
+    sequences: int
+    tokens: int
+    longest: int
+    sha256: str
+    size_bytes: int
+
+    def check(self, folder: Path, *, in_full: bool = False) -> str | None:
+        """Return what is wrong with the files, None where nothing is.
+
+        Args:
+            folder: the corpus.
+            in_full: compare every byte, not only the size.
+        """
+        paths = [folder / tokens_file(self.name), folder / ends_file(self.name)]
+        size_bytes = 0
+        for path in paths:
+            try:
+                size_bytes += path.stat().st_size
+            except FileNotFoundError:
+                return f"{path} is missing"
+            except OSError as error:
+                return f"{path} cannot be read ({error.strerror})"
+        if size_bytes != self.size_bytes:
+            return f"{paths[0]} and {paths[1].name} have {size_bytes} bytes, not {self.size_bytes}"
+        if in_full and hash_of_files(paths) != self.sha256:
+            return f"{paths[0]} or {paths[1].name} does not hold what was written (other sha256)"
+        return None
+
+
+def hash_of_files(paths: Iterable[Path]) -> str:
+    """Return the sha256 of files one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_shard(folder: Path, name: str, tokens: np.ndarray, lengths: np.ndarray) -> Shard:
+    """Write the two files of a shard, each whole or not at all, and return its entry.
+
+    Args:
+        folder: the corpus.
+        name: `train-00000`.
+        tokens: ids of all sequences, in the type they are stored in.
+        lengths: of the sequences.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    ends = np.cumsum(lengths, dtype=np.int64)
+    paths = [folder / tokens_file(name), folder / ends_file(name)]
+    for path, array in zip(paths, (tokens, ends), strict=True):
+        save_array(path, array)
+    return Shard(
+        name=name,
+        sequences=len(lengths),
+        tokens=len(tokens),
+        longest=int(np.max(lengths, initial=0)),
+        sha256=hash_of_files(paths),
+        size_bytes=sum(path.stat().st_size for path in paths),
+    )
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write a .npy file that is there whole or not at all.
+
+    Raises:
+        OSError: it cannot be written, or the disk is full.
+    """
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        with partial.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+class _Opened:
+    """One shard, mapped."""
+
+    def __init__(self, folder: Path, shard: Shard, dtype: np.dtype) -> None:
+        arrays = []
+        for path in (folder / tokens_file(shard.name), folder / ends_file(shard.name)):
+            try:
+                mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+                arrays.append(np.asarray(mapped))  # a plain array: slices of it cost less
+            except (OSError, ValueError) as error:
+                raise OSError(f"{path} cannot be read ({error}). {_REMEDY}") from error
+        self.tokens, self.ends = arrays
+        kinds = (self.tokens.dtype, self.ends.dtype)
+        if kinds != (dtype, np.dtype("<i8")) or (len(self.tokens), len(self.ends)) != (
+            shard.tokens,
+            shard.sequences,
+        ):
+            raise OSError(
+                f"{folder / tokens_file(shard.name)} does not fit the manifest: {len(self.ends)} "
+                f"sequences, {len(self.tokens)} tokens of type {kinds[0]}. {_REMEDY}"
+            )
+
+    def bounds(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where sequences begin and end."""
+        starts = np.where(rows > 0, self.ends[np.maximum(rows - 1, 0)], 0)
+        return starts, self.ends[rows]
+
+
+_REMEDY = (
+    "Remove manifest.json and run `distilbert prepare` again with the same settings, "
+    "or fetch the file again from where the corpus was copied from."
+)
+
+
+class Corpus:
+    """One split of a prepared corpus, read sequence by sequence from memory-mapped shards.
+
+    Threads may share one. Opened by `Corpus.open`.
+
+    Args:
+        folder: the prepared corpus.
+        split: "train" or "validation".
+        manifest: the content of its manifest.
+        shards: those of the split.
+        counts: int64 (V,), how often each token is in the training split.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        split: str,
+        manifest: Mapping[str, Any],
+        shards: list[Shard],
+        counts: np.ndarray,
+    ) -> None:
+        self.folder = folder
+        self.split = split
+        self.manifest = manifest
+        self.shards = shards
+        self.counts = counts
+        self._dtype = np.dtype(manifest["dtype"])
+        self._firsts = np.cumsum([0, *(shard.sequences for shard in shards)], dtype=np.int64)
+        self._opened: OrderedDict[int, _Opened] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], split: str = "train") -> Self:
+        """Open one split of a folder that `distilbert prepare` has finished.
+
+        The size of every shard is checked at once, so that a lost one is found before a run
+        begins.
+
+        Raises:
+            OSError: there is no finished corpus, or a shard is missing, truncated or unreadable.
+            ValueError: the manifest is malformed or of another version, or the split is empty.
+        """
+        place = Path(folder)
+        path = place / MANIFEST_FILE
+        if not path.is_file():
+            unfinished = (place / "progress").is_dir()
+            raise FileNotFoundError(
+                f"{place} is not a finished corpus: it has no {MANIFEST_FILE}. "
+                + (
+                    "Its preparation was interrupted; run the same `distilbert prepare` again."
+                    if unfinished
+                    else "Make one with `distilbert prepare`."
+                )
+            )
+        manifest = read_json(path)
+        if manifest.get("format") != FORMAT:
+            raise ValueError(
+                f"{path} has format {manifest.get('format')!r}, this version reads {FORMAT}; "
+                "prepare the corpus again"
+            )
+        splits = manifest.get("splits", {})
+        if split not in splits:
+            raise ValueError(f"{path} has no split {split!r}; it has {', '.join(splits)}")
+        try:
+            shards = [Shard(**entry) for entry in splits[split]]
+        except TypeError as error:
+            raise ValueError(f"{path} has a malformed entry of a shard: {error}") from error
+        if not shards:
+            raise ValueError(
+                f"the {split} split of {place} is empty; prepare the corpus with "
+                + ("a larger validation_fraction" if split == "validation" else "more text")
+            )
+        for shard in shards:
+            if (wrong := shard.check(place)) is not None:
+                raise OSError(f"{wrong}. {_REMEDY}")
+        try:
+            counts = np.load(place / COUNTS_FILE, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise OSError(f"{place / COUNTS_FILE} cannot be read ({error}). {_REMEDY}") from error
+        if counts.shape != (manifest["vocab_size"],) or counts.dtype != np.int64:
+            raise OSError(f"{place / COUNTS_FILE} does not fit the manifest. {_REMEDY}")
+        return cls(place, split, manifest, shards, counts)
+
+    def __len__(self) -> int:
+        return int(self._firsts[-1])
+
+    @property
+    def vocab_size(self) -> int:
+        """How many ids there are, gaps included."""
+        return int(self.manifest["vocab_size"])
+
+    @property
+    def special_ids(self) -> dict[str, int]:
+        """Ids of the special tokens: cls, mask, pad, sep, unk."""
+        return dict(self.manifest["special_ids"])
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that a sequence may have."""
+        return int(self.manifest["max_length"])
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence of this split."""
+        return max(shard.longest for shard in self.shards)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of this split, special ones included."""
+        return sum(shard.tokens for shard in self.shards)
+
+    @property
+    def mean_length(self) -> float:
+        """Tokens per sequence."""
+        return self.tokens / len(self)
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Where the tokenizer's files are: `DistilBertTokenizerFast.from_pretrained` opens it."""
+        return self.folder
+
+    @property
+    def hash(self) -> str:
+        """The sha256 of the manifest; equal for equal text, vocabulary and settings."""
+        return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
+
+    def verify(self) -> None:
+        """Read every byte and compare it with the manifest's sha256.
+
+        Raises:
+            OSError: a shard does not hold what was written.
+        """
+        for shard in self.shards:
+            if (wrong := shard.check(self.folder, in_full=True)) is not None:
+                raise OSError(f"{wrong}. {_REMEDY}")
+
+    def lengths(self, indices: np.ndarray) -> np.ndarray:
+        """Return how many tokens sequences have, int64.
+
+        Raises:
+            IndexError: a sequence does not exist.
+            OSError: a shard cannot be read.
+        """
+        indices = self._checked(indices)
+        lengths = np.empty(len(indices), dtype=np.int64)
+        for number, places, rows in self._by_shard(indices):
+            starts, ends = self._shard(number).bounds(rows)
+            lengths[places] = ends - starts
+        return lengths
+
+    def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ids of sequences one after the other, and their lengths, both int64.
+
+        Raises:
+            IndexError: a sequence does not exist.
+            OSError: a shard cannot be read.
+        """
+        indices = self._checked(indices)
+        lengths = np.empty(len(indices), dtype=np.int64)
+        found: list[np.ndarray] = [np.empty(0, self._dtype)] * len(indices)
+        for number, places, rows in self._by_shard(indices):
+            shard = self._shard(number)
+            starts, ends = shard.bounds(rows)
+            lengths[places] = ends - starts
+            bounds = zip(places.tolist(), starts.tolist(), ends.tolist(), strict=True)
+            for place, start, end in bounds:
+                found[place] = shard.tokens[start:end]
+        flat = np.concatenate(found) if found else np.empty(0, self._dtype)
+        return flat.astype(np.int64), lengths
+
+    def _checked(self, indices: np.ndarray) -> np.ndarray:
+        indices = np.asarray(indices, dtype=np.int64).reshape(-1)
+        if indices.size and (indices.min() < 0 or indices.max() >= len(self)):
+            raise IndexError(
+                f"the {self.split} split of {self.folder} has sequences 0 to {len(self) - 1}"
+            )
+        return indices
+
+    def _by_shard(self, indices: np.ndarray) -> Iterable[tuple[int, np.ndarray, np.ndarray]]:
+        """Give, shard by shard, places in `indices` and the rows of the shard that belong there."""
+        shards = np.searchsorted(self._firsts, indices, side="right") - 1
+        order = np.argsort(shards, kind="stable")
+        numbers, firsts = np.unique(shards[order], return_index=True)
+        for number, places in zip(
+            numbers.tolist(), np.split(order, firsts[1:]) if len(order) else [], strict=True
+        ):
+            yield number, places, indices[places] - self._firsts[number]
+
+    def _shard(self, number: int) -> _Opened:
+        with self._lock:
+            opened = self._opened.get(number)
+            if opened is None:
+                opened = _Opened(self.folder, self.shards[number], self._dtype)
+                while len(self._opened) >= _OPEN_SHARDS:
+                    self._opened.popitem(last=False)
+                self._opened[number] = opened
+            self._opened.move_to_end(number)
+            return opened

@@ -1,0 +1,67 @@
+"""How well a masked LM guesses: loss and accuracy at masked tokens."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distilbert.distillation.batches import Counts, Micro
+from distilbert.distillation.masking import IGNORED
+from distilbert.distillation.step import flat
+from distilbert.modeling.heads import MaskedLM
+
+_ROWS = 1024  # masked tokens whose logits are made at a time
+
+
+def to_tensors(micro: Micro, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return input ids and labels of a micro-batch, (B, T) each, on the device."""
+    return _move(micro.input_ids, device), _move(micro.labels, device)
+
+
+def _move(array: np.ndarray, device: torch.device) -> Tensor:
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+@torch.no_grad()
+def masked_lm_sums(model: MaskedLM, batches: Iterable[tuple[Micro, Counts]]) -> Tensor:
+    """Return the sum of the cross-entropy, the right guesses and the masked tokens, float64 (3,).
+
+    The head runs only at masked tokens. The model is put back into the mode it was in.
+    """
+    was_training = model.training
+    model.eval()
+    sums = torch.zeros(3, dtype=torch.float64, device=model.device)
+    for right, losses in _guesses(model, batches):
+        sums += torch.stack([losses.sum(), right.sum(), sums.new_tensor(len(right))])
+    model.train(was_training)
+    return sums
+
+
+@torch.no_grad()
+def masked_lm_hits(model: MaskedLM, batches: Iterable[tuple[Micro, Counts]]) -> np.ndarray:
+    """Return for each masked token, in order, whether it was guessed: to compare models in pairs."""
+    was_training = model.training
+    model.eval()
+    hits = [right.cpu().numpy() for right, _ in _guesses(model, batches)]
+    model.train(was_training)
+    return np.concatenate([np.zeros(0, dtype=bool), *hits])
+
+
+def _guesses(
+    model: MaskedLM, batches: Iterable[tuple[Micro, Counts]]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield whether each masked token was guessed, and its loss."""
+    for micro, _ in batches:
+        ids, labels = to_tensors(micro, model.device)
+        encoded = model.base_model.encode(ids, lengths=micro.lengths)
+        tokens, labels, _ = flat(encoded, labels)
+        rows = (labels != IGNORED).nonzero().squeeze(1)
+        for part in rows.split(_ROWS):
+            logits = model.vocab_projector(model.decoder_states(tokens[part])).float()
+            goal = labels[part]
+            yield logits.argmax(-1) == goal, F.cross_entropy(logits, goal, reduction="none")

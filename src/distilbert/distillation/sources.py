@@ -1,0 +1,106 @@
+"""Where text comes from: files, folders and hub data sets.
+
+Formats: text (`.txt` and whatever is not one of the others: a document per line, or per file),
+JSON lines, Parquet, CSV (RFC 4180, quoted line breaks allowed), TSV (no quoting, as IANA defines
+it), each with a column of text; `hf:NAME[:CONFIG[:SPLIT]]` streams a data set of the hub.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from distilbert.distillation.blocks import Source
+from distilbert.distillation.hub_stream import hub_stream
+from distilbert.distillation.tables import CsvFile, ParquetFile
+from distilbert.distillation.text_files import JsonLines, RecordFile, TextLines, TsvFile, WholeFile
+
+_JSON = (".jsonl", ".ndjson", ".json")
+_TABLES = (".parquet", ".csv", ".tsv")
+_TEXT = (".txt", ".text", ".md", ".raw", ".tokens")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".tar")
+
+
+def open_sources(
+    names: Sequence[str], text_column: str = "text", documents: str = "line"
+) -> tuple[list[Source], list[dict[str, Any]]]:
+    """Find every file and return (sources, what the manifest says of each name).
+
+    Args:
+        names: paths of files or folders, or `hf:NAME[:CONFIG[:SPLIT]]`. Folders are searched to
+            any depth; files whose names begin with a dot, or end as no text does, are left out
+            and listed.
+        text_column: where the text is in JSON lines, Parquet, CSV and TSV.
+        documents: "line" or "file": what a document of a text file is.
+
+    Raises:
+        ImportError: Parquet without pyarrow, or the hub without datasets.
+        OSError: there is no such file, or it cannot be read.
+        ValueError: a column is missing, or a file is of a kind that cannot be read.
+    """
+    if documents not in ("line", "file"):
+        raise ValueError(f'documents={documents!r}; it is "line" or "file"')
+    if not names:
+        raise ValueError("there is nothing to read: give files, folders or hf:NAME as sources")
+    sources: list[Source] = []
+    described = []
+    for name in names:
+        left_out: list[str] = []
+        if name.startswith("hf:"):
+            found: list[Source] = [hub_stream(name, text_column)]
+        else:
+            paths = _files(Path(name), left_out)
+            found = [_source(path, text_column, documents) for path in paths]
+        digest = hashlib.sha256()
+        for source in found:
+            source.check()
+            inside = os.path.relpath(source.path, name) if not name.startswith("hf:") else name
+            digest.update(f"{inside}\0{source.fingerprint()}\n".encode())
+        described.append(
+            {
+                "name": name,
+                "files": len(found),
+                "size_bytes": sum(source.size_bytes for source in found),
+                "sha256": digest.hexdigest(),
+                "left_out": len(left_out),
+                "left_out_first": left_out[:10],
+            }
+        )
+        sources += found
+    return sources, described
+
+
+def _files(path: Path, left_out: list[str]) -> list[Path]:
+    if path.is_file():
+        if path.suffix.lower() in _COMPRESSED:
+            raise ValueError(f"{path} is compressed; decompress it first")
+        return [path]
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no file or folder {path} (a hub data set is hf:NAME)")
+    files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file() and not any(p.startswith(".") for p in file.relative_to(path).parts)
+    )
+    known = {*_JSON, *_TABLES, *_TEXT, ""}
+    kept = [file for file in files if file.suffix.lower() in known]
+    left_out += [str(f.relative_to(path)) for f in files if f.suffix.lower() not in known]
+    if not kept:
+        raise ValueError(
+            f"{path} has no text: of its {len(files)} files none ends in "
+            f"{' '.join(sorted(known - {''}))}"
+        )
+    return kept
+
+
+def _source(path: Path, column: str, documents: str) -> Source:
+    kinds: dict[str, type[RecordFile]] = {**dict.fromkeys(_JSON, JsonLines), ".tsv": TsvFile}
+    suffix = path.suffix.lower()
+    if suffix in kinds:
+        return kinds[suffix](str(path), column)
+    if suffix == ".csv":
+        return CsvFile(str(path), column)
+    if suffix == ".parquet":
+        return ParquetFile(str(path), column)
+    return TextLines(str(path)) if documents == "line" else WholeFile(str(path))

@@ -1,0 +1,274 @@
+"""What one micro-batch contributes to an optimiser step: masked-LM pre-training, and distillation.
+
+A step is a module, so that it can be wrapped for distributed training as a whole. Its loss is the
+micro-batch's sums divided by the counts of the whole optimiser step: adding up micro-batches and
+ranks gives the loss of the global batch, however it was split.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from distilbert.distillation import objectives
+from distilbert.distillation.batches import Counts
+from distilbert.distillation.masking import IGNORED
+from distilbert.distillation.taps import Taps
+from distilbert.distillation.vocabulary_terms import Decoder, vocabulary_terms
+from distilbert.modeling.heads import MaskedLM
+from distilbert.modeling.model import Encoded
+from distilbert.modeling.pretrained import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weight of each term; the defaults are the original code's triple loss.
+
+    Attributes:
+        ce: L_ce, the teacher's distribution over the vocabulary.
+        mlm: L_mlm, the masked tokens.
+        cos: L_cos, the direction of the last hidden state.
+        hidden: hidden states of all layers (TinyBERT).
+        attention: attention scores of all layers (TinyBERT).
+        relation: relations among queries, keys and values (MiniLMv2).
+    """
+
+    ce: float = 5.0
+    mlm: float = 2.0
+    cos: float = 1.0
+    hidden: float = 0.0
+    attention: float = 0.0
+    relation: float = 0.0
+
+
+class MaskedLMStep(nn.Module):
+    """L_mlm alone; the head runs only where a label is."""
+
+    def __init__(self, model: MaskedLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, input_ids: Tensor, labels: Tensor, lengths: Sequence[int], counts: Counts
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, a part of the global batch's, and the sum of each term.
+
+        Args:
+            input_ids, labels: (B, T), right-padded; -100 where a token is not masked.
+        """
+        encoded = self.model.base_model.encode(input_ids, lengths=lengths)
+        tokens, labels, _ = flat(encoded, labels)
+        rows = (labels != IGNORED).nonzero().squeeze(1)
+        loss, mlm, _ = vocabulary_terms(
+            decoder_of(self.model, tokens[rows]), labels[rows], mlm=1 / max(counts.masked, 1)
+        )
+        return loss, {"mlm": mlm}
+
+
+class DistillationStep(nn.Module):
+    """The triple loss (arXiv 1910.01108), and what came after it, freely weighted.
+
+    Args:
+        student: trained.
+        teacher: a masked LM; or a bare encoder where no term needs its head. Put in evaluation
+            mode, and cut to the layers that the terms need.
+        weights: of the terms.
+        temperature: of L_ce.
+        ce_at_masked: L_ce only at masked tokens instead of all.
+        relation_heads: relation heads of MiniLMv2; 0 is the teacher's width / 16.
+        relation_layer: teacher layer (from 1) whose relations are taught; 0 is the last.
+
+    Raises:
+        ValueError: terms that this teacher and this student do not allow.
+    """
+
+    def __init__(
+        self,
+        student: MaskedLM,
+        teacher: PreTrainedModel,
+        weights: Weights,
+        *,
+        temperature: float = 2.0,
+        ce_at_masked: bool = False,
+        relation_heads: int = 0,
+        relation_layer: int = 0,
+    ) -> None:
+        super().__init__()
+        own, other = student.config, teacher.config
+        if not any(vars(weights).values()):
+            raise ValueError("all weights are 0: there is nothing to train on")
+        if weights.ce and not isinstance(teacher, MaskedLM):
+            raise ValueError("L_ce needs a teacher with a masked-LM head; this one is an encoder")
+        if weights.ce and own.vocab_size != other.vocab_size:
+            raise ValueError(
+                f"L_ce needs one vocabulary: the teacher has {other.vocab_size} entries, "
+                f"the student {own.vocab_size}"
+            )
+        if not 0 <= relation_layer <= other.n_layers:
+            raise ValueError(
+                f"relation_layer must be 1 to {other.n_layers}, or 0 for the last; "
+                f"got {relation_layer}"
+            )
+        if weights.attention and own.n_heads != other.n_heads:
+            raise ValueError(
+                f"attention transfer needs equal heads: the teacher has {other.n_heads}, the "
+                f"student {own.n_heads}; relations do not"
+            )
+        self.student = student
+        self.weights = weights
+        self.temperature = temperature
+        self.ce_at_masked = ce_at_masked
+        self.relation_heads = relation_heads or other.dim // 16
+        self.relation_layer = (relation_layer or other.n_layers) - 1
+        for width in (own.dim, other.dim) if weights.relation else ():
+            if width % self.relation_heads:
+                raise ValueError(
+                    f"relation_heads ({self.relation_heads}) must divide the widths, got {width}"
+                )
+        # Student layer i learns from teacher layer pairs[i]; 0 is the embeddings.
+        self.pairs = [round(i * other.n_layers / own.n_layers) for i in range(own.n_layers + 1)]
+        needs_last = weights.ce or weights.cos or weights.hidden or weights.attention
+        teacher.requires_grad_(False)
+        if not needs_last:
+            teacher.base_model.transformer.cut(self.relation_layer + 1)
+            other.n_layers = self.relation_layer + 1
+        student.set_attn_implementation("varlen")
+        teacher.set_attn_implementation("varlen")
+        # Not a submodule: it is neither trained, saved nor synchronised.
+        self._teacher = (teacher.eval(),)
+        self._uses_teacher = bool(needs_last or weights.relation)
+        widths_differ = own.dim != other.dim and bool(weights.cos or weights.hidden)
+        self.projection = nn.Linear(own.dim, other.dim) if widths_differ else None
+        student_layers, teacher_layers = set(), set()
+        if weights.attention:
+            student_layers |= set(range(own.n_layers))
+            teacher_layers |= {layer - 1 for layer in self.pairs[1:]}
+        if weights.relation:
+            student_layers.add(own.n_layers - 1)
+            teacher_layers.add(self.relation_layer)
+        self._student_taps = Taps(student.base_model.transformer, sorted(student_layers))
+        self._teacher_taps = Taps(teacher.base_model.transformer, sorted(teacher_layers))
+        if not (weights.ce or weights.mlm):
+            for name, parameter in student.named_parameters():
+                if name.startswith("vocab_"):
+                    parameter.requires_grad_(False)
+
+    @property
+    def teacher(self) -> PreTrainedModel:
+        """The model that teaches."""
+        return self._teacher[0]
+
+    def forward(
+        self, input_ids: Tensor, labels: Tensor, lengths: Sequence[int], counts: Counts
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, a part of the global batch's, and the sum of each term.
+
+        Args:
+            input_ids, labels: (B, T), right-padded; -100 where a token is not masked.
+        """
+        weights = self.weights
+        per_token = 1 / max(counts.tokens, 1)
+        encoded = self.student.base_model.encode(
+            input_ids, lengths=lengths, output_hidden_states=bool(weights.hidden)
+        )
+        tokens, labels, blocks = flat(encoded, labels)
+        taught, goal = self._teach(input_ids, lengths)
+
+        loss = tokens.new_zeros((), dtype=torch.float32)
+        sums: dict[str, Tensor] = {}
+
+        def add(name: str, weight: float, term: Tensor) -> None:
+            nonlocal loss
+            loss = loss + weight * per_token * term
+            sums[name] = term.detach()
+
+        if weights.ce or weights.mlm:
+            loss, sums["mlm"], sums["ce"] = self._vocabulary(tokens, goal, labels, counts)
+        if weights.cos:
+            add("cos", weights.cos, objectives.cosine(self._project(tokens), goal))
+        if weights.hidden:
+            assert encoded.layers is not None
+            assert taught is not None
+            assert taught.layers is not None
+            states = [x.flatten(0, -2) for x in encoded.layers]
+            goals = [taught.layers[layer].flatten(0, -2) for layer in self.pairs]
+            terms = [
+                objectives.hidden_mse(self._project(x), y)
+                for x, y in zip(states, goals, strict=True)
+            ]
+            add("hidden", weights.hidden, torch.stack(terms).mean())
+        if weights.attention:
+            terms = [self._attention(own, layer, blocks) for own, layer in self._layer_pairs()]
+            add("attention", weights.attention, torch.stack(terms).mean())
+        if weights.relation:
+            add("relation", weights.relation, self._relation(blocks))
+        self._student_taps.clear()
+        self._teacher_taps.clear()
+        return loss, sums
+
+    def _teach(self, input_ids: Tensor, lengths: Sequence[int]) -> tuple[Encoded | None, Tensor]:
+        if not self._uses_teacher:
+            return None, input_ids.new_zeros(0)
+        encoder = self.teacher.base_model
+        with torch.no_grad(), torch.autocast(input_ids.device.type, enabled=False):
+            taught = encoder.encode(
+                input_ids, lengths=lengths, output_hidden_states=bool(self.weights.hidden)
+            )
+        return taught, taught.tokens.flatten(0, -2)
+
+    def _vocabulary(
+        self, tokens: Tensor, goal: Tensor, labels: Tensor, counts: Counts
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        if self.ce_at_masked or not self.weights.ce:
+            rows = (labels != IGNORED).nonzero().squeeze(1)
+            tokens, labels = tokens[rows], labels[rows]
+            goal = goal[rows] if self.weights.ce else goal
+        taught = None
+        if self.weights.ce:
+            assert isinstance(self.teacher, MaskedLM)
+            with torch.no_grad(), torch.autocast(tokens.device.type, enabled=False):
+                taught = decoder_of(self.teacher, goal)
+        ce_count = counts.masked if self.ce_at_masked else counts.tokens
+        return vocabulary_terms(
+            decoder_of(self.student, tokens),
+            labels,
+            mlm=self.weights.mlm / max(counts.masked, 1),
+            teacher=taught,
+            ce=self.weights.ce / max(ce_count, 1),
+            temperature=self.temperature,
+        )
+
+    def _project(self, x: Tensor) -> Tensor:
+        return x if self.projection is None else self.projection(x)
+
+    def _layer_pairs(self) -> list[tuple[int, int]]:
+        return [(own - 1, self.pairs[own] - 1) for own in range(1, len(self.pairs))]
+
+    def _attention(self, own: int, layer: int, blocks: objectives.Blocks) -> Tensor:
+        student, teacher = self._student_taps, self._teacher_taps
+        return objectives.attention_mse(
+            (student.heads(own, "q_lin"), student.heads(own, "k_lin")),
+            (teacher.heads(layer, "q_lin"), teacher.heads(layer, "k_lin")),
+            blocks,
+        )
+
+    def _relation(self, blocks: objectives.Blocks) -> Tensor:
+        last = self.student.config.n_layers - 1
+        student = self._student_taps.queries_keys_values(last)
+        teacher = self._teacher_taps.queries_keys_values(self.relation_layer)
+        return objectives.relations(student, teacher, self.relation_heads, blocks)
+
+
+def decoder_of(model: MaskedLM, tokens: Tensor) -> Decoder:
+    """Return the model's decoder with its states for these tokens, (N, C)."""
+    projector = model.vocab_projector
+    return Decoder(model.decoder_states(tokens), projector.weight, projector.bias)
+
+
+def flat(encoded: Encoded, labels: Tensor) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
+    """Return tokens (N, C), their labels (N,) and the blocks of sequences of equal length."""
+    if encoded.layout is not None:
+        return encoded.tokens, encoded.select_labels(labels), list(encoded.layout.blocks())
+    batch, columns = labels.shape
+    return encoded.tokens.flatten(0, 1), labels.flatten(), [(batch, columns)]

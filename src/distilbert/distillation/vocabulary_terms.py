@@ -1,0 +1,152 @@
+"""The two terms over the vocabulary, L_mlm and L_ce, without a tensor of tokens x vocabulary.
+
+Tokens are taken in chunks. A chunk's logits are made, its loss and gradient computed, and all of it
+dropped: the gradient is known in the forward pass, since the terms are sums with known factors.
+Both terms share the student's logits.
+
+Shapes: `N` tokens, `n` tokens of a chunk, `C` width, `V` vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+
+from distilbert.modeling.losses import IGNORED
+
+# Logits of 64 tokens and 30,522 entries are 8 MB: the passes over them stay in the cache.
+CHUNK = {"cpu": 64, "cuda": 2048}
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A masked-LM decoder and what goes into it.
+
+    Attributes:
+        states: (N, C), the head's states before the decoder.
+        weight: (V, C).
+        bias: (V,).
+    """
+
+    states: Tensor
+    weight: Tensor
+    bias: Tensor
+
+
+def vocabulary_terms(
+    student: Decoder,
+    labels: Tensor,
+    *,
+    mlm: float,
+    teacher: Decoder | None = None,
+    ce: float = 0.0,
+    temperature: float = 2.0,
+    chunk: int | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mlm * sum of L_mlm + ce * sum of L_ce, and the two sums by themselves.
+
+    L_mlm is the cross-entropy at the tokens that have a label. L_ce is T^2 KL(softmax(t / T) ||
+    softmax(s / T)) at all tokens (arXiv 1910.01108, section 3; Hinton et al., arXiv 1503.02531).
+
+    Args:
+        labels: (N,), -100 where a token has none.
+        mlm, ce: what the sums are multiplied by: weight / count over the optimiser step. Only the
+            first result carries a gradient, for the student's states, weight and bias.
+        temperature: T.
+        chunk: tokens at a time; by default what is fast on the device.
+    """
+    return _VocabularyTerms.apply(
+        student.states,
+        student.weight,
+        student.bias,
+        labels,
+        mlm,
+        teacher,
+        ce,
+        temperature,
+        chunk or CHUNK.get(student.states.device.type, 1024),
+    )
+
+
+class _VocabularyTerms(Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        states: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        labels: Tensor,
+        mlm: float,
+        teacher: Decoder | None,
+        ce: float,
+        temperature: float,
+        chunk: int,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        device = states.device.type
+        dtype = states.dtype
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        with torch.autocast(device, enabled=False):
+            x, w, b = states.to(dtype), weight.to(dtype), bias.to(dtype)
+            mlm_sum = torch.zeros((), dtype=torch.float32, device=states.device)
+            ce_sum = torch.zeros_like(mlm_sum)
+            x_grad = torch.zeros_like(x)
+            w_grad = torch.zeros_like(weight, dtype=torch.float32)
+            b_grad = torch.zeros_like(bias, dtype=torch.float32)
+            if teacher is not None:
+                t, tw, tb = (p.to(dtype) for p in (teacher.states, teacher.weight, teacher.bias))
+            for start in range(0, len(x), chunk):
+                rows = slice(start, start + chunk)
+                logits = F.linear(x[rows], w, b).float()  # (n, V)
+                gradient = None
+                if teacher is not None:
+                    target = F.linear(t[rows], tw, tb).float()
+                    term, gradient = _distillation(logits, target, temperature)
+                    ce_sum += term
+                    gradient *= ce
+                term, gradient = _masked_lm(logits, labels[rows], mlm, gradient)
+                mlm_sum += term
+                if gradient is not None:
+                    gradient = gradient.to(dtype)
+                    x_grad[rows] = gradient @ w
+                    w_grad += gradient.T @ x[rows]
+                    b_grad += gradient.sum(0, dtype=torch.float32)
+        ctx.save_for_backward(x_grad.to(states.dtype), w_grad.to(weight.dtype), b_grad)
+        ctx.mark_non_differentiable(mlm_sum, ce_sum)
+        return mlm * mlm_sum + ce * ce_sum, mlm_sum, ce_sum
+
+    @staticmethod
+    def backward(ctx: Any, grad_total: Tensor, *_: Tensor) -> tuple[Any, ...]:
+        x, w, b = (saved * grad_total.to(saved.dtype) for saved in ctx.saved_tensors)
+        return x, w, b, None, None, None, None, None, None
+
+
+def _distillation(logits: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return T^2 times the sum of KL(target || logits), and its gradient (n, V)."""
+    log_student = F.log_softmax(logits / temperature, -1)
+    log_teacher = F.log_softmax(target.div_(temperature), -1)
+    teacher = log_teacher.exp()
+    kl = log_teacher.sub_(log_student).mul_(teacher).sum()
+    gradient = log_student.exp_().sub_(teacher).mul_(temperature)
+    return kl * temperature**2, gradient
+
+
+def _masked_lm(
+    logits: Tensor, labels: Tensor, factor: float, gradient: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Return the sum of the cross-entropy, and `gradient` with its own added."""
+    rows = (labels != IGNORED).nonzero().squeeze(1)
+    log_probabilities = F.log_softmax(logits[rows], -1)  # (labelled, V)
+    entries = labels[rows, None]
+    term = -log_probabilities.gather(1, entries).sum()
+    if not factor or len(rows) == 0:
+        return term, gradient
+    own = log_probabilities.exp_()
+    own.scatter_add_(1, entries, own.new_full((len(rows), 1), -1.0))
+    own *= factor
+    if gradient is None:
+        gradient = torch.zeros_like(logits)
+    return term, gradient.index_add_(0, rows, own)

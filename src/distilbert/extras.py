@@ -1,0 +1,51 @@
+"""Packages that only some jobs need, and the line that installs them."""
+
+from importlib import import_module
+from types import ModuleType
+
+EXTRA_OF = {
+    "accelerate": "train",
+    "datasets": "train",
+    "jsonargparse": "",
+    "matplotlib": "train",
+    "pyarrow": "train",
+    "rich": "",
+    "scipy": "train",
+    "sklearn": "train",
+    "tensorboard": "train",
+    "torch": "torch",
+}
+
+
+def require(name: str, extra: str | None = None) -> ModuleType:
+    """Import a module that comes with an extra of this package.
+
+    Args:
+        extra: the extra that brings it; by default what `EXTRA_OF` says.
+
+    Raises:
+        ImportError: it is not installed; the message has the pip line that installs it.
+
+    >>> require("json").__name__
+    'json'
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != name.partition(".")[0]:
+            raise
+        raise ImportError(missing(name, extra), name=name) from None
+
+
+def missing(name: str, extra: str | None = None) -> str:
+    """Return what to do about a module that is not installed.
+
+    >>> missing("accelerate")
+    "accelerate is not installed: pip install 'distilbert[train]'"
+    """
+    package = name.partition(".")[0]
+    extra = EXTRA_OF.get(package, package) if extra is None else extra
+    if extra == package and package not in EXTRA_OF:
+        return f"{package} is not installed: pip install {package}"
+    wanted = f"'distilbert[{extra}]'" if extra else "--upgrade distilbert"
+    return f"{package} is not installed: pip install {wanted}"

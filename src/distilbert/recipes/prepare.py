@@ -1,0 +1,179 @@
+"""`distilbert prepare`: text in, token shards out, ready to be distilled or pre-trained on.
+
+Interrupted, it continues when the same command is given again.
+"""
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from distilbert.distillation.corpus import Corpus
+from distilbert.distillation.preparation import (
+    Progress,
+    Workplace,
+    clean,
+    settings_of,
+    split_of,
+    write_blocks,
+)
+from distilbert.distillation.sequences import Shape
+from distilbert.distillation.sources import open_sources
+from distilbert.distillation.vocabulary import Sample, open_tokenizer, train_tokenizer
+from distilbert.tokenization import DistilBertTokenizerFast
+from distilbert.tokenization.fitting import UNBOUNDED
+
+_logger = logging.getLogger("distilbert")
+
+
+@dataclass
+class Settings:
+    """What to prepare, and how.
+
+    Args:
+        sources: text, JSON lines, Parquet, CSV or TSV files, folders, or hf:NAME[:CONFIG[:SPLIT]].
+        out: folder of the corpus; made if missing.
+        tokenizer: folder, hub id or vocab.txt; without, a WordPiece vocabulary is learned.
+        text_column: where the text is in JSON lines, Parquet, CSV, TSV and hub data sets.
+        documents: what a document of a text file is: "line" or "file".
+        vocab_size: entries of a learned vocabulary.
+        min_frequency: how often two pieces must meet to be joined in a learned vocabulary.
+        lowercase: whether a learned vocabulary, or a bare vocab.txt, is of lower-cased text.
+        vocab_sample_mb: megabytes of text that a vocabulary is learned from, spread over all.
+        mode: "split" cuts every document at max_length; "pack" joins documents to full sequences.
+        max_length: tokens that a sequence may have, special ones included.
+        min_length: tokens that it must have, special ones included; shorter ones are dropped.
+        max_unknown: share of [UNK] from which on a sequence is dropped.
+        validation_fraction: share of documents that is kept for validation, chosen by their text.
+        shard_mb: megabytes of text per shard.
+        workers: processes; 0 is one per core. The result is the same for any number.
+    """
+
+    sources: list[str]
+    out: str
+    tokenizer: str | None = None
+    text_column: str = "text"
+    documents: str = "line"
+    vocab_size: int = 30_522
+    min_frequency: int = 2
+    lowercase: bool = True
+    vocab_sample_mb: int = 256
+    mode: str = "split"
+    max_length: int = 512
+    min_length: int = 12
+    max_unknown: float = 0.5
+    validation_fraction: float = 0.005
+    shard_mb: float = 64
+    workers: int = 0
+
+
+def main(settings: Settings) -> Path:
+    """Prepare a corpus and return its folder.
+
+    Raises:
+        ImportError: a source needs a package that is not installed.
+        OSError: a file cannot be read or written, or the disk is full, or a process was
+            ended from outside.
+        ValueError: a setting or a source is not what it should be; or the folder holds a corpus of
+            other settings or sources.
+    """
+    shape = Shape(settings.mode, settings.max_length, settings.min_length, settings.max_unknown)
+    _check(settings)
+    out = Path(settings.out)
+    sources, described = open_sources(settings.sources, settings.text_column, settings.documents)
+    for source in described:
+        if source["left_out"]:
+            _logger.warning(
+                "%s: %d files are left out, as they do not look like text: %s …",
+                source["name"],
+                source["left_out"],
+                ", ".join(source["left_out_first"]),
+            )
+    chosen = settings_of(settings, without=("sources", "out", "workers"))
+    place = Workplace(out, chosen, described)
+    if place.is_finished:
+        place.tidy()
+        _logger.info("%s is already prepared with these settings", out)
+        return out
+
+    def for_training(document: str) -> str | None:
+        text, encoded, _ = clean(document)
+        is_training = split_of(encoded, settings.validation_fraction) == "train"
+        return text if is_training else None
+
+    def tokenizer_of() -> DistilBertTokenizerFast:
+        if settings.tokenizer is not None:
+            tokenizer = open_tokenizer(settings.tokenizer, lowercase=settings.lowercase)
+        else:
+            _logger.info("learning a vocabulary of %d entries", settings.vocab_size)
+            tokenizer = train_tokenizer(
+                Sample(sources, settings.vocab_sample_mb * 1_000_000, for_training),
+                vocab_size=settings.vocab_size,
+                lowercase=settings.lowercase,
+                min_frequency=settings.min_frequency,
+            )
+        if tokenizer.model_max_length >= UNBOUNDED:  # new, or a bare vocab.txt
+            tokenizer.model_max_length = max(settings.max_length, 512)
+        return tokenizer
+
+    tokenizer = place.tokenizer(tokenizer_of)
+    started = time.monotonic()
+    made = 0
+
+    def report(progress: Progress) -> None:
+        nonlocal made
+        made += progress.new_tokens
+        rate = made / (time.monotonic() - started)
+        whole = f" of {progress.total_bytes / 1e6:,.0f}" if progress.total_bytes else ""
+        _logger.info(
+            "block %d: %.0f%s MB of text, %d tokens, %.0f tokens/s",
+            progress.blocks,
+            progress.size_bytes / 1e6,
+            whole,
+            progress.tokens,
+            rate,
+        )
+
+    count = write_blocks(
+        place,
+        sources,
+        shape=shape,
+        validation_fraction=settings.validation_fraction,
+        shard_bytes=int(settings.shard_mb * 1_000_000),
+        workers=settings.workers or _cores(),
+        report=report,
+    )
+    place.finish(count, tokenizer, shape)
+    corpus = Corpus.open(out)
+    _logger.info(
+        "%s: %d training sequences, %d tokens, %.1f tokens each; dropped: %s",
+        out,
+        len(corpus),
+        corpus.tokens,
+        corpus.mean_length,
+        {k: n for k, n in corpus.manifest["totals"].items() if k.startswith("dropped") and n},
+    )
+    return out
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check(settings: Settings) -> None:
+    if not 0 <= settings.validation_fraction < 1:
+        raise ValueError(
+            f"validation_fraction={settings.validation_fraction} must be from 0 to below 1"
+        )
+    if settings.shard_mb <= 0 or settings.vocab_sample_mb <= 0:
+        raise ValueError("shard_mb and vocab_sample_mb must be positive")
+    if settings.workers < 0:
+        raise ValueError(f"workers={settings.workers} must be 0 (one per core) or more")
+    out = Path(settings.out).resolve()
+    for name in settings.sources:
+        if out.is_relative_to(Path(name).resolve()) and not name.startswith("hf:"):
+            raise ValueError(f"the corpus {out} would be inside its own source {name}")

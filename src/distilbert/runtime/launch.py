@@ -1,0 +1,213 @@
+"""Where a run computes: its device, its ranks, its precision.
+
+One process, or one of many started by `torchrun` or `accelerate launch`, on CPU (gloo) or GPU
+(nccl). accelerate does the launching, autocast and collectives; its own saving is not used, as it
+writes pickles, nor its gradient accumulation, as it divides losses by the number of micro-batches.
+"""
+
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from accelerate.utils import GradientAccumulationPlugin  # type: ignore[import-untyped]
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+Precision = Literal["no", "bf16", "fp16"]
+
+_logger = logging.getLogger("distilbert")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One process of a run. Made by `start`."""
+
+    accelerator: Accelerator
+    precision: Precision
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        return self.accelerator.device
+
+    @property
+    def rank(self) -> int:
+        """The number of this process, 0 … `ranks` - 1."""
+        return self.accelerator.process_index
+
+    @property
+    def ranks(self) -> int:
+        """How many processes work on this run."""
+        return self.accelerator.num_processes
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes files and speaks."""
+        return self.accelerator.is_main_process
+
+    @property
+    def scaler(self) -> "torch.amp.GradScaler | None":
+        """The loss scaling of fp16; None with another precision."""
+        return self.accelerator.scaler
+
+    def describe(self) -> dict[str, Any]:
+        """Return what of the machine can change the last bits of a result, for the run record."""
+        device = self.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        return {
+            "device": name,
+            "ranks": self.ranks,
+            "threads": torch.get_num_threads(),
+            "precision": self.precision,
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+        }
+
+    def wrap(self, module: nn.Module, *, find_unused_parameters: bool = False) -> nn.Module:
+        """Return the module on the device, averaging its gradients over ranks if there are many.
+
+        Call the result; the parameters stay those of `module`, which is what to optimise and save.
+
+        Args:
+            find_unused_parameters: some parameters get no gradient in some steps (slower).
+        """
+        module = module.to(self.device)
+        if self.ranks == 1:
+            return module
+        return DistributedDataParallel(
+            module,
+            device_ids=[self.device.index] if self.device.type == "cuda" else None,
+            gradient_as_bucket_view=True,
+            find_unused_parameters=find_unused_parameters,
+        )
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Compute in the run's precision inside the block."""
+        return self.accelerator.autocast()
+
+    def no_sync(self, module: nn.Module) -> AbstractContextManager[None]:
+        """Only add up gradients inside the block; forward and backward must both be in it.
+
+        For every micro-batch of a step but the last.
+        """
+        return self.accelerator.no_sync(module)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of the loss.
+
+        After the last micro-batch the gradients are those of the sum of all losses of all
+        micro-batches and ranks: no mean is taken anywhere, so divide by counts of the whole step.
+        """
+        self.accelerator.backward(loss * self.ranks if self.ranks > 1 else loss)  # DDP averages
+
+    def reduce_sum(self, tensor: Tensor) -> Tensor:
+        """Return the sum of a tensor over ranks, on every rank."""
+        return self.accelerator.reduce(tensor, reduction="sum")
+
+    def agree(self, value: int, what: str) -> None:
+        """Check that a number, such as the step to resume from, is the same on every rank.
+
+        Raises:
+            ValueError: it is not (on every rank).
+        """
+        values = self.accelerator.gather(torch.tensor([value], device=self.device)).tolist()
+        if len(set(values)) > 1:
+            raise ValueError(
+                f"the processes disagree about {what}: {values}; do they all see the same files?"
+            )
+
+    def barrier(self) -> None:
+        """Wait until every rank is here."""
+        self.accelerator.wait_for_everyone()
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """Run the block on the main process, then on the others."""
+        with self.accelerator.main_process_first():
+            yield
+
+    def scaler_state(self) -> dict[str, float]:
+        """Return the numbers of the fp16 loss scaling, for a checkpoint; empty without."""
+        return {} if self.scaler is None else dict(self.scaler.state_dict())
+
+    def restore_scaler(self, state: dict[str, float]) -> None:
+        """Go on with the loss scaling of a checkpoint.
+
+        Raises:
+            ValueError: the checkpoint was written with another precision.
+        """
+        if (self.scaler is None) != (not state):
+            raise ValueError(
+                "the checkpoint was written "
+                + ("with another precision" if self.scaler is None else "without fp16")
+                + f"; this run has precision {self.precision!r}"
+            )
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state)
+
+    def close(self) -> None:
+        """Leave the group of processes; the last call of a run."""
+        self.accelerator.end_training()
+
+
+def start(
+    precision: Precision = "no",
+    *,
+    cpu: bool = False,
+    seed: int = 0,
+    threads: int = 0,
+    deterministic: bool = False,
+) -> Launch:
+    """Join the run that this process was started for: its own, or that of a launcher.
+
+    Args:
+        precision: of autocast: `no` computes in fp32; fp16 needs a GPU.
+        cpu: stay on the CPU though there is a GPU.
+        seed: of PyTorch's global generators, for whatever draws no numbers of its own.
+        threads: of PyTorch on the CPU; 0 leaves them as they are (torchrun sets one per rank).
+        deterministic: only operations that give the same bits each time (on CUDA some are slower,
+            and those that cannot raise RuntimeError). Call it before CUDA is first used.
+
+    Raises:
+        ValueError: an unknown precision, one that the device does not have, or another than this
+            process was started with before.
+    """
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
+    if threads < 0:
+        raise ValueError(f"threads must be at least 0, got {threads}")
+    if threads:
+        torch.set_num_threads(threads)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(deterministic)
+    accelerator = Accelerator(
+        mixed_precision=precision,
+        cpu=cpu,
+        # One whatever the environment says: this would divide the loss.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+    )
+    launch = Launch(accelerator, precision)
+    if precision == "fp16" and launch.scaler is None:
+        raise ValueError(f"fp16 needs a GPU (this is {launch.device}); use bf16 or no")
+    if precision == "bf16" and not _has_bf16(launch.device):
+        _logger.warning(
+            "this processor has no bf16 arithmetic: bf16 is emulated and slower than precision no"
+        )
+    torch.manual_seed(seed)
+    return launch
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Whether bf16 is faster than fp32 here."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True  # Arm has it since v8.6; there is no question to ask
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")

@@ -1,0 +1,256 @@
+"""The record of a run: `run.json` in its folder, and the lock that keeps a second one out.
+
+run.json  {"format": 1, "settings": {…}, "fingerprint": {…}, "machine": {…}, "versions": {…},
+           "commit": …, "starts": [{"started": …, "ended": …, "outcome": …}, …]}
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import distilbert
+from distilbert.hub import read_json, staged, write_json
+from distilbert.runtime.scratch import remove_scratch
+
+FORMAT = 1
+RUN_FILE = "run.json"
+LOCK_FILE = ".lock"
+_PACKAGES = ("torch", "accelerate", "numpy", "safetensors", "tokenizers")
+
+
+@dataclass
+class Run:
+    """A run that has its folder for itself until it is closed; made by `start_run`.
+
+    As a context manager it records how it ended.
+
+    Args:
+        resumed: whether it was started before in this folder, with these settings.
+        notes: sentences for the user about what has changed since and may matter.
+        is_main: whether this process writes the record.
+    """
+
+    folder: Path
+    resumed: bool
+    notes: tuple[str, ...]
+    is_main: bool
+    _record: dict[str, Any] = field(repr=False)
+    _lock: int | None = field(repr=False)
+
+    def end(self, outcome: str = "finished") -> None:
+        """Record that the run has ended, and let go of the folder."""
+        if self.is_main and self._lock is not None:
+            self._record["starts"][-1] |= {"ended": _now(), "outcome": outcome}
+            try:
+                _write(self.folder, self._record)
+            finally:
+                os.close(self._lock)
+                self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.end("finished" if kind is None else f"{kind.__name__}: {error}".strip(": "))
+        except OSError:
+            if kind is None:
+                raise  # otherwise the first error is the one to tell
+
+
+def start_run(
+    folder: str | os.PathLike[str],
+    settings: Any,
+    *,
+    fingerprint: Mapping[str, Any] | None = None,
+    free: Collection[str] = (),
+    machine: Mapping[str, Any] | None = None,
+    is_main: bool = True,
+) -> Run:
+    """Begin a run in a folder, or go on with the one that was begun there.
+
+    Args:
+        folder: made if missing.
+        settings: a dataclass, or a mapping that JSON can hold.
+        fingerprint: what the result depends on besides, such as `{"corpus": corpus.hash}`.
+        free: names of settings that do not change the result and so may change.
+        machine: what can change its last bits (`Launch.describe()`); a change is noted.
+        is_main: false in all processes of the run but one: they write nothing and check nothing.
+
+    Raises:
+        ValueError: the folder holds a run with other settings or another fingerprint; each is
+            named with both values. Or its `run.json` is damaged.
+        OSError: another process is running there, or the folder cannot be written.
+    """
+    folder = Path(folder)
+    if not is_main:
+        return Run(folder, False, (), False, {}, None)
+    if folder.is_file():
+        raise OSError(f"{folder} is a file; give a folder for the run")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _lock(folder)
+    try:
+        return _start(folder, lock, settings, fingerprint or {}, free, machine or {})
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _start(
+    folder: Path,
+    lock: int,
+    settings: Any,
+    fingerprint: Mapping[str, Any],
+    free: Collection[str],
+    machine: Mapping[str, Any],
+) -> Run:
+    for place in (folder, *(path for path in folder.iterdir() if path.is_dir())):
+        remove_scratch(place)
+    now: dict[str, Any] = {
+        "format": FORMAT,
+        "settings": _as_json(settings, "settings"),
+        "fingerprint": _as_json(fingerprint, "fingerprint"),
+        "machine": _machine() | _as_json(machine, "machine"),
+        "versions": _versions(),
+        "commit": _commit(),
+        "starts": [],
+    }
+    unknown = sorted(set(free) - now["settings"].keys())
+    if unknown:
+        raise ValueError(f"free names {unknown[0]!r}, which is not a setting")
+    path = folder / RUN_FILE
+    resumed, notes = path.exists(), []
+    if resumed:
+        before = read_json(path)
+        if before.get("format") != FORMAT or not isinstance(before.get("starts"), list):
+            raise ValueError(f"{path} is not the record of a run that this version can read")
+        _refuse_other(folder, before, now, free)
+        notes = [
+            f"{name} was {_show(old)}, now is {_show(new)}: the last bits of the result may differ"
+            for part in ("versions", "machine")
+            for name, old, new in _differences(before[part], now[part])
+            if name != "host"
+        ]
+        now["starts"] = before["starts"]
+    now["starts"].append({"started": _now(), "ended": None, "outcome": None})
+    _write(folder, now)
+    return Run(folder, resumed, tuple(notes), True, now, lock)
+
+
+def _refuse_other(
+    folder: Path, before: dict[str, Any], now: dict[str, Any], free: Collection[str]
+) -> None:
+    changed = [
+        f"{name} was {_show(old)}, now is {_show(new)}"
+        for part in ("settings", "fingerprint")
+        for name, old, new in _differences(before[part], now[part])
+        if part == "fingerprint" or name not in free
+    ]
+    if changed:
+        raise ValueError(
+            f"{folder} holds a run with other settings: {'; '.join(changed)}. Give the same ones "
+            "to go on with it, or another folder to begin a new one"
+        )
+
+
+_ABSENT = object()
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    pairs = [(name, old.get(name, _ABSENT), new.get(name, _ABSENT)) for name in [*new, *old]]
+    return list({n: (n, was, now) for n, was, now in pairs if was != now}.values())
+
+
+def _show(value: Any) -> str:
+    return "not there" if value is _ABSENT else json.dumps(value, ensure_ascii=False)
+
+
+def _as_json(value: Any, what: str) -> dict[str, Any]:
+    """Return settings as they will be read back from the file."""
+    content = asdict(value) if is_dataclass(value) and not isinstance(value, type) else dict(value)
+    try:
+        return json.loads(json.dumps(content, default=_path))
+    except TypeError as error:
+        raise TypeError(f"{what} cannot be recorded as JSON: {error}") from None
+
+
+def _path(value: Any) -> str:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{value!r} is a {type(value).__name__}")
+
+
+def _lock(folder: Path) -> int:
+    """Take the folder for this process; the system lets go of it however the process ends."""
+    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+    if sys.platform == "win32":
+        return descriptor  # no such lock
+    import fcntl
+
+    try:
+        # Held by the process, not by the open file: a worker that outlives it does not keep it.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        os.close(descriptor)
+        raise OSError(
+            f"another process is running in {folder}; wait for it, or give another folder"
+        ) from None
+    except OSError:
+        pass  # a file system without locks
+    return descriptor
+
+
+def _write(folder: Path, record: dict[str, Any]) -> None:
+    with staged(folder) as scratch:
+        write_json(scratch / RUN_FILE, record)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _machine() -> dict[str, Any]:
+    return {"host": platform.node(), "system": platform.system(), "processor": platform.machine()}
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {
+        "distilbert": distilbert.__version__,
+        "python": platform.python_version(),
+    }
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _commit() -> str | None:
+    """Return the commit of this package's source, `-dirty` if changed; None outside a checkout."""
+    here = Path(__file__).resolve()
+    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        for arguments in (["ls-files", "--error-unmatch", here.name], describe):
+            done = subprocess.run(
+                ["git", *arguments], cwd=here.parent, capture_output=True, text=True, timeout=20
+            )
+            if done.returncode:
+                return None
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,133 @@
+"""A prepared corpus is read as it was written, and what is wrong with it is said at once."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distilbert.distillation import corpus as module
+from distilbert.distillation.corpus import Corpus, token_dtype, write_shard
+
+
+def written(folder, shards, vocab_size=100):
+    """Write a corpus of the given sequences, shard by shard."""
+    folder.mkdir(exist_ok=True)
+    entries, counts = [], np.zeros(vocab_size, dtype=np.int64)
+    for number, sequences in enumerate(shards):
+        tokens = np.concatenate([np.array(s, dtype=token_dtype(vocab_size)) for s in sequences])
+        lengths = np.array([len(s) for s in sequences])
+        entry = write_shard(folder, f"train-{number:05}", tokens, lengths)
+        entries.append(vars(entry))
+        np.add.at(counts, tokens, 1)
+    np.save(folder / "counts.npy", counts)
+    manifest = {
+        "format": 1,
+        "vocab_size": vocab_size,
+        "dtype": token_dtype(vocab_size).str,
+        "special_ids": {"cls": 2, "mask": 4, "pad": 0, "sep": 3, "unk": 1},
+        "max_length": 32,
+        "splits": {"train": entries, "validation": []},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+sequences = st.lists(st.integers(0, 99), min_size=1, max_size=9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.lists(sequences, min_size=1, max_size=6), min_size=1, max_size=5),
+    st.sampled_from([100, 65_535, 65_536]),
+    st.data(),
+)
+def test_reads_what_was_written(tmp_path_factory, shards, vocab_size, data):
+    corpus = Corpus.open(written(tmp_path_factory.mktemp("corpus"), shards, vocab_size))
+    flat = [sequence for shard in shards for sequence in shard]
+    assert len(corpus) == len(flat)
+    indices = data.draw(st.lists(st.integers(0, len(flat) - 1), max_size=12))
+    tokens, lengths = corpus.read(np.array(indices, dtype=np.int64))
+    assert tokens.dtype == lengths.dtype == np.int64
+    assert tokens.tolist() == [token for index in indices for token in flat[index]]
+    assert lengths.tolist() == [len(flat[index]) for index in indices]
+    assert corpus.lengths(indices).tolist() == lengths.tolist()
+    assert corpus.longest == max(map(len, flat))
+    assert corpus.mean_length == sum(map(len, flat)) / len(flat)
+    assert corpus.counts.sum() == corpus.tokens
+    corpus.verify()
+
+
+def test_few_files_are_open_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_OPEN_SHARDS", 2)
+    corpus = Corpus.open(written(tmp_path, [[[number, 5]] for number in range(6)]))
+    tokens, _ = corpus.read(np.array([5, 0, 3, 3, 1]))
+    assert tokens[::2].tolist() == [5, 0, 3, 3, 1]
+    assert len(corpus._opened) == 2
+
+
+def test_the_dtype_follows_the_vocabulary():
+    assert token_dtype(65_535) == np.uint16
+    assert token_dtype(65_536) == np.uint32
+
+
+def test_no_such_sequence(tmp_path):
+    corpus = Corpus.open(written(tmp_path, [[[5], [6]]]))
+    for index in (-1, 2):
+        with pytest.raises(IndexError, match="sequences 0 to 1"):
+            corpus.read(np.array([index]))
+
+
+def test_a_hash_tells_corpora_apart(tmp_path):
+    one = Corpus.open(written(tmp_path / "a", [[[5], [6]]]))
+    same = Corpus.open(written(tmp_path / "b", [[[5], [6]]]))
+    other = Corpus.open(written(tmp_path / "c", [[[5], [7]]]))
+    assert one.hash == same.hash != other.hash
+
+
+def test_there_is_no_corpus(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Make one with `distilbert prepare`"):
+        Corpus.open(tmp_path)
+    (tmp_path / "progress").mkdir()
+    with pytest.raises(FileNotFoundError, match="interrupted; run the same"):
+        Corpus.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train-00001.tokens.npy", "train-00001.ends.npy"])
+def test_damaged_shards_are_named(tmp_path, name):
+    folder = written(tmp_path, [[[5], [6]], [[7, 8, 9]]])
+    path = folder / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(OSError, match=r"train-00001.*bytes, not.*distilbert prepare"):
+        Corpus.open(folder)
+    path.write_bytes(b"junk" + whole[4:])
+    with pytest.raises(OSError, match=rf"{name} cannot be read.*distilbert prepare"):
+        Corpus.open(folder).read(np.array([2]))
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(OSError, match=r"train-00001.*sha256.*distilbert prepare"):
+        Corpus.open(folder).verify()
+    path.unlink()
+    with pytest.raises(OSError, match=rf"{name} is missing"):
+        Corpus.open(folder)
+
+
+def test_bad_manifests(tmp_path):
+    folder = written(tmp_path, [[[5]]])
+    with pytest.raises(ValueError, match="larger validation_fraction"):
+        Corpus.open(folder, "validation")
+    with pytest.raises(ValueError, match="no split 'test'; it has train, validation"):
+        Corpus.open(folder, "test")
+    np.save(folder / "counts.npy", np.zeros(3, dtype=np.int64))
+    with pytest.raises(OSError, match="does not fit the manifest"):
+        Corpus.open(folder)
+    (folder / "counts.npy").unlink()
+    with pytest.raises(OSError, match=r"counts\.npy cannot be read"):
+        Corpus.open(folder)
+    (folder / "manifest.json").write_text('{"format": 2}')
+    with pytest.raises(ValueError, match="format 2, this version reads 1"):
+        Corpus.open(folder)
+    (folder / "manifest.json").write_text('{"format"')
+    with pytest.raises(ValueError, match="not a valid JSON"):
+        Corpus.open(folder)

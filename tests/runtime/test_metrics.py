@@ -1,0 +1,78 @@
+"""metrics.jsonl of an interrupted run is that of an uninterrupted one; events for TensorBoard."""
+
+import json
+import math
+import sys
+
+import pytest
+import torch
+
+from distilbert.runtime.metrics import Metrics, read_metrics
+
+
+def without_time(folder):
+    return [{k: v for k, v in line.items() if k != "time"} for line in read_metrics(folder)]
+
+
+def test_lines(tmp_path):
+    with Metrics(tmp_path / "run", tensorboard=False) as metrics:
+        metrics.write(1, loss=torch.tensor(0.5), tokens_per_s=3)
+        metrics.write(2, validation__loss=1.25)
+        lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()  # flushed
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]
+    assert without_time(tmp_path / "run") == [
+        {"step": 1, "loss": 0.5, "tokens_per_s": 3.0},
+        {"step": 2, "validation/loss": 1.25},
+    ]
+    assert read_metrics(tmp_path / "nothing") == []
+
+
+def test_not_finite_is_still_json(tmp_path):
+    with Metrics(tmp_path, tensorboard=False) as metrics:
+        metrics.write(1, loss=math.nan, norm=math.inf)
+    assert without_time(tmp_path) == [{"step": 1, "loss": "nan", "norm": "inf"}]
+
+
+def test_resuming_drops_what_comes_after(tmp_path):
+    with Metrics(tmp_path / "whole", tensorboard=False) as metrics:
+        for step in range(1, 9):
+            metrics.write(step, loss=1 / step)
+    with Metrics(tmp_path / "broken", tensorboard=False) as metrics:
+        for step in range(1, 7):
+            metrics.write(step, loss=1 / step if step < 5 else 99)
+    path = tmp_path / "broken" / "metrics.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"step": 7, "lo\xff')  # killed while writing
+    assert len(read_metrics(tmp_path / "broken")) == 6
+    with Metrics(tmp_path / "broken", step=4, tensorboard=False) as metrics:
+        for step in range(5, 9):
+            metrics.write(step, loss=1 / step)
+    assert without_time(tmp_path / "broken") == without_time(tmp_path / "whole")
+    with Metrics(tmp_path / "broken", tensorboard=False) as metrics:
+        metrics.write(0, loss=9)  # before the first step, and killed before the first checkpoint
+    Metrics(tmp_path / "broken", tensorboard=False).close()
+    assert read_metrics(tmp_path / "broken") == []
+
+
+def test_other_ranks_write_nothing(tmp_path):
+    with Metrics(tmp_path / "a", is_main=False) as metrics:
+        metrics.write(1, loss=1.0)
+    assert not (tmp_path / "a").exists()
+
+
+def test_tensorboard(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with Metrics(tmp_path) as metrics:
+        for step in (1, 2, 3):
+            metrics.write(step, loss=step)
+    with Metrics(tmp_path, step=2) as metrics:
+        metrics.write(3, loss=30)
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("loss")] == [(1, 1), (2, 2), (3, 30)]
+
+
+def test_without_tensorboard(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ImportError, match=r"pip install 'distilbert\[train\]'"):
+        Metrics(tmp_path)
+    assert not (tmp_path / "metrics.jsonl").exists()

@@ -1,0 +1,289 @@
+"""The command: recipes that are made up here, since the command knows nothing of what they do."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import types
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+import pytest
+
+import distilbert
+from distilbert import cli
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Bake a cake: of so many layers.
+
+    With care.
+
+    Args:
+        flour: folder of the flour; 5 % of it is lost.
+        minutes: how long.
+        heat: how hot, a help
+            of two lines: no more.
+        layers, spare: which layers.
+        cover: whether to cover 100 % of it.
+    """
+
+    flour: str
+    minutes: int = 30
+    heat: float = 5e-4
+    layers: tuple[int, ...] = (0, 2)
+    toppings: list[str] = field(default_factory=list)
+    spare: tuple[int, ...] | None = None
+    kind: Literal["round", "square"] = "round"
+    name: str | None = None
+    cover: bool = True
+    dry: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.minutes < 0:
+            raise ValueError(f"minutes must be at least 0, got {self.minutes}")
+
+
+@pytest.fixture
+def bake(monkeypatch):
+    """Return a function that runs `distilbert bake …` and returns its exit code and settings."""
+    seen = []
+    module = types.ModuleType("baking_recipe_of_test")
+    module.Settings = Settings
+    module.main = seen.append
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(cli.RECIPES, "bake", (module.__name__, "a cake"))
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.delenv("DISTILBERT_TRACEBACK", raising=False)
+
+    def run(*arguments, fails=None):
+        if fails is not None:
+            module.main = fails
+        code = cli.main(["bake", *arguments])
+        return code, seen.pop() if seen else None
+
+    return run
+
+
+def fail_with(error):
+    def main(settings):
+        raise error
+
+    return main
+
+
+def test_flags(bake):
+    assert bake("--flour", "a") == (0, Settings(flour="a"))
+    code, settings = bake(
+        *("--flour=b", "--minutes", "5", "--heat", "1e-2", "--layers", "0", "3", "4"),
+        *("--toppings", "nut", "plum", "--spare", "7", "--kind", "square", "--name", "x"),
+        *("--no_cover", "--dry", "--seed", "9"),
+    )
+    assert code == 0
+    assert settings == Settings(
+        flour="b",
+        minutes=5,
+        heat=0.01,
+        layers=(0, 3, 4),
+        toppings=["nut", "plum"],
+        spare=(7,),
+        kind="square",
+        name="x",
+        cover=False,
+        dry=True,
+        seed=9,
+    )
+
+
+@pytest.mark.parametrize("kind", ["yaml", "json"])
+def test_config(bake, tmp_path, kind, capsys):
+    path = tmp_path / f"run.{kind}"
+    if kind == "yaml":
+        path.write_text("flour: a\nlayers: [3, 4]\nspare: null\ncover: false\nheat: 1e-4\n")
+    else:
+        content = {"flour": "a", "layers": [3, 4], "spare": None, "cover": False, "heat": 1e-4}
+        path.write_text(json.dumps(content))
+    _, settings = bake("--config", str(path), "--minutes", "1")
+    assert settings == Settings(flour="a", layers=(3, 4), cover=False, heat=1e-4, minutes=1)
+
+    with pytest.raises(SystemExit) as caught:
+        bake("--config", str(path), "--minutes", "2", "--print_config")
+    assert caught.value.code == 0
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(capsys.readouterr().out)
+    _, settings = bake("--config", str(printed))
+    assert settings == Settings(flour="a", layers=(3, 4), cover=False, heat=1e-4, minutes=2)
+
+
+def test_help_of_a_recipe(bake, capsys):
+    with pytest.raises(SystemExit) as caught:
+        bake("--help")
+    assert caught.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Bake a cake: of so many layers. With care. options:" in text
+    for entry in asdict(Settings(flour="")):
+        assert f"--{entry}" in text
+    for line in (
+        "folder of the flour; 5 % of it is lost. (required, type: str)",
+        "how hot, a help of two lines: no more. (type: float, default: 0.0005)",
+        "which layers. (type: int, default: [0, 2])",
+        "which layers. (type: int, default: null)",
+        "--cover, --no_cover whether to cover 100 % of it. (type: bool, default: True)",
+    ):
+        assert line in text
+
+
+def usage_error(capsys, call, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        call(*arguments)
+    assert caught.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "the following arguments are required: flour"),
+        (("--flour", "a", "--minuets", "3"), "no flag --minuets; did you mean --minutes?"),
+        (("--flour", "a", "--no-cover"), "no flag --no-cover; did you mean --no_cover?"),
+        (("--flour", "a", "--minute=3"), "no flag --minute; did you mean --minutes?"),
+        (("--flour", "a", "--qqqqqq"), "no flag --qqqqqq"),
+        (("--flour", "a", "--minutes", "x"), '"minutes"'),
+        (("--flour", "a", "--kind", "flat"), '"kind"'),
+        (("--flour", "a", "--layers", "0", "x"), '"layers"'),
+        (("--flour", "a", "stray"), "unrecognized arguments: stray"),
+        (("--config", "nowhere.yaml"), "does not exist"),
+    ],
+)
+def test_wrong_usage(bake, capsys, arguments, message):
+    assert message in usage_error(capsys, bake, *arguments)
+
+
+@pytest.mark.parametrize("text", ["minuets: 3\nflour: a", "flour: [", "minutes: many\nflour: a"])
+def test_wrong_config(bake, capsys, tmp_path, text):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    assert "error:" in usage_error(capsys, bake, "--config", str(path))
+
+
+def test_wrong_recipe(capsys):
+    text = usage_error(capsys, cli.main, ["distil"])
+    assert "there is no recipe 'distil'; did you mean distill?" in text
+    assert "(there are prepare, pretrain" in usage_error(capsys, cli.main, ["zzz"])
+    assert "say which recipe: prepare, " in usage_error(capsys, cli.main, [])
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("a value\n  in two lines"), "a value in two lines"),
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (TypeError("wrong kind"), "wrong kind"),
+        (ImportError("x is not installed: pip install x"), "x is not installed: pip install x"),
+        (
+            ModuleNotFoundError("No module named 'accelerate'", name="accelerate.utils"),
+            "accelerate is not installed: pip install 'distilbert[train]'",
+        ),
+        (ModuleNotFoundError("No module named 'zzz'", name="zzz"), "No module named 'zzz'"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_failures_are_one_line(bake, capsys, monkeypatch, error, line):
+    assert bake("--flour", "a", fails=fail_with(error)) == (1, None)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"distilbert: error: {line}\n"
+    monkeypatch.setenv("DISTILBERT_TRACEBACK", "1")
+    with pytest.raises(type(error)):
+        bake("--flour", "a", fails=fail_with(error))
+
+
+def test_what_a_recipe_logs_is_shown(bake, capsys, monkeypatch):
+    logger = logging.getLogger("distilbert")
+    before = (logger.level, list(logger.handlers), logger.propagate)
+
+    def talk(settings):
+        logging.getLogger("distilbert.part").info("step %d", 3)
+        logging.getLogger("distilbert").error("broken")
+
+    bake("--flour", "a", fails=talk)
+    assert capsys.readouterr().err == "step 3\nbroken\n"
+    monkeypatch.setenv("RANK", "1")
+    bake("--flour", "a", fails=talk)
+    assert capsys.readouterr().err == "broken\n"
+    assert (logger.level, list(logger.handlers), logger.propagate) == before
+
+
+def test_settings_may_refuse(bake, capsys):
+    assert bake("--flour", "a", "--minutes", "-1") == (1, None)
+    assert capsys.readouterr().err == "distilbert: error: minutes must be at least 0, got -1\n"
+
+
+def test_our_own_mistakes_show_where(bake):
+    with pytest.raises(ZeroDivisionError):
+        bake("--flour", "a", fails=lambda settings: 1 / 0)
+
+
+def test_interrupted(bake, capsys):
+    assert bake("--flour", "a", fails=fail_with(KeyboardInterrupt())) == (130, None)
+    assert capsys.readouterr().err == "distilbert: interrupted\n"
+
+
+def test_other_ranks_do_not_repeat(bake, capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "3")
+    waited = []
+    monkeypatch.setattr(cli.time, "sleep", waited.append)
+    assert usage_error(capsys, bake, "--minuets", "3") == ""
+    assert bake("--flour", "a", fails=fail_with(ValueError("bad"))) == (1, None)
+    assert capsys.readouterr().err == "distilbert: error: bad (in process 3)\n"
+    with pytest.raises(RuntimeError, match="connection closed"):
+        bake("--flour", "a", fails=fail_with(RuntimeError("connection closed")))
+    assert waited == [5.0, 5.0]
+    assert bake("--flour", "a", fails=fail_with(KeyboardInterrupt())) == (130, None)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_recipe_that_cannot_be_imported(capsys, monkeypatch, tmp_path):
+    (tmp_path / "needy_recipe_of_test.py").write_text("import torch")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(cli.RECIPES, "need", ("needy_recipe_of_test", ""))
+    assert cli.main(["need"]) == 1
+    line = "distilbert: error: torch is not installed: pip install 'distilbert[torch]'\n"
+    assert capsys.readouterr().err == line
+
+
+def test_help_and_version_import_nothing_heavy():
+    code = (
+        "import sys\nfrom distilbert.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as e: assert e.code == 0\n"
+        "heavy = {'torch', 'numpy', 'jsonargparse', 'rich', 'accelerate'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    for flag, expected in (
+        ("--version", f"distilbert {distilbert.__version__}\n"),
+        ("--help", "distill"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code, flag],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout
+
+
+def test_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "distilbert", "nothing"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "there is no recipe 'nothing'" in done.stderr
