@@ -1,15 +1,17 @@
-"""Our pure-Python tokenizer against the pure-Python one of transformers 4.57, on English.
+"""`DistilBertTokenizer` against the class of that name in transformers 4.57, on English.
 
 Run it where transformers 4.57 is: `.venv-4.57/bin/python benchmarks/tokenizer.py`. Without it, or
 in its 5.x, which has none, only our times and those of the Rust library are shown.
 
-Every contender cuts the same paragraphs, one after the other. *First pass*: a tokenizer that has
-seen nothing. *Steady*: the same one again. The outputs are compared before anything is timed.
+Every contender is called with the same list of paragraphs. *First pass*: a tokenizer that has
+seen nothing. *Steady*: one that has seen the text. The other side has no offsets: ours with
+offsets is compared with theirs without. The outputs are compared before anything is timed.
 The last line printed is one JSON document.
 """
 
 import argparse
 import ast
+import gc
 import json
 import platform
 import statistics
@@ -22,10 +24,12 @@ from typing import Any
 import tokenizers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from distilbert.tokenization.python_engine import PythonEngine
+from distilbert import DistilBertTokenizer
 from distilbert.tokenization.wordpiece import load_vocab
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
+
+REFERENCE = "transformers, ids"
 
 Contender = Callable[[list[str]], Any]
 
@@ -72,54 +76,54 @@ def rust(vocab: dict[str, int]) -> Tokenizer:
     return tokenizer
 
 
-def transformers_slow(vocab: dict[str, int], folder: Path) -> Contender | None:
+def theirs(vocab: dict[str, int], folder: Path) -> dict[str, Contender]:
+    """Return the ways to ids that version 4 has, the one that others are measured by first."""
     try:
         import transformers
     except ImportError:
-        return None
+        return {}
     if not transformers.__version__.startswith("4."):
-        return None
+        return {}
     path = folder / "vocab.txt"
     path.write_text("".join(f"{token}\n" for token in sorted(vocab, key=vocab.__getitem__)))
-    tokenizer = transformers.BertTokenizer(str(path), model_max_length=10**9)
+    tokenizer = transformers.DistilBertTokenizer(str(path), model_max_length=10**9)
+    build = tokenizer.build_inputs_with_special_tokens
+    return {
+        REFERENCE: lambda texts: tokenizer(texts)["input_ids"],
+        "transformers, tokenize and convert": lambda texts: [
+            build(tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))) for text in texts
+        ],
+    }
 
-    def ids(texts: list[str]) -> Any:
-        # The cheapest public way to ids: no padding, no truncation, no BatchEncoding.
-        return [tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text)) for text in texts]
 
-    return ids
+def ids(tokenizer: DistilBertTokenizer) -> Contender:
+    return lambda texts: tokenizer(texts)["input_ids"]
 
 
-def ours(engine: PythonEngine) -> tuple[Contender, Contender]:
-    def ids(texts: list[str]) -> list[list[int]]:
-        return [pieces.ids for pieces in engine.encode_batch(texts)]
+def offsets(tokenizer: DistilBertTokenizer) -> Contender:
+    return lambda texts: tokenizer(texts, return_offsets_mapping=True)
 
-    def ids_and_offsets(texts: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
-        return [(pieces.ids, pieces.offsets) for pieces in engine.encode_batch(texts)]
 
-    return ids, ids_and_offsets
+def one_by_one(tokenizer: DistilBertTokenizer) -> Contender:
+    return lambda texts: [tokenizer(text) for text in texts]
 
 
 def seconds(contender: Contender, texts: list[str]) -> float:
     # Every contender runs in one thread: its CPU time is its time on a machine of its own.
+    gc.collect()
     start = time.process_time()
     contender(texts)
     return time.process_time() - start
 
 
-def contenders(vocab: dict[str, int], folder: Path) -> Iterator[tuple[str, bool, Contender]]:
-    """Yield name, whether it is new to the texts, and the contender itself."""
-    for what in (0, 1):
-        name = ("ids", "ids and offsets")[what]
-        engine = PythonEngine(vocab)
-        yield f"ours, {name}, first pass", True, ours(engine)[what]
-        yield f"ours, {name}, steady", False, ours(engine)[what]
-    tokenizer = rust(vocab)
-    yield (
-        "Rust, one thread",
-        False,
-        lambda texts: [tokenizer.encode(text, add_special_tokens=False).ids for text in texts],
-    )
+def ours(vocab: dict[str, int], seen: DistilBertTokenizer) -> Iterator[tuple[str, Contender]]:
+    for name, way in (("ids", ids), ("ids, text by text", one_by_one), ("with offsets", offsets)):
+        yield f"ours, {name}, first pass", way(DistilBertTokenizer(vocab))
+        yield f"ours, {name}, steady", way(seen)
+
+
+def one_thread(tokenizer: Tokenizer) -> Contender:
+    return lambda texts: [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
 
 
 def main() -> None:
@@ -134,26 +138,29 @@ def main() -> None:
     vocab = load_vocab(vocab_file) if vocab_file.exists() else small_vocab(texts)
     texts = texts[: arguments.paragraphs]
 
-    slow = transformers_slow(vocab, arguments.workdir)
-    expected = [e.ids for e in rust(vocab).encode_batch(texts, add_special_tokens=False)]
-    assert ours(PythonEngine(vocab))[0](texts) == expected
+    peers = theirs(vocab, arguments.workdir)
+    seen = DistilBertTokenizer(vocab)
+    library = rust(vocab)
+    cls, sep = seen.cls_token_id, seen.sep_token_id
+    expected = [[cls, *row, sep] for row in one_thread(library)(texts)]
+    assert ids(seen)(texts) == expected
+    offsets(seen)(texts)
     agreeing = len(texts)
-    if slow is not None:
-        agreeing = sum(a == b for a, b in zip(slow(texts), expected, strict=True))
+    for peer in peers.values():
+        agreeing = sum(a == b for a, b in zip(peer(texts), expected, strict=True))
         assert agreeing > 0.99 * len(texts), f"only {agreeing} of {len(texts)} texts agree"
 
     times: dict[str, list[float]] = {}
     for _ in range(arguments.repeats):
-        for name, _, contender in contenders(vocab, arguments.workdir):
+        contenders = [*ours(vocab, seen), ("Rust, one thread", one_thread(library)), *peers.items()]
+        for name, contender in contenders:
             times.setdefault(name, []).append(seconds(contender, texts))
-        if slow is not None:
-            times.setdefault("transformers, ids", []).append(seconds(slow, texts))
 
     median = {name: statistics.median(measured) for name, measured in times.items()}
     characters = sum(map(len, texts))
     print(f"{source}: {len(texts)} paragraphs, {characters / 1e6:.1f} million characters")
     print(f"{'':36} {'CPU s':>8} {'M chars/s':>10} {'ratio':>7}")
-    reference = median.get("transformers, ids")
+    reference = median.get(REFERENCE)
     ratios = {}
     for name, value in sorted(median.items(), key=lambda item: -item[1]):
         ratio = f"{reference / value:6.1f}x" if reference else ""
@@ -167,7 +174,7 @@ def main() -> None:
                 "text": source,
                 "paragraphs": len(texts),
                 "characters": characters,
-                "texts_equal_to_transformers": agreeing if slow else None,
+                "texts_equal_to_transformers": agreeing if peers else None,
                 "median_cpu_seconds": {name: round(value, 4) for name, value in median.items()},
                 "times_as_fast_as_transformers": ratios,
                 "repeats": arguments.repeats,

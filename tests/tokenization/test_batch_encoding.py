@@ -194,3 +194,16 @@ def test_data_loaders_take_it(tokenizer):
 
 def collate(tokenizer):
     return lambda rows: tokenizer.pad(rows, return_tensors="pt")
+
+
+def test_tensors_of_tensorflow(tiny_vocab):
+    tf = pytest.importorskip("tensorflow")
+    tokenizer = DistilBertTokenizer(tiny_vocab)
+    batch = tokenizer(["the small", "a"], padding=True, return_tensors="tf")
+    assert batch.input_ids.dtype == tf.int32  # what tf.constant makes of a list
+    assert tokenizer.batch_decode(batch.input_ids, True) == ["the small", "a"]
+    ragged = {"input_ids": [tf.constant([2, 3]), tf.constant([2, 5, 3])]}
+    assert tokenizer.pad(ragged).input_ids.numpy().tolist() == [[2, 3, 0], [2, 5, 3]]
+    assert tokenizer([], return_tensors="tf").input_ids.shape == (0, 0)
+    with pytest.raises(ValueError, match="different lengths"):
+        tokenizer(["the small", "a"], return_tensors="tf")

@@ -1,10 +1,13 @@
 """Every way to call a tokenizer, the shapes it returns, and what it refuses."""
 
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import AddedToken
 
 from distilbert import DistilBertTokenizer, DistilBertTokenizerFast
 
@@ -174,3 +177,68 @@ def test_the_tokenizer_is_true_and_has_a_length(tokenizer, tiny_vocab):
 
 def test_numpy_strings_are_strings(tokenizer):
     assert tokenizer([np.str_("a")]).input_ids == tokenizer(["a"]).input_ids
+
+
+def test_numpy_integers_are_integers(tokenizer):
+    options = {"truncation": True, "return_overflowing_tokens": True}
+    expected = tokenizer("a b c d", max_length=4, stride=1, **options)
+    assert tokenizer("a b c d", max_length=np.int64(4), stride=np.int8(1), **options) == expected
+    padded = tokenizer("a", padding=True, pad_to_multiple_of=np.int32(4))
+    assert len(padded.input_ids) == 4
+
+
+def test_tokenize_takes_one_text(tokenizer):
+    with pytest.raises(TypeError, match="takes one text"):
+        tokenizer.tokenize(["a", "b"])
+    assert tokenizer.tokenize(["a", "b"], is_split_into_words=True) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"do_lower_case": "False"}, TypeError, "do_lower_case must be a bool, not 'False'"),
+        ({"strip_accents": 1}, TypeError, "strip_accents must be a bool"),
+        ({"tokenize_chinese_chars": "no"}, TypeError, "tokenize_chinese_chars must be a bool"),
+        ({"sep_token": 3}, TypeError, "sep_token must be a string or an AddedToken, not 3"),
+        ({"unk_token": None}, TypeError, "unk_token must be a str, not None"),
+        ({"model_max_length": -1}, ValueError, "must be at least 1"),
+        ({"additional_special_tokens": [3]}, TypeError, "a string or an AddedToken"),
+    ],
+)
+@pytest.mark.parametrize("cls", [DistilBertTokenizer, DistilBertTokenizerFast])
+def test_arguments_of_the_wrong_type(tiny_vocab, cls, kwargs, error, message):
+    with pytest.raises(error, match=message):
+        cls(tiny_vocab, **kwargs)
+
+
+def test_special_tokens_given_to_the_constructor_keep_their_flags(tokenizer, tiny_vocab):
+    token = AddedToken("<x>", lstrip=True, special=True, normalized=False)
+    tokenizer = type(tokenizer)(tiny_vocab, additional_special_tokens=[token, "<y>"])
+    assert tokenizer.additional_special_tokens == ["<x>", "<y>"]
+    assert tokenizer("a  <x>b<y>", return_offsets_mapping=True).offset_mapping == [
+        *[(0, 0), (0, 1), (1, 6), (6, 7), (7, 10), (0, 0)]
+    ]
+
+
+def test_words_never_split_are_a_list(tiny_vocab):
+    with pytest.raises(TypeError, match="a list of words, not 'the'"):
+        DistilBertTokenizer(tiny_vocab, never_split="the")
+
+
+def test_one_tokenizer_in_many_threads(tokenizer):
+    texts = [f"the smaller{'er' * i} model, {i}" for i in range(200)]
+    expected = tokenizer(texts, return_offsets_mapping=True).offset_mapping
+    tokenizer = type(tokenizer)(tokenizer.get_vocab())
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda text: tokenizer(text, return_offsets_mapping=True), texts)
+        assert [encoding.offset_mapping for encoding in found] == expected
+
+
+def test_the_rows_of_a_long_text_share_what_is_looked_up(tokenizer):
+    start = time.process_time()
+    options = {"truncation": True, "max_length": 66, "return_overflowing_tokens": True}
+    encoding = tokenizer("the " * 60_000, return_offsets_mapping=True, **options)
+    assert len(encoding.input_ids) == 938
+    assert encoding.char_to_token(900, 900 * 64 * 4) == 1
+    assert [encoding.token_to_word(900, i) for i in range(1, 65)][-1] == 901 * 64 - 1
+    assert time.process_time() - start < 5  # a tenth of that; a list for each row was 10 s

@@ -213,3 +213,61 @@ def test_pieces_handed_out_stay_as_they_were(tokenizer):
     tokenizer.add_tokens("<new>")
     assert len(encoding.tokens()) == len(encoding.input_ids[0])
     assert "<new>" not in encoding.tokens()
+
+
+def test_one_row_of_ids_in_whatever_it_comes(tokenizer):
+    row = tokenizer.encode("the a")
+    for form in (np.array(row), torch.tensor(row), tuple(row), [np.int64(i) for i in row]):
+        mask = tokenizer.get_special_tokens_mask(form, already_has_special_tokens=True)
+        assert mask == [1, 0, 0, 1]
+        assert tokenizer.prepare_for_model(form, add_special_tokens=False).input_ids == row
+        assert tokenizer.prepare_for_model([5], form).input_ids == [2, 5, 3, *row, 3]
+        assert tokenizer.build_inputs_with_special_tokens(form) == [2, *row, 3]
+        assert tokenizer.encode_plus(form, add_special_tokens=False).input_ids == row
+        assert tokenizer.truncate_sequences(form, None, 1)[0] == row[:-1]
+    assert all(type(i) is int for i in tokenizer.prepare_for_model(torch.tensor(row)).input_ids)
+
+
+@pytest.mark.parametrize("bad", ["abc", None, 1.5, {"input_ids": [1]}])
+def test_what_is_no_row_of_ids(tokenizer, bad):
+    for call in (
+        tokenizer.prepare_for_model,
+        tokenizer.build_inputs_with_special_tokens,
+        tokenizer.get_special_tokens_mask,
+        tokenizer.truncate_sequences,
+        tokenizer.decode,
+    ):
+        if call == tokenizer.get_special_tokens_mask:
+            with pytest.raises(TypeError, match="expected a row of ids, not"):
+                call(bad, already_has_special_tokens=True)
+            continue
+        with pytest.raises(TypeError, match="expected a row of ids, not"):
+            call(bad)
+
+
+@pytest.mark.parametrize("bad", [[1, "a"], [1.5], [[1], [2]], [None]])
+def test_ids_that_are_no_integers(tokenizer, bad):
+    for call in (tokenizer.prepare_for_model, tokenizer.encode_plus, tokenizer.decode):
+        with pytest.raises(ValueError, match="an id is an integer"):
+            call(bad)
+
+
+def test_tokens_that_are_none(tokenizer):
+    with pytest.raises(TypeError, match="a token is a string, not None"):
+        tokenizer.convert_tokens_to_ids(None)
+    with pytest.raises(TypeError, match="a token is a string, not 3"):
+        tokenizer.convert_tokens_to_ids(["a", 3])
+    for bad in (None, 3, [None]):
+        with pytest.raises(TypeError, match="a string or an AddedToken"):
+            tokenizer.add_tokens(bad)
+    for bad in (None, ["<a>"]):
+        with pytest.raises(TypeError, match="expected roles and their tokens"):
+            tokenizer.add_special_tokens(bad)
+    with pytest.raises(ValueError, match="lone surrogate"):
+        tokenizer.add_tokens("\ud800")
+
+
+def test_labels_of_different_lengths_are_not_ours_to_pad(tokenizer):
+    rows = [{"input_ids": [1], "labels": [1, 2]}, {"input_ids": [1, 2], "labels": [3]}]
+    with pytest.raises(ValueError, match=r"'labels' .* pad or drop it first"):
+        tokenizer.pad(rows, return_tensors="pt")

@@ -7,10 +7,11 @@ AddedVocabulary.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tokenizers import AddedToken
 
+from distilbert.tokenization.cache import Cache
 from distilbert.tokenization.characters import SPACES, WHITESPACE, word_class
 
 
@@ -22,20 +23,33 @@ class Stretch(NamedTuple):
     token_id: int | None
 
 
+def flags_of(token: AddedToken) -> dict[str, Any]:
+    """Return what makes an added token, as files write it and its constructor takes it."""
+    return {
+        "content": token.content,
+        "lstrip": token.lstrip,
+        "normalized": token.normalized,
+        "rstrip": token.rstrip,
+        "single_word": token.single_word,
+        "special": token.special,
+    }
+
+
 class AddedTokens:
     """The added tokens of one vocabulary.
 
-    Those with `normalized=False` are found in the text as it is, the others, written as
-    `normalize` writes them, in what is left of the text once normalised.
+    `as_written` has the ids of those that are looked for in the text as it is: the ones with
+    `normalized=False`, and of several that normalisation makes alike all but the first (the Rust
+    library, left to itself, finds any one of them, another one in each tokenizer). The others are
+    looked for, as `normalize` writes them, in what is left of the text once normalised.
     """
 
     def __init__(self, vocab: Mapping[str, int], normalize: Callable[[str], str]) -> None:
         self._vocab = vocab
-        self._normalize = normalize
+        self._written = Cache(normalize)
         self._ids: dict[str, int] = {}
         self.by_id: dict[int, AddedToken] = {}
-        self.raw: Matcher | None = None
-        self.normalized: Matcher | None = None
+        self.as_written: frozenset[int] = frozenset()
 
     def token_to_id(self, token: str) -> int | None:
         """Return the id of a token, added or of the vocabulary."""
@@ -45,8 +59,8 @@ class AddedTokens:
         """Add tokens; return how many were new or came with other flags.
 
         Raises:
-            TypeError: One of them is not an AddedToken.
-            ValueError: Normalisation leaves nothing of one of them to search for.
+            TypeError: one of them is not an AddedToken.
+            ValueError: one of them can't be found in any text.
         """
         for token in tokens:
             self._check(token)
@@ -64,30 +78,49 @@ class AddedTokens:
             self._ids[content] = index
             self.by_id[index] = token
             added += 1
+        first: dict[str, int] = {}
+        for index in sorted(self.by_id):
+            if self.by_id[index].normalized:
+                first.setdefault(self._written[self.by_id[index].content], index)
+        self.as_written = frozenset(self.by_id.keys() - set(first.values()))
+        return added
+
+    def matchers(self) -> "tuple[Matcher | None, Matcher | None]":
+        """Return what finds tokens in a text as it is, and what does in a normalised one."""
         raw: dict[str, int] = {}
         normalized: dict[str, int] = {}
         for index, token in self.by_id.items():
-            if token.normalized:
-                normalized.setdefault(self._normalize(token.content), index)
-            else:
+            if index in self.as_written:
                 raw[token.content] = index
-        self.raw = Matcher(raw, self.by_id) if raw else None
-        self.normalized = Matcher(normalized, self.by_id) if normalized else None
-        return added
+            else:
+                normalized[self._written[token.content]] = index
+        return (
+            Matcher(raw, self.by_id) if raw else None,
+            Matcher(normalized, self.by_id) if normalized else None,
+        )
 
     def _check(self, token: AddedToken) -> None:
+        """Refuse a token that no text can hold; the Rust library would panic on some text."""
         if not isinstance(token, AddedToken):
             raise TypeError(f"add_tokens takes AddedToken, not {type(token).__name__}: {token!r}")
-        if token.normalized and token.content and not self._normalize(token.content):
+        if not token.content:
+            return
+        written = self._written[token.content] if token.normalized else token.content
+        if not written:
             raise ValueError(
                 f"nothing is left of the added token {token.content!r} after normalisation, so it "
                 "can't be found in a normalised text: give AddedToken(…, normalized=False)"
+            )
+        if token.lstrip and not written.strip(SPACES):
+            raise ValueError(
+                f"the added token {token.content!r} is white space, so it can't take the white "
+                "space before it as well: give AddedToken(…, lstrip=False)"
             )
 
     def _has(self, token: AddedToken) -> bool:
         index = self._ids.get(token.content)
         known = None if index is None else self.by_id.get(index)
-        return known is not None and _flags(known) == _flags(token)
+        return known is not None and flags_of(known) == flags_of(token)
 
 
 class Matcher:
@@ -169,14 +202,3 @@ def _word_character() -> re.Pattern[str]:
 
 def _any_of(characters: Iterable[str]) -> str:
     return "".join(map(re.escape, sorted(set(characters))))
-
-
-def _flags(token: AddedToken) -> tuple[str, bool, bool, bool, bool, bool]:
-    return (
-        token.content,
-        token.single_word,
-        token.lstrip,
-        token.rstrip,
-        token.normalized,
-        token.special,
-    )

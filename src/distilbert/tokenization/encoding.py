@@ -8,7 +8,7 @@ from distilbert.tokenization.engine import Pieces
 from distilbert.tokenization.fitting import Fit
 from distilbert.tokenization.prepared import Prepared
 from distilbert.tokenization.row import Row
-from distilbert.tokenization.tensors import tensor_kind, to_tensor
+from distilbert.tokenization.tensors import kind_of, tensor_kind, to_ids, to_tensor
 
 _EXPECTED = (
     "expected a text (str), a batch of texts (list of str) or, with is_split_into_words=True, "
@@ -227,7 +227,7 @@ class Encoding(Prepared):
         texts: Any = text
         if is_split_into_words or isinstance(text, str):
             return self(texts, text_pair, is_split_into_words=is_split_into_words, **options)
-        if not isinstance(text, list | tuple):
+        if not isinstance(text, list | tuple) and kind_of(text) is None:
             raise TypeError(f"{_EXPECTED}; not {_name(text)}")
         pair = None if text_pair is None else self._ids_of(text_pair)
         batch_axis = options.get("return_tensors") is not None
@@ -238,9 +238,9 @@ class Encoding(Prepared):
     def _ids_of(self, text: Any) -> list[int]:
         if isinstance(text, str):
             return list(self._cut([text], split=False, in_full=False)[0].ids)
-        if all(isinstance(item, str) for item in text):
+        if isinstance(text, list | tuple) and all(isinstance(item, str) for item in text):
             return [self.convert_tokens_to_ids(token) for token in text]
-        return list(text)
+        return to_ids(text)
 
     def batch_encode_plus(
         self,
@@ -285,7 +285,13 @@ class Encoding(Prepared):
     def tokenize(
         self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any
     ) -> list[str]:
-        """Return the tokens of a text, or of a pair; options as in `__call__`."""
+        """Return the tokens of a text, or of a pair; options as in `__call__`.
+
+        Raises:
+            TypeError: something else than one text.
+        """
+        if isinstance(text, list | tuple) and not kwargs.get("is_split_into_words"):
+            raise TypeError(f"tokenize takes one text (str), not {_name(text)}")
         kwargs.setdefault("verbose", False)
         return self(text, pair, add_special_tokens=add_special_tokens, **kwargs).tokens()
 

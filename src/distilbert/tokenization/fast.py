@@ -14,7 +14,7 @@ from distilbert.tokenization.encoding import Words
 from distilbert.tokenization.engine import Pieces
 from distilbert.tokenization.rust_engine import RustEngine, build_backend
 from distilbert.tokenization.spec import Sides, Spec, spec_of_json, spec_of_json_file
-from distilbert.tokenization.tokenizer import BertStyleTokenizer, added_of, vocab_of
+from distilbert.tokenization.tokenizer import BertStyleTokenizer, added_of, name_of, vocab_of
 from distilbert.tokenization.training import train_vocab
 
 _logger = logging.getLogger("distilbert")
@@ -70,7 +70,7 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
         }
         spec = replace(
             spec,
-            unk_token=str(unk_token),
+            unk_token=name_of(unk_token),
             added={**spec.added, **added_of(kwargs.pop("added_tokens_decoder", None))},
             **{name: value for name, value in said.items() if value is not None},
         )

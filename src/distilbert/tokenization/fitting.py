@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from operator import index
 from typing import Any, get_args
 
 from distilbert.tokenization.options import Padding, Side, Truncation, choose
@@ -72,9 +73,9 @@ class Fitting(SpecialLayout):
         Raises:
             ValueError: an unknown word, a number out of range, or padding without a pad token.
         """
-        _check_number("max_length", max_length, 1)
-        _check_number("stride", stride, 0)
-        _check_number("pad_to_multiple_of", pad_to_multiple_of, 1)
+        max_length = _number("max_length", max_length, 1)
+        stride = _number("stride", stride, 0) or 0
+        pad_to_multiple_of = _number("pad_to_multiple_of", pad_to_multiple_of, 1)
         if max_length is not None and padding in (False, None) and truncation is None:
             truncation = True
             if verbose:
@@ -150,13 +151,15 @@ class Fitting(SpecialLayout):
             )
 
 
-def _check_number(option: str, value: Any, least: int) -> None:
+def _number(option: str, value: Any, least: int) -> int | None:
+    """Return an integer, NumPy's included, that an option may be."""
     if value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{option} must be an integer, not {value!r}")
     if value < least:
         raise ValueError(f"{option}={value} must be at least {least}")
+    return index(value)
 
 
 def _truncation(value: Any) -> Truncation:

@@ -6,7 +6,7 @@ from typing import Any
 from distilbert.tokenization.batch_encoding import BatchEncoding
 from distilbert.tokenization.fitting import Fit
 from distilbert.tokenization.rows import Rows
-from distilbert.tokenization.tensors import kind_of, to_lists
+from distilbert.tokenization.tensors import kind_of, to_ids, to_lists
 from distilbert.tokenization.truncation import keep, kept_lengths
 
 
@@ -60,6 +60,7 @@ class Prepared(Rows):
             truncation_side,
             verbose,
         )
+        ids, pair_ids = to_ids(ids), None if pair_ids is None else to_ids(pair_ids)
         pair = pair_ids is not None
         if return_overflowing_tokens and pair and fit.truncation == "longest_first":
             raise ValueError(
@@ -69,7 +70,7 @@ class Prepared(Rows):
         room = self._room(fit, pair, add_special_tokens)
         total = len(ids) + len(pair_ids or [])
         excess = 0 if room is None else max(total - room, 0)
-        first, second, lost = self._truncate(list(ids), pair_ids, excess, fit)
+        first, second, lost = self._truncate(ids, pair_ids, excess, fit)
         if add_special_tokens:
             row = self.build_inputs_with_special_tokens(first, second)
             types = self.create_token_type_ids_from_sequences(first, second)
@@ -115,7 +116,8 @@ class Prepared(Rows):
             ValueError: an unknown strategy, or one that cannot remove as many.
         """
         fit = self._fit(False, truncation_strategy, max_length=1, stride=stride)
-        return self._truncate(ids, pair_ids, num_tokens_to_remove, fit)
+        second = None if pair_ids is None else to_ids(pair_ids)
+        return self._truncate(to_ids(ids), second, num_tokens_to_remove, fit)
 
     def _truncate(
         self, ids: Sequence[int], pair_ids: Sequence[int] | None, excess: int, fit: Fit

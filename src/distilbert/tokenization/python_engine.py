@@ -12,11 +12,17 @@ from typing import NamedTuple
 
 from tokenizers import AddedToken
 
-from distilbert.tokenization.added_tokens import AddedTokens, Stretch
+from distilbert.tokenization.added_tokens import AddedTokens, Matcher, Stretch
 from distilbert.tokenization.cache import Cache
 from distilbert.tokenization.never_split import KeepingSplitter
 from distilbert.tokenization.normalization import Normalizer
-from distilbert.tokenization.python_pieces import JoinedPieces, Layout, PythonPieces, Spans
+from distilbert.tokenization.python_pieces import (
+    JoinedPieces,
+    Layout,
+    PythonPieces,
+    Spans,
+    WordPieces,
+)
 from distilbert.tokenization.splitting import Splitter
 from distilbert.tokenization.text import check_text
 from distilbert.tokenization.wordpiece import PieceFinder
@@ -92,10 +98,13 @@ class PythonEngine:
                 )
             )
         self._added = AddedTokens(self._vocab, self._splitter.normalizer.normalize)
+        self._in_raw_text: Matcher | None = None
+        self._in_normalized_text: Matcher | None = None
 
         self._words = Cache(self._cut_word)
         self._chunk_ids = Cache(self._cut_chunk)
         self._chunk_spans = Cache(self._find_spans)
+        self._given_words = Cache(self._cut_given_word)
 
     @property
     def vocab(self) -> dict[str, int]:
@@ -112,9 +121,12 @@ class PythonEngine:
 
         Raises:
             TypeError: One of them is not an AddedToken.
-            ValueError: Normalisation leaves nothing of one of them to search for.
+            ValueError: One of them can't be found in any text.
         """
-        return self._added.add(tokens)
+        count = self._added.add(tokens)
+        self._in_raw_text, self._in_normalized_text = self._added.matchers()
+        self._given_words.clear()
+        return count
 
     def token_to_id(self, token: str) -> int | None:
         """Return the id of a token of the vocabulary or an added one, None for any other."""
@@ -146,7 +158,11 @@ class PythonEngine:
         """
         if isinstance(words, str):
             raise TypeError("encode_words takes a list of words, not one text: split it first")
-        return JoinedPieces([self._encode(check_text(word)) for word in words])
+        return JoinedPieces([self._given_words[check_text(word)] for word in words])
+
+    def _cut_given_word(self, word: str) -> WordPieces:
+        pieces = self._encode(word)
+        return WordPieces(tuple(pieces.ids), tuple(pieces.tokens), tuple(pieces.offsets))
 
     def _encode(self, text: str) -> PythonPieces:
         parts = self._find_added(text)
@@ -156,8 +172,8 @@ class PythonEngine:
 
     def _find_added(self, text: str) -> "list[_Part] | None":
         """Find the added tokens of a text, None if there are none."""
-        raw = self._added.raw and self._added.raw.find(text)
-        normalized = self._added.normalized
+        raw = self._in_raw_text and self._in_raw_text.find(text)
+        normalized = self._in_normalized_text
         if not raw and not normalized:
             return None
         parts = []
@@ -248,21 +264,23 @@ class PythonEngine:
         return [self._tokens[index] for index in self._words[word][0]]
 
     def _find_layout(self, text: str, parts: "list[_Part] | None") -> Layout:
-        if parts is None:
-            chunks = _chunks(text)
-            starts = accumulate((len(chunk) + 1 for chunk in chunks[:-1]), initial=0)
-            return Layout(list(starts), list(map(self._chunk_spans.__getitem__, chunks)))
-        layout = Layout([], [])
+        """Find where the stretches of a text begin, and the spans in each of them."""
+        if parts is not None:
+            return self._find_parts_layout(parts)
+        chunks = _chunks(text)
+        starts = accumulate((len(chunk) + 1 for chunk in chunks[:-1]), initial=0)
+        return zip(starts, map(self._chunk_spans.__getitem__, chunks), strict=True)
+
+    def _find_parts_layout(self, parts: "list[_Part]") -> Layout:
         for part in parts:
             if part.token_id is not None:
-                layout.add(part.start, ((0, len(part.text), 0),))
+                yield part.start, ((0, len(part.text), 0),)
             elif part.stretches is None:
-                for start, spans in zip(*self._find_layout(part.text, None), strict=True):
-                    layout.add(part.start + start, spans)
+                for start, spans in self._find_layout(part.text, None):
+                    yield part.start + start, spans
             else:
                 for spans in self._stretch_spans(part.text, part.stretches):
-                    layout.add(part.start, spans)
-        return layout
+                    yield part.start, spans
 
     def _stretch_spans(self, text: str, stretches: list[Stretch]) -> Iterator[Spans]:
         normalized, sources = self._splitter.normalizer.align(text)

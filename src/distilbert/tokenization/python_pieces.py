@@ -1,32 +1,19 @@
 """What the pure-Python engine gives for a text: ids now, everything else when asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 # Start, end and word of each piece of a stretch of text, counted from where the stretch begins.
 Spans = tuple[tuple[int, int, int], ...]
-
-
-class Layout(NamedTuple):
-    """Where the stretches of a text begin, and the spans in each of them.
-
-    Two lists, because a tuple for each stretch would keep the garbage collector busy.
-    """
-
-    starts: list[int]
-    spans: list[Spans]
-
-    def add(self, start: int, spans: Spans) -> None:
-        """Add the next stretch."""
-        self.starts.append(start)
-        self.spans.append(spans)
+# Where each stretch of a text begins, and the spans in it.
+Layout = Iterator[tuple[int, Spans]]
 
 
 class PythonPieces:
     """One text cut into pieces, without special tokens around it."""
 
-    __slots__ = ("_find_layout", "_layout", "_offsets", "_spell", "_tokens", "_word_ids", "ids")
+    __slots__ = ("_find_layout", "_offsets", "_spell", "_tokens", "_word_ids", "ids")
 
     def __init__(
         self, ids: list[int], spell: Callable[[], list[str]], find_layout: Callable[[], Layout]
@@ -34,7 +21,6 @@ class PythonPieces:
         self.ids = ids
         self._spell = spell
         self._find_layout = find_layout
-        self._layout: Layout | None = None
         self._tokens: list[str] | None = None
         self._offsets: list[tuple[int, int]] | None = None
         self._word_ids: list[int | None] | None = None
@@ -52,7 +38,7 @@ class PythonPieces:
         if self._offsets is None:
             self._offsets = [
                 (begin + start, end + start)
-                for start, spans in zip(*self._look(), strict=True)
+                for start, spans in self._find_layout()
                 for begin, end, _ in spans
             ]
         return self._offsets
@@ -63,16 +49,11 @@ class PythonPieces:
         if self._word_ids is None:
             self._word_ids = []
             first = 0
-            for spans in self._look().spans:
+            for _, spans in self._find_layout():
                 if spans:
                     self._word_ids += [word + first for _, _, word in spans]
                     first += spans[-1][2] + 1
         return self._word_ids
-
-    def _look(self) -> Layout:
-        if self._layout is None:
-            self._layout = self._find_layout()
-        return self._layout
 
     def __reduce__(self) -> tuple[object, ...]:
         # A copy has everything at hand and does without the engine.
@@ -88,26 +69,34 @@ class PlainPieces(NamedTuple):
     word_ids: list[int | None]
 
 
+class WordPieces(NamedTuple):
+    """The pieces of one word of a text that came split."""
+
+    ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    offsets: tuple[tuple[int, int], ...]
+
+
 class JoinedPieces:
     """The pieces of a text that came split into words, each word's offsets its own."""
 
-    __slots__ = ("_given", "ids")
+    __slots__ = ("_words", "ids")
 
-    def __init__(self, given: Sequence[PythonPieces]) -> None:
-        self._given = given
-        self.ids = list(chain.from_iterable(pieces.ids for pieces in given))
+    def __init__(self, words: Sequence[WordPieces]) -> None:
+        self._words = words
+        self.ids = list(chain.from_iterable([word.ids for word in words]))
 
     @property
     def tokens(self) -> list[str]:
         """The pieces themselves, as the vocabulary spells them."""
-        return [token for pieces in self._given for token in pieces.tokens]
+        return list(chain.from_iterable([word.tokens for word in self._words]))
 
     @property
     def offsets(self) -> list[tuple[int, int]]:
         """Start and end of each piece in its word, in characters."""
-        return [offset for pieces in self._given for offset in pieces.offsets]
+        return list(chain.from_iterable([word.offsets for word in self._words]))
 
     @property
     def word_ids(self) -> list[int | None]:
         """Index of the word each piece comes from."""
-        return [word for word, pieces in enumerate(self._given) for _ in pieces.ids]
+        return [index for index, word in enumerate(self._words) for _ in word.ids]

@@ -5,13 +5,14 @@ again, in full, for the texts they are asked of. Lists of words are cut in full 
 text into words wants to know which word a token is from.
 """
 
-import copy
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 from tokenizers import AddedToken, Encoding, Tokenizer, decoders, models, normalizers
 from tokenizers import pre_tokenizers as pre
 
+from distilbert.tokenization.added_tokens import AddedTokens, flags_of
 from distilbert.tokenization.engine import Pieces
 from distilbert.tokenization.spec import Spec
 from distilbert.tokenization.text import check_text
@@ -36,6 +37,15 @@ def build_backend(spec: Spec) -> Tokenizer:
     backend.pre_tokenizer = pre.BertPreTokenizer()
     backend.decoder = decoders.WordPiece(prefix=spec.continuing_subword_prefix)
     return backend
+
+
+def _without_added(backend: Tokenizer) -> Tokenizer:
+    """Return a copy, with the same vocabulary in memory, that has no added tokens."""
+    twin = Tokenizer(backend.model)
+    twin.normalizer = backend.normalizer
+    twin.pre_tokenizer = backend.pre_tokenizer
+    twin.decoder = backend.decoder
+    return twin
 
 
 class _Batch:
@@ -64,29 +74,41 @@ class _Batch:
 
 
 class RustPieces:
-    """Pieces of one text: ids at once, the rest cut on demand."""
+    """Pieces of one text: ids at once, the rest cut on demand.
 
-    __slots__ = ("_batch", "_index", "ids")
+    Each list is kept, because the library builds it anew whenever it is asked.
+    """
+
+    __slots__ = ("_batch", "_index", "_offsets", "_tokens", "_word_ids", "ids")
 
     def __init__(self, ids: list[int], batch: _Batch, index: int) -> None:
         self.ids = ids
         self._batch = batch
         self._index = index
+        self._tokens: list[str] | None = None
+        self._offsets: list[tuple[int, int]] | None = None
+        self._word_ids: list[int | None] | None = None
 
     @property
     def tokens(self) -> list[str]:
         """The pieces as the vocabulary spells them."""
-        return self._batch.encoding(self._index).tokens
+        if self._tokens is None:
+            self._tokens = self._batch.encoding(self._index).tokens
+        return self._tokens
 
     @property
     def offsets(self) -> list[tuple[int, int]]:
         """Start and end of each piece in the text, in characters."""
-        return self._batch.encoding(self._index).offsets
+        if self._offsets is None:
+            self._offsets = self._batch.encoding(self._index).offsets
+        return self._offsets
 
     @property
     def word_ids(self) -> list[int | None]:
         """Index of the word each piece comes from."""
-        return self._batch.encoding(self._index).word_ids
+        if self._word_ids is None:
+            self._word_ids = self._batch.encoding(self._index).word_ids
+        return self._word_ids
 
 
 class RustEngine:
@@ -100,7 +122,9 @@ class RustEngine:
         backend.no_truncation()
         backend.no_padding()
         self._backend = backend
-        self._added: dict[int, AddedToken] = {}
+        self._vocab: dict[str, int] = backend.get_vocab(with_added_tokens=False)
+        self._added = AddedTokens(self._vocab, backend.normalizer.normalize_str)
+        self._handed_over: dict[int, dict[str, Any]] = {}  # the flags of those the backend has
         self._lent = False
 
     @property
@@ -151,29 +175,41 @@ class RustEngine:
 
     def id_to_token(self, index: int) -> str | None:
         """Return the token of an id, None where there is none."""
-        if index in self._added:  # the library, since 0.23, would return it normalised
-            return self._added[index].content
+        if index in self._added.by_id:  # the library, since 0.23, would return it normalised
+            return self._added.by_id[index].content
         return self._backend.id_to_token(index) if 0 <= index < 1 << 32 else None
 
     def add_tokens(self, tokens: Sequence[AddedToken]) -> int:
-        """Add tokens that are matched whole before the text is cut; return how many are new."""
-        if self._lent:  # pieces handed out are cut by the tokenizer of their time
-            self._backend, self._lent = copy.deepcopy(self._backend), False
-        before = self._backend.get_vocab_size()
-        for special, group in groupby(tokens, key=lambda token: token.special):
-            if special:
-                self._backend.add_special_tokens(list(group))
-            else:
-                self._backend.add_tokens(list(group))
-        self._added = dict(sorted(self._backend.get_added_tokens_decoder().items()))
-        return self._backend.get_vocab_size() - before
+        """Add tokens that are matched whole before the text is cut; return how many are new.
+
+        Raises:
+            TypeError: one of them is not an AddedToken.
+            ValueError: one of them can't be found in any text.
+        """
+        added = self._added.add(tokens)
+        flags = {index: flags_of(token) for index, token in self._added.by_id.items()}
+        for index in self._added.as_written:
+            flags[index]["normalized"] = False
+        # Pieces handed out are cut by the tokenizer of their time; and the library, before 0.23,
+        # remembers the flags that a token had before.
+        if self._lent or any(flags[index] != old for index, old in self._handed_over.items()):
+            self._backend, self._lent, self._handed_over = _without_added(self._backend), False, {}
+        new = {i: flags[i] for i in sorted(flags.keys() - self._handed_over.keys())}
+        # In the order of ids, and vocabulary apart from the rest, ids come out as they should.
+        for (_, special), group in groupby(
+            new.values(), key=lambda each: (each["content"] in self._vocab, each["special"])
+        ):
+            add = self._backend.add_special_tokens if special else self._backend.add_tokens
+            add([AddedToken(**each) for each in group])
+        self._handed_over.update(new)
+        return added
 
     @property
     def added_tokens(self) -> dict[int, AddedToken]:
         """The added tokens by id."""
-        return self._added
+        return dict(sorted(self._added.by_id.items()))
 
     @property
     def vocab(self) -> dict[str, int]:
         """The vocabulary without added tokens."""
-        return self._backend.get_vocab(with_added_tokens=False)
+        return self._vocab

@@ -8,7 +8,13 @@ from tokenizers import AddedToken
 
 from distilbert.tokenization.python_engine import PythonEngine
 from distilbert.tokenization.spec import Spec
-from distilbert.tokenization.tokenizer import BertStyleTokenizer, added_of, vocab_of
+from distilbert.tokenization.tokenizer import (
+    BertStyleTokenizer,
+    added_of,
+    name_of,
+    vocab_of,
+    words_of,
+)
 
 
 class DistilBertTokenizer(BertStyleTokenizer):
@@ -65,13 +71,13 @@ class DistilBertTokenizer(BertStyleTokenizer):
         spec = Spec(
             vocab,
             added_of(kwargs.pop("added_tokens_decoder", None)),
-            unk_token=str(unk_token),
+            unk_token=name_of(unk_token),
             do_lower_case=do_lower_case,
             strip_accents=strip_accents,
             tokenize_chinese_chars=tokenize_chinese_chars,
             clean_text=kwargs.pop("clean_text", True),
             do_basic_tokenize=do_basic_tokenize,
-            never_split=tuple(never_split or ()),
+            never_split=words_of(never_split),
             origin=origin,
         )
         roles = {

@@ -31,6 +31,18 @@ class Spec:
     never_split: tuple[str, ...] = ()
     origin: str = "the vocabulary"
 
+    def __post_init__(self) -> None:
+        for name in ("do_lower_case", "tokenize_chinese_chars", "clean_text", "do_basic_tokenize"):
+            _check_type(name, getattr(self, name), bool)
+        if self.strip_accents is not None:
+            _check_type("strip_accents", self.strip_accents, bool)
+        _check_type("unk_token", self.unk_token, str)
+
+
+def _check_type(name: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}")
+
 
 @dataclass(frozen=True)
 class Sides:
@@ -86,7 +98,7 @@ def check_vocab(vocab: Any, origin: str) -> dict[str, int]:
         ValueError: it is no such mapping, it is empty, or two tokens share an id.
     """
     if not isinstance(vocab, Mapping) or not vocab:
-        raise ValueError(f"{origin} has no vocabulary (a mapping of tokens to ids)")
+        raise ValueError(f"{origin} has no vocabulary: expected tokens and their ids, at least one")
     seen = set()
     for token, index in vocab.items():
         if not isinstance(token, str) or not isinstance(index, int) or isinstance(index, bool):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from distilbert.tokenization.tensors import to_ids
 from distilbert.tokenization.vocabulary import Vocabulary
 
 
@@ -17,8 +18,8 @@ class SpecialLayout(Vocabulary):
     ) -> list[int]:
         """Put the special tokens around the ids of one text or two."""
         (cls, _), (sep, _), _ = self._frame
-        ids = [cls, *token_ids_0, sep]
-        return ids if token_ids_1 is None else [*ids, *token_ids_1, sep]
+        ids = [cls, *to_ids(token_ids_0), sep]
+        return ids if token_ids_1 is None else [*ids, *to_ids(token_ids_1), sep]
 
     def create_token_type_ids_from_sequences(
         self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
@@ -51,6 +52,6 @@ class SpecialLayout(Vocabulary):
                     "special tokens is given whole, as token_ids_0"
                 )
             special = set(self.all_special_ids)
-            return [int(index in special) for index in token_ids_0]
+            return [int(index in special) for index in to_ids(token_ids_0)]
         mask = [1, *[0] * len(token_ids_0), 1]
         return mask if token_ids_1 is None else [*mask, *[0] * len(token_ids_1), 1]

@@ -3,7 +3,7 @@
 The only place of the tokenizers where a framework is imported, and only when it is asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from distilbert.tokenization.options import TensorKind, choose
@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 _MISSING = {"pt": "PyTorch", "tf": "TensorFlow"}
-_RAGGED = (
-    "the rows of {name!r} have different lengths (from {low} to {high}), so they do not make a "
-    "tensor; pass padding=True, and truncation=True with max_length=… if some are too long"
-)
+_PADDED = {"input_ids", "token_type_ids", "attention_mask", "special_tokens_mask"}
+_PAD_IT = "pass padding=True, and truncation=True with max_length=… if some are too long"
+_NOT_PADDED = "padding fills up the model's inputs only: pad or drop it first"
 
 
 def tensor_kind(kind: Any) -> TensorKind:
@@ -49,12 +48,19 @@ def to_tensor(name: str, values: Any, kind: TensorKind) -> Any:
             return torch.from_numpy(array)
         import tensorflow as tf
 
-        return tf.constant(array)
+        return tf.constant(array if kind_of(values) else _as_int32(array))
     except ImportError as error:
         raise ImportError(
             f"return_tensors={kind!r} needs {_MISSING[kind]}: "
             f"pip install {'torch' if kind == 'pt' else 'tensorflow'}"
         ) from error
+
+
+def _as_int32(array: "np.ndarray") -> "np.ndarray":
+    """Return integers in the type that TensorFlow gives a list of them, unless one is too large."""
+    if array.dtype.kind != "i" or (array.size and abs(array).max() >= 1 << 31):
+        return array
+    return array.astype("int32")
 
 
 def _to_array(name: str, values: Any) -> "np.ndarray":
@@ -79,7 +85,11 @@ def _explain(name: str, values: Any) -> str:
     if isinstance(values, Sequence) and all(isinstance(row, Sequence) for row in values):
         lengths = [len(row) for row in values]
         if lengths and min(lengths) != max(lengths):
-            return _RAGGED.format(name=name, low=min(lengths), high=max(lengths))
+            remedy = _PAD_IT if name in _PADDED else _NOT_PADDED
+            return (
+                f"the rows of {name!r} have different lengths (from {min(lengths)} to "
+                f"{max(lengths)}), so they do not make a tensor; {remedy}"
+            )
     return f"{name!r} does not make a tensor: it must hold numbers, in lists of equal length"
 
 
@@ -106,6 +116,25 @@ def to_lists(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_lists(item) for item in value]
     return value
+
+
+def to_ids(value: Any) -> list[int]:
+    """Return one row of ids, whatever it comes in: a list, an array, a tensor, any iterable.
+
+    Raises:
+        TypeError: it is no row.
+        ValueError: not all of it are integers.
+    """
+    row = value if kind_of(value) is None else to_lists(value)
+    if isinstance(row, str | bytes | Mapping) or not isinstance(row, Iterable):
+        raise TypeError(f"expected a row of ids, not {value!r:.60} ({type(value).__name__})")
+    ids = [each if isinstance(each, int) else to_lists(each) for each in row]
+    for each in ids:
+        if not isinstance(each, int):
+            raise ValueError(
+                f"an id is an integer, not {each!r:.60}; for a batch of rows use batch_decode"
+            )
+    return ids
 
 
 def is_device(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """The tokenizer but for its engine: made of a `Spec`, opened from files, saved to them."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from tokenizers import AddedToken, Tokenizer, processors
 
 from distilbert.hub import Source, push_folder, staged, write_json
+from distilbert.tokenization.added_tokens import flags_of
 from distilbert.tokenization.decoding import Decoding
 from distilbert.tokenization.engine import Engine
 from distilbert.tokenization.files import (
@@ -53,7 +54,7 @@ class BertStyleTokenizer(Decoding):
         """Build the engine and take over the settings of a constructor.
 
         Raises:
-            TypeError: an unknown setting.
+            TypeError: an unknown setting, or a special token that is no string.
             ValueError: a special token is not in the vocabulary, or a setting is not valid.
         """
         left = dict(settings)
@@ -64,6 +65,8 @@ class BertStyleTokenizer(Decoding):
         bound = left.pop("max_len", None)
         bound = left.pop("model_max_length", bound)
         self.model_max_length = UNBOUNDED if bound is None else int(bound)
+        if self.model_max_length < 1:
+            raise ValueError(f"model_max_length={bound} must be at least 1")
         self.padding_side = read_side("padding_side", left.pop("padding_side", "right"))
         self.truncation_side = read_side("truncation_side", left.pop("truncation_side", "right"))
         self.clean_up_tokenization_spaces = left.pop("clean_up_tokenization_spaces", True)
@@ -80,6 +83,10 @@ class BertStyleTokenizer(Decoding):
         self._spec = replace(spec, added={})
         self._prefix = spec.continuing_subword_prefix
         named = {role: token for role, token in roles.items() if token is not None}
+        others = (("additional_special_tokens", token) for token in additional)
+        for role, token in (*named.items(), *others):
+            if not isinstance(token, str | AddedToken):
+                raise TypeError(f"{role} must be a string or an AddedToken, not {token!r}")
         super().__init__(
             self._make_engine(spec),
             {role: str(token) for role, token in named.items()},
@@ -87,7 +94,7 @@ class BertStyleTokenizer(Decoding):
         )
         self._place_tokens(spec, [*named.values(), *additional])
 
-    def _place_tokens(self, spec: Spec, specials: Iterable[str | AddedToken]) -> None:
+    def _place_tokens(self, spec: Spec, specials: Sequence[str | AddedToken]) -> None:
         """Give the engine its added tokens at their ids."""
         placed = {token.content for token in spec.added.values()}
         tokens = {**spec.added}
@@ -109,8 +116,8 @@ class BertStyleTokenizer(Decoding):
                     f"{spec.origin} has no {name!r}, the {role}; add it to the vocabulary, or say "
                     f"which token has its role with {role}=…"
                 )
-        new = [name for name in self._additional if self._engine.token_to_id(name) is None]
-        self._engine.add_tokens([as_added_token(name, special=True) for name in new])
+        new = [token for token in specials if self._engine.token_to_id(str(token)) is None]
+        self._engine.add_tokens([as_added_token(token, special=True) for token in new])
 
     @property
     def do_lower_case(self) -> bool:
@@ -184,7 +191,7 @@ class BertStyleTokenizer(Decoding):
     def _of(cls, opened: Opened, settings: dict[str, Any], overrides: Mapping[str, Any]) -> Self:
         cutting = {name: value for name, value in overrides.items() if name in CUTTING}
         if "never_split" in overrides:
-            cutting["never_split"] = tuple(overrides["never_split"] or ())
+            cutting["never_split"] = words_of(overrides["never_split"])
         roles: dict[str, Any] = dict(opened.roles)
         roles.update({role: token for role, token in overrides.items() if role in ROLES})
         if roles.get("unk_token"):
@@ -288,7 +295,7 @@ class BertStyleTokenizer(Decoding):
             **self._unknown,
             **{role: self._roles.get(role) for role in ROLES if role in self._roles},
             "added_tokens_decoder": {
-                str(index): _flags(token) for index, token in self.added_tokens_decoder.items()
+                str(index): flags_of(token) for index, token in self.added_tokens_decoder.items()
             },
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
             "do_basic_tokenize": spec.do_basic_tokenize,
@@ -309,10 +316,10 @@ class BertStyleTokenizer(Decoding):
 
     def _special_map(self) -> dict[str, Any]:
         tokens = {token.content: token for token in self.added_tokens_decoder.values()}
-        plain = _flags(AddedToken("", normalized=False, special=True))
+        plain = flags_of(AddedToken("", normalized=False, special=True))
 
         def entry(name: str) -> Any:
-            flags = _flags(tokens[name]) if name in tokens else plain
+            flags = flags_of(tokens[name]) if name in tokens else plain
             if {**flags, "content": ""} == plain:
                 return name
             del flags["special"]
@@ -324,15 +331,21 @@ class BertStyleTokenizer(Decoding):
         }
 
 
-def _flags(token: AddedToken) -> dict[str, Any]:
-    return {
-        "content": token.content,
-        "lstrip": token.lstrip,
-        "normalized": token.normalized,
-        "rstrip": token.rstrip,
-        "single_word": token.single_word,
-        "special": token.special,
-    }
+def name_of(token: Any) -> Any:
+    """Return the text of a special token; what is none is refused where it is used."""
+    return token.content if isinstance(token, AddedToken) else token
+
+
+def words_of(never_split: Iterable[str] | None) -> tuple[str, ...]:
+    """Read the `never_split` argument of a constructor.
+
+    Raises:
+        TypeError: it is no list of words.
+    """
+    words = () if never_split is None else never_split
+    if isinstance(words, str) or not all(isinstance(word, str) for word in words):
+        raise TypeError(f"never_split must be a list of words, not {never_split!r}")
+    return tuple(words)
 
 
 def vocab_of(vocab_file: Any) -> tuple[dict[str, int], str]:

@@ -5,9 +5,11 @@ from typing import Any, overload
 
 from tokenizers import AddedToken
 
+from distilbert.tokenization.added_tokens import flags_of
 from distilbert.tokenization.engine import Engine
 from distilbert.tokenization.row import Frame
-from distilbert.tokenization.tensors import kind_of, to_lists
+from distilbert.tokenization.tensors import kind_of, to_ids, to_lists
+from distilbert.tokenization.text import check_text
 
 ROLES = (
     "bos_token",
@@ -193,12 +195,10 @@ class Vocabulary:
         Raises:
             TypeError: a token is neither a string nor an AddedToken.
         """
-        if isinstance(new_tokens, str | AddedToken):
+        if isinstance(new_tokens, str | AddedToken) or not isinstance(new_tokens, Iterable):
             new_tokens = [new_tokens]
         fresh = []
         for token in new_tokens:
-            if not isinstance(token, str | AddedToken):
-                raise TypeError(f"a token is a string or an AddedToken, not {token!r}")
             special = special_tokens or str(token) in self.all_special_tokens
             added = as_added_token(token, special)
             if added.content:
@@ -225,8 +225,14 @@ class Vocabulary:
                 in the vocabulary) or adds to it.
 
         Raises:
+            TypeError: something else than a mapping of roles.
             ValueError: an unknown role.
         """
+        if not isinstance(special_tokens_dict, Mapping):
+            raise TypeError(
+                "expected roles and their tokens, as {'mask_token': '<mask>'}, "
+                f"not {special_tokens_dict!r}"
+            )
         before = len(self)
         for role, value in special_tokens_dict.items():
             if role in {"additional_special_tokens", "extra_special_tokens"}:
@@ -260,6 +266,7 @@ class Vocabulary:
         """Return the id of a token or those of several; an unknown token has that of `[UNK]`.
 
         Raises:
+            TypeError: a token is no string.
             ValueError: a token is unknown, and there is no unknown token.
         """
         if isinstance(tokens, str):
@@ -269,6 +276,8 @@ class Vocabulary:
             if index is None:
                 raise ValueError(f"{tokens!r} is not in the vocabulary, and there is no unk_token")
             return index
+        if not isinstance(tokens, Iterable):
+            raise TypeError(f"a token is a string, not {tokens!r}")
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
     @overload
@@ -281,6 +290,7 @@ class Vocabulary:
         """Return the token of an id, or those of several (a list, an array or a tensor).
 
         Raises:
+            TypeError: neither an id nor ids.
             ValueError: an id is not in the vocabulary.
         """
         if kind_of(ids) is not None:
@@ -288,7 +298,7 @@ class Vocabulary:
         if isinstance(ids, int):
             return self._token_of(ids)
         skipped = self._skipped_ids() if skip_special_tokens else set()
-        return [self._token_of(index) for index in map(_as_id, ids) if index not in skipped]
+        return [self._token_of(index) for index in to_ids(ids) if index not in skipped]
 
     def _skipped_ids(self) -> set[int]:
         flagged = {i for i, token in self._engine.added_tokens.items() if token.special}
@@ -303,25 +313,14 @@ class Vocabulary:
 
 
 def as_added_token(token: str | AddedToken, special: bool) -> AddedToken:
-    """Return a token that is matched whole; a special one is matched before normalisation."""
+    """Return a token that is matched whole; a special one is matched before normalisation.
+
+    Raises:
+        TypeError: it is neither a string nor an AddedToken.
+        ValueError: it has a lone surrogate.
+    """
+    if not isinstance(token, str | AddedToken):
+        raise TypeError(f"a token is a string or an AddedToken, not {token!r}")
     if isinstance(token, str):
-        return AddedToken(token, normalized=not special, special=special)
-    return AddedToken(
-        token.content,
-        single_word=token.single_word,
-        lstrip=token.lstrip,
-        rstrip=token.rstrip,
-        normalized=token.normalized,
-        special=special or token.special,
-    )
-
-
-def _as_id(index: Any) -> int:
-    if isinstance(index, int):
-        return index
-    value = to_lists(index)
-    if not isinstance(value, int):
-        raise ValueError(
-            f"an id is an integer, not {index!r}; for a batch of rows use batch_decode"
-        )
-    return value
+        return AddedToken(check_text(token), normalized=not special, special=special)
+    return AddedToken(**{**flags_of(token), "special": special or token.special})
