@@ -37,14 +37,14 @@ def masked_lm_sums(model: MaskedLM, batches: Iterable[tuple[Micro, Counts]]) -> 
     model.eval()
     sums = torch.zeros(3, dtype=torch.float64, device=model.device)
     for right, losses in _guesses(model, batches):
-        sums += torch.stack([losses.sum(), right.sum(), sums.new_tensor(len(right))])
+        sums += torch.stack([losses.double().sum(), right.sum(), sums.new_tensor(len(right))])
     model.train(was_training)
     return sums
 
 
 @torch.no_grad()
 def masked_lm_hits(model: MaskedLM, batches: Iterable[tuple[Micro, Counts]]) -> np.ndarray:
-    """Return for each masked token, in order, whether it was guessed: to compare models in pairs."""
+    """Return whether each masked token was guessed, in order: to compare models in pairs."""
     was_training = model.training
     model.eval()
     hits = [right.cpu().numpy() for right, _ in _guesses(model, batches)]

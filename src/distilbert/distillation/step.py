@@ -80,7 +80,7 @@ class DistillationStep(nn.Module):
         relation_layer: teacher layer (from 1) whose relations are taught; 0 is the last.
 
     Raises:
-        ValueError: terms that this teacher and this student do not allow.
+        ValueError: terms that this teacher and this student do not allow, or a weight below 0.
     """
 
     def __init__(
@@ -98,6 +98,11 @@ class DistillationStep(nn.Module):
         own, other = student.config, teacher.config
         if not any(vars(weights).values()):
             raise ValueError("all weights are 0: there is nothing to train on")
+        if temperature <= 0 or min(vars(weights).values()) < 0:
+            raise ValueError(
+                f"temperature ({temperature}) must be above 0, weights of terms not below: "
+                f"{vars(weights)}"
+            )
         if weights.ce and not isinstance(teacher, MaskedLM):
             raise ValueError("L_ce needs a teacher with a masked-LM head; this one is an encoder")
         if weights.ce and own.vocab_size != other.vocab_size:
@@ -149,10 +154,7 @@ class DistillationStep(nn.Module):
             teacher_layers.add(self.relation_layer)
         self._student_taps = Taps(student.base_model.transformer, sorted(student_layers))
         self._teacher_taps = Taps(teacher.base_model.transformer, sorted(teacher_layers))
-        if not (weights.ce or weights.mlm):
-            for name, parameter in student.named_parameters():
-                if name.startswith("vocab_"):
-                    parameter.requires_grad_(False)
+        self._freeze_untaught()
 
     @property
     def teacher(self) -> PreTrainedModel:
@@ -206,6 +208,21 @@ class DistillationStep(nn.Module):
         self._student_taps.clear()
         self._teacher_taps.clear()
         return loss, sums
+
+    def _freeze_untaught(self) -> None:
+        """Leave out the student's weights that no term reaches."""
+        weights, student = self.weights, self.student
+        if not (weights.ce or weights.mlm):
+            for name, parameter in student.named_parameters():
+                if name.startswith("vocab_"):
+                    parameter.requires_grad_(False)
+        if weights.ce or weights.mlm or weights.cos or weights.hidden:
+            return
+        last = f"transformer.layer.{student.config.n_layers - 1}."
+        taught = ("q_lin", "k_lin", "v_lin") if weights.relation else ("q_lin", "k_lin")
+        for name, parameter in student.base_model.named_parameters():
+            if name.startswith(last):
+                parameter.requires_grad_(name.split(".")[-2] in taught)
 
     def _teach(self, input_ids: Tensor, lengths: Sequence[int]) -> tuple[Encoded | None, Tensor]:
         if not self._uses_teacher:

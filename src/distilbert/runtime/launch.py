@@ -189,11 +189,15 @@ def start(
     torch.use_deterministic_algorithms(deterministic)
     accelerator = Accelerator(
         mixed_precision=precision,
-        cpu=cpu,
+        # Unless told, accelerate joins no group of CPU processes.
+        cpu=cpu or not torch.accelerator.is_available(),
         # One whatever the environment says: this would divide the loss.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
     launch = Launch(accelerator, precision)
+    wanted = int(os.environ.get("WORLD_SIZE", "1"))
+    if launch.ranks != wanted:
+        raise ValueError(f"the launcher started {wanted} processes, {launch.ranks} found together")
     if precision == "fp16" and launch.scaler is None:
         raise ValueError(f"fp16 needs a GPU (this is {launch.device}); use bf16 or no")
     if precision == "bf16" and not _has_bf16(launch.device):

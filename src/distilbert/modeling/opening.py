@@ -1,0 +1,53 @@
+"""A masked LM of either kind, BERT or DistilBERT, opened by the class that fits it."""
+
+from typing import Any
+
+from distilbert.config import BertConfig
+from distilbert.hub import CONFIG_FILE, Source, read_json
+from distilbert.modeling.bert import BertForMaskedLM
+from distilbert.modeling.distilbert import DistilBertForMaskedLM
+from distilbert.modeling.heads import MaskedLM
+
+
+def is_bert(name: str) -> bool:
+    """Whether a folder or hub repository holds a BERT (else a DistilBERT).
+
+    Raises:
+        OSError: it cannot be found.
+        ValueError: it is neither.
+    """
+    path = Source(name).require(CONFIG_FILE)
+    content = read_json(path)
+    # The first BERT files did not say what they are.
+    kind = content.get("model_type", "bert" if "type_vocab_size" in content else None)
+    if kind not in ("bert", "distilbert"):
+        raise ValueError(f"{path}: model_type is {kind!r}; only bert and distilbert are read")
+    return kind == "bert"
+
+
+def open_masked_lm(name: str, *, needs_head: bool = True, **options: Any) -> MaskedLM:
+    """Open a masked LM, BERT or DistilBERT; its encoder has to be whole.
+
+    Args:
+        needs_head: False draws a new head where the checkpoint has none, as a bare encoder.
+        options: of `from_pretrained`. Fields of the configuration go by DistilBERT's names.
+
+    Raises:
+        OSError: it cannot be found.
+        ValueError: it is neither kind, or has no masked-LM head, or lacks weights.
+    """
+    cls: type[MaskedLM] = DistilBertForMaskedLM
+    if is_bert(name):
+        cls = BertForMaskedLM
+        options = {BertConfig.aliases.get(field, field): v for field, v in options.items()}
+    model, info = cls.from_pretrained(name, output_loading_info=True, **options)
+    head = [key for key in info["missing_keys"] if key.startswith("vocab_")]
+    rest = [key for key in info["missing_keys"] if not key.startswith("vocab_")]
+    if rest:
+        raise ValueError(f"{name} is not a whole model: {rest[0]} is missing")
+    if head and needs_head:
+        raise ValueError(
+            f"{name} has no masked-LM head ({head[0]} is missing): continue its pre-training "
+            "first, or leave out the terms that need the head"
+        )
+    return model

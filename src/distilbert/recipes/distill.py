@@ -1,0 +1,281 @@
+"""`distilbert distill`: a student learns from its teacher while both read the same masked text.
+
+The paper's recipe (arXiv 1910.01108) by default: a student of half the layers, made of its
+teacher's, and the triple loss. Interrupted, it continues when the same command is given again.
+"""
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from distilbert.config import DistilBertConfig
+from distilbert.distillation.corpus import Corpus
+from distilbert.distillation.masking import Masking
+from distilbert.distillation.randomness import torch_seed
+from distilbert.distillation.step import DistillationStep, Weights
+from distilbert.distillation.student import default_layers, from_teacher, student_config
+from distilbert.modeling.distilbert import DistilBertForMaskedLM
+from distilbert.modeling.heads import MaskedLM
+from distilbert.modeling.opening import open_masked_lm
+from distilbert.recipes.loop import (
+    BETAS,
+    EPS,
+    Plan,
+    check_vocabulary,
+    open_source,
+    steps_of,
+    train,
+)
+from distilbert.runtime import launch as launching
+from distilbert.runtime.run import start_run
+
+_logger = logging.getLogger("distilbert")
+
+# The original training code's settings, where they have a name here.
+RECIPES: dict[str, dict[str, Any]] = {
+    "paper-2019": {
+        "start": "teacher",
+        "layers": (),
+        "ce": 5.0,
+        "mlm": 2.0,
+        "cos": 1.0,
+        "temperature": 2.0,
+        "ce_at": "all",
+        "hidden": 0.0,
+        "attention": 0.0,
+        "relation": 0.0,
+        "steps": 0,
+        "epochs": 3.0,
+        "sequences_per_step": 4000,
+        "learning_rate": 5e-4,
+        "warmup": 0.05,
+        "weight_decay": 0.0,
+        "mask_rate": 0.15,
+        "mask_smoothing": 0.7,
+        "dropout": 0.1,
+    }
+}
+
+
+@dataclass
+class Settings:
+    """Which teacher, on what text, and how.
+
+    Args:
+        teacher: folder or hub id of a BERT or DistilBERT.
+        corpus: folder that `distilbert prepare` wrote with the teacher's tokenizer.
+        out: folder of the run; the student is in its `model`.
+        recipe: paper-2019 sets, and prints, every setting of the original training.
+        start: teacher copies its layers and embeddings, random is of its shape; or a folder to go
+            on from, or a config.json for random weights of another shape.
+        layers: those of the teacher, from 0, that the student keeps; by default one out of two.
+        ce: weight of L_ce, the teacher's distribution over the vocabulary.
+        mlm: weight of L_mlm, the masked tokens.
+        cos: weight of L_cos, the direction of the last hidden state.
+        hidden: weight of hidden-state transfer in all layers (TinyBERT).
+        attention: weight of attention transfer in all layers (TinyBERT).
+        relation: weight of relations among queries, keys and values (MiniLMv2).
+        temperature: of L_ce.
+        ce_at: all tokens, or masked ones only, which costs less.
+        relation_heads: of MiniLMv2; 0 is the teacher's width / 16.
+        relation_layer: the teacher's, from 1; 0 is the last.
+        steps: optimiser steps; 0 goes by epochs.
+        epochs: passes over the corpus.
+        sequences_per_step: sequences per optimiser step, over all processes.
+        micro_tokens: real tokens that one process computes at a time.
+        learning_rate: highest, after the warm-up.
+        warmup: share of the steps in which the learning rate rises; then it falls linearly.
+        weight_decay: of AdamW.
+        mask_rate: share of the tokens to guess.
+        mask_smoothing: rare tokens are masked more often by their frequency to minus this.
+        dropout: in the student.
+        precision: no (fp32), bf16 or fp16; the teacher computes in it as well.
+        seed: of everything random.
+        save_every: steps between checkpoints, each after a validation.
+        deterministic: only operations that give the same bits each time.
+    """
+
+    teacher: str
+    corpus: str
+    out: str
+    recipe: str | None = None
+    start: str = "teacher"
+    layers: tuple[int, ...] = ()
+    ce: float = 5.0
+    mlm: float = 2.0
+    cos: float = 1.0
+    hidden: float = 0.0
+    attention: float = 0.0
+    relation: float = 0.0
+    temperature: float = 2.0
+    ce_at: Literal["all", "masked"] = "all"
+    relation_heads: int = 0
+    relation_layer: int = 0
+    steps: int = 0
+    epochs: float = 3.0
+    sequences_per_step: int = 4000
+    micro_tokens: int = 4096
+    learning_rate: float = 5e-4
+    warmup: float = 0.05
+    weight_decay: float = 0.0
+    mask_rate: float = 0.15
+    mask_smoothing: float = 0.7
+    dropout: float = 0.1
+    precision: launching.Precision = "no"
+    seed: int = 0
+    save_every: int = 500
+    deterministic: bool = False
+
+
+MAX_NORM = 5.0
+FREE = ("save_every", "out", "recipe")
+_TERMS = ("ce", "mlm", "cos", "hidden", "attention", "relation")
+
+
+def main(settings: Settings) -> dict[str, float]:
+    """Distil, and return the student's validation loss and accuracy.
+
+    Raises:
+        OSError: a file or folder cannot be read or written.
+        ValueError: settings that cannot be, that differ from those of the run in the folder, or a
+            training that diverges.
+    """
+    settings = with_recipe(settings)
+    launch = launching.start(
+        settings.precision,
+        seed=settings.seed,
+        deterministic=settings.deterministic,
+    )
+    source = open_source(
+        launch,
+        settings.corpus,
+        seed=settings.seed,
+        sequences_per_step=settings.sequences_per_step,
+        micro_tokens=settings.micro_tokens,
+        masking=Masking(settings.mask_rate, settings.mask_smoothing),
+    )
+    corpus = source.corpus
+    plan = Plan(
+        steps=steps_of(settings.steps, settings.epochs, len(corpus), settings.sequences_per_step),
+        peak=settings.learning_rate,
+        warmup=settings.warmup,
+        weight_decay=settings.weight_decay,
+        max_norm=MAX_NORM,
+        seed=settings.seed,
+        save_every=settings.save_every,
+    )
+    weights = Weights(**{name: getattr(settings, name) for name in _TERMS})
+    teacher = open_masked_lm(settings.teacher, needs_head=weights.ce > 0)
+    copies = settings.start == "teacher"
+    check_vocabulary(settings.teacher, teacher, corpus, exact=copies or weights.ce > 0)
+    student, origin = make_student(settings, teacher, corpus)
+    step = DistillationStep(
+        student,
+        teacher,
+        weights,
+        temperature=settings.temperature,
+        ce_at_masked=settings.ce_at == "masked",
+        relation_heads=settings.relation_heads,
+        relation_layer=settings.relation_layer,
+    )
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(settings.precision)
+    teacher.to(launch.device, half or torch.float32)
+    folder = Path(settings.out)
+    with start_run(
+        folder,
+        settings,
+        fingerprint={"corpus": corpus.hash},
+        free=FREE,
+        machine=launch.describe(),
+        is_main=launch.is_main,
+    ) as run:
+        launch.barrier()
+        notes = [f"student: {origin}, {student.num_parameters():,} parameters"]
+        return train(launch, folder, step, student, source, plan, "distill", [*notes, *run.notes])
+
+
+def with_recipe(settings: Settings) -> Settings:
+    """Return the settings with those of the named recipe, which are also said.
+
+    Raises:
+        ValueError: there is no such recipe, or a setting was given that it has otherwise.
+    """
+    if settings.recipe is None:
+        return settings
+    if settings.recipe not in RECIPES:
+        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}; got {settings.recipe!r}")
+    recipe = RECIPES[settings.recipe]
+    for name, value in recipe.items():
+        given = getattr(settings, name)
+        if given not in (value, getattr(Settings, name)):
+            raise ValueError(
+                f"{settings.recipe} has {name} {value}, and {given} was given: leave out --recipe "
+                f"to choose {name} yourself"
+            )
+    masking = Masking()
+    _logger.info(
+        "%s: %s, gradients clipped at %s, AdamW betas %s, eps %s, of the masked tokens "
+        "%.0f %% [MASK], %.0f %% random, %.0f %% kept",
+        settings.recipe,
+        ", ".join(f"{name} {_show(value)}" for name, value in recipe.items()),
+        MAX_NORM,
+        BETAS,
+        EPS,
+        100 * masking.mask,
+        100 * masking.random,
+        100 * masking.keep,
+    )
+    return dataclasses.replace(settings, **recipe)
+
+
+def _show(value: Any) -> str:
+    return "one out of two" if value == () else str(value)
+
+
+def make_student(
+    settings: Settings, teacher: MaskedLM, corpus: Corpus
+) -> tuple[DistilBertForMaskedLM, str]:
+    """Return the student, and in words what it is made of.
+
+    Raises:
+        OSError: there is nothing at `settings.start`.
+        ValueError: layers that the teacher does not have, or a student that cannot be.
+    """
+    dropouts: dict[str, Any] = {
+        "dropout": settings.dropout,
+        "attention_dropout": settings.dropout,
+    }
+    count = teacher.config.n_layers
+    layers = list(settings.layers) or default_layers(count)
+    chosen = ", ".join(map(str, layers))
+    if settings.start == "teacher":
+        student = from_teacher(teacher, layers, **dropouts)
+        return student, f"layers {chosen} of the teacher's {count}"
+    torch.manual_seed(torch_seed(settings.seed, "weights"))
+    if settings.start == "random":
+        if any(not 0 <= layer < count for layer in layers):
+            raise ValueError(
+                f"layers must be some of 0 to {count - 1}, the teacher's; got {layers}"
+            )
+        config = student_config(teacher, len(layers), vocab_size=corpus.vocab_size, **dropouts)
+        return DistilBertForMaskedLM(config), f"{len(layers)} layers of random weights"
+    if settings.layers:
+        raise ValueError(
+            f"layers ({chosen}) are the teacher's; a student that starts from {settings.start} "
+            "has its own. Leave out one of them"
+        )
+    path = Path(settings.start)
+    if path.suffix == ".json":
+        config = DistilBertConfig.from_json_file(path)
+        config.update(dropouts)
+        student, origin = DistilBertForMaskedLM(config), f"random weights of the shape in {path}"
+        check_vocabulary(str(path.parent), student, corpus)
+    else:
+        student = DistilBertForMaskedLM.from_pretrained(settings.start, **dropouts)
+        origin = f"the weights in {settings.start}"
+        check_vocabulary(settings.start, student, corpus)
+    return student, origin

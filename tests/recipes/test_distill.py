@@ -1,0 +1,248 @@
+"""`distilbert distill`: students of every origin, terms of every kind, and what is refused."""
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import distilbert as d
+from distilbert import cli
+from distilbert.distillation.evaluation import masked_lm_sums
+from distilbert.distillation.masking import Masking
+from distilbert.distillation.step import DistillationStep
+from distilbert.recipes import distill as recipe
+from distilbert.recipes.distill import RECIPES, Settings, main
+from distilbert.recipes.loop import open_source
+from distilbert.runtime import launch
+from distilbert.runtime.metrics import read_metrics
+
+from .conftest import write_corpus
+
+NO_HEAD = {"ce": 0.0, "mlm": 0.0, "cos": 0.0}
+
+
+@pytest.fixture
+def distill(fresh, corpus, teacher, tmp_path):
+    """Return a function that runs the recipe in `tmp_path / "run"`, briefly."""
+
+    def run(**settings):
+        fresh()
+        options = {
+            "teacher": teacher,
+            "corpus": corpus,
+            "out": str(tmp_path / "run"),
+            "steps": 4,
+            "sequences_per_step": 16,
+        }
+        return main(Settings(**{**options, **settings}))
+
+    return run
+
+
+@pytest.fixture
+def bare_teacher(teacher, tmp_path):
+    """The same without its masked-LM head."""
+    folder = tmp_path / "bare"
+    d.BertModel.from_pretrained(teacher).save_pretrained(folder)
+    return str(folder)
+
+
+def numbers(folder):
+    return [{k: v for k, v in line.items() if k != "time"} for line in read_metrics(folder)]
+
+
+def first_loss(tmp_path):
+    return numbers(tmp_path / "run")[0]["validation/loss"]
+
+
+def test_what_is_published_and_reported(distill, fresh, corpus, teacher, tmp_path, capfd):
+    untouched = (Path(teacher) / "model.safetensors").read_bytes()
+    scores = distill(steps=80, sequences_per_step=32, learning_rate=3e-3, save_every=40)
+    said = capfd.readouterr().err
+    assert "student: layers 0, 2 of the teacher's 4, " in said
+    assert f"step 0: validation loss {first_loss(tmp_path):.4f}" in said
+    assert scores["loss"] < first_loss(tmp_path)
+    lines = [line for line in numbers(tmp_path / "run") if "loss" in line]
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    for line in lines:
+        total = 5 * line["ce"] + 2 * line["mlm"] + line["cos"]
+        assert line["loss"] == pytest.approx(total, rel=1e-4)
+    assert (Path(teacher) / "model.safetensors").read_bytes() == untouched
+
+    folder = tmp_path / "run" / "model"
+    student = d.DistilBertForMaskedLM.from_pretrained(folder)
+    assert student.config.n_layers == 2
+    assert student.config.dropout == 0.1
+    tokenizer = d.DistilBertTokenizerFast.from_pretrained(folder)
+    assert tokenizer.get_vocab() == d.DistilBertTokenizerFast.from_pretrained(corpus).get_vocab()
+    fresh()
+    source = open_source(
+        launch.start(), corpus, seed=9, sequences_per_step=7, micro_tokens=40, masking=Masking()
+    )
+    loss, right, count = masked_lm_sums(student, source.validation(50)).tolist()
+    assert right / count == scores["accuracy"]
+    assert loss / count == pytest.approx(scores["loss"], rel=1e-5)
+
+
+def test_the_paper(distill, teacher, corpus, caplog):
+    caplog.set_level(logging.INFO, logger="distilbert")
+    settings = Settings(teacher=teacher, corpus=corpus, out="x", recipe="paper-2019")
+    assert recipe.with_recipe(settings) == settings  # they are the defaults
+    names = "ce 5.0, mlm 2.0, cos 1.0, temperature 2.0, learning_rate 0.0005, layers one out of two"
+    for part in [*names.split(", "), "betas (0.9, 0.98)", "80 % [MASK]", *RECIPES["paper-2019"]]:
+        assert part in caplog.text
+    for name, value in (("ce", 1.0), ("steps", 7), ("layers", (0, 1)), ("start", "random")):
+        changed = dataclasses.replace(settings, **{name: value})
+        with pytest.raises(ValueError, match=f"paper-2019 has {name} .* was given: leave out"):
+            recipe.with_recipe(changed)
+    with pytest.raises(ValueError, match="must be one of paper-2019; got 'paper'"):
+        distill(recipe="paper")
+    with pytest.raises(ValueError, match="less than one step of 4000"):
+        distill(recipe="paper-2019", steps=0, sequences_per_step=4000)
+
+
+def test_start_random(distill, tmp_path, capfd):
+    scores = distill(start="random", layers=(0, 1, 2))
+    assert "student: 3 layers of random weights" in capfd.readouterr().err
+    assert first_loss(tmp_path) > 3.7
+    again = distill(start="random", layers=(0, 1, 2), out=str(tmp_path / "again"))
+    assert again == scores
+    model = d.DistilBertForMaskedLM.from_pretrained(tmp_path / "run" / "model")
+    assert (model.config.n_layers, model.config.dim) == (3, 16)
+
+
+def test_start_from_a_folder(distill, tmp_path, teacher, capfd):
+    """Also one of another width, made by a configuration alone."""
+    shape = d.DistilBertConfig(
+        vocab_size=53, dim=24, n_layers=1, n_heads=2, hidden_dim=24, max_position_embeddings=16
+    )
+    path = tmp_path / "narrow.json"
+    shape.to_json_file(path)
+    distill(start=str(path), hidden=1.0, relation=1.0, relation_heads=4)
+    assert "student: random weights of the shape in" in capfd.readouterr().err
+    student = tmp_path / "run" / "model"
+    assert d.DistilBertForMaskedLM.from_pretrained(student).config.dim == 24
+    last = numbers(tmp_path / "run")[-1]["validation/loss"]
+    distill(start=str(student), out=str(tmp_path / "more"))
+    assert numbers(tmp_path / "more")[0]["validation/loss"] == pytest.approx(last)
+    distill(start=teacher, out=str(tmp_path / "whole"))  # a BERT is a start as well
+    with pytest.raises(ValueError, match="Leave out one of them"):
+        distill(start=str(student), layers=(0,), out=str(tmp_path / "other"))
+    with pytest.raises(OSError, match="nowhere"):
+        distill(start=str(tmp_path / "nowhere"), out=str(tmp_path / "other"))
+    with pytest.raises(ValueError, match=r"relation_heads \(5\) must divide"):
+        distill(start=str(student), relation=1.0, relation_heads=5, out=str(tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_teacher_without_head(distill, bare_teacher, tmp_path):
+    with pytest.raises(ValueError, match="no masked-LM head"):
+        distill(teacher=bare_teacher)
+    assert not (tmp_path / "run").exists()
+    distill(teacher=bare_teacher, relation=1.0, **NO_HEAD)
+    lines = numbers(tmp_path / "run")
+    assert set(lines[1]) == {"step", "loss", "rate", "norm", "tokens", "relation"}
+
+
+@pytest.fixture
+def steps_made(monkeypatch):
+    made = []
+
+    class Seen(DistillationStep):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            made.append(self)
+
+    monkeypatch.setattr(recipe, "DistillationStep", Seen)
+    return made
+
+
+def test_relations_alone_need_the_teachers_first_layers(distill, steps_made, teacher, tmp_path):
+    distill(relation=1.0, relation_layer=2, **NO_HEAD)
+    [step] = steps_made
+    assert len(step.teacher.base_model.transformer.layer) == 2
+    before = d.DistilBertForMaskedLM.from_pretrained(teacher).state_dict()
+    after = d.DistilBertForMaskedLM.from_pretrained(tmp_path / "run" / "model").state_dict()
+    last = "distilbert.transformer.layer."
+    for rest in ("ffn.lin1.weight", "attention.out_lin.bias", "output_layer_norm.weight"):
+        assert torch.equal(after[f"{last}1.{rest}"], before[f"{last}2.{rest}"])
+    changed = f"{last}0.ffn.lin1.weight"
+    assert not torch.equal(after[changed], before[changed])
+    assert torch.equal(after["vocab_transform.weight"], before["vocab_transform.weight"])
+
+
+def test_mlm_alone_does_not_ask_the_teacher(distill, tmp_path, monkeypatch):
+    encode = d.BertModel.encode
+    asked = []
+    monkeypatch.setattr(d.BertModel, "encode", lambda *a, **k: asked.append(1) or encode(*a, **k))
+    distill(ce=0.0, cos=0.0)
+    lines = numbers(tmp_path / "run")
+    assert lines[1]["loss"] == pytest.approx(2 * lines[1]["mlm"], rel=1e-5)
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layers": (0, 4)}, "layers must be some of 0 to 3"),
+        ({"layers": (-1,)}, "layers must be some of 0 to 3"),
+        ({"layers": (0, 9), "start": "random"}, "layers must be some of 0 to 3"),
+        ({"relation": 1.0, "relation_layer": 5}, "relation_layer must be 1 to 4"),
+        ({"relation": 1.0, "relation_heads": 5}, "relation_heads"),
+        ({"micro_tokens": 8}, "a sequence has 16 tokens, and a micro-batch may have 8"),
+        ({"ce": 0.0, "mlm": 0.0, "cos": 0.0}, "all weights are 0"),
+        ({"ce": -1.0}, "weights of terms not below"),
+        ({"temperature": 0.0}, "temperature"),
+    ],
+)
+def test_wrong_settings_leave_nothing_behind(distill, tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        distill(**settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_vocabularies(distill, tmp_path, teacher):
+    larger = str(write_corpus(tmp_path / "larger", spare=3))
+    with pytest.raises(ValueError, match=r"vocabulary of 53 entries, the corpus .* one of 56"):
+        distill(corpus=larger)
+    words = (Path(teacher) / "vocab.txt").read_text().split()
+    (tmp_path / "vocab.txt").write_text("\n".join([*words[:5], *sorted(words[5:], reverse=True)]))
+    folder = tmp_path / "other"
+    d.BertForMaskedLM.from_pretrained(teacher).save_pretrained(folder)
+    d.DistilBertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(folder)
+    with pytest.raises(ValueError, match="another vocabulary"):
+        distill(teacher=str(folder))
+    assert not (tmp_path / "run").exists()
+
+    # Relations allow a teacher with more entries, the student then has those of the corpus.
+    padded = d.BertForMaskedLM.from_pretrained(teacher)
+    padded.resize_token_embeddings(64)
+    padded.save_pretrained(tmp_path / "padded")
+    with pytest.raises(ValueError, match=r"vocabulary of 64 entries, the corpus .* one of 53"):
+        distill(teacher=str(tmp_path / "padded"))
+    distill(teacher=str(tmp_path / "padded"), ce=0.0, relation=1.0, start="random")
+    model = d.DistilBertForMaskedLM.from_pretrained(tmp_path / "run" / "model")
+    assert model.config.vocab_size == 53
+
+
+def test_the_command(fresh, corpus, teacher, tmp_path, capfd):
+    flags = ["--teacher", teacher, "--corpus", corpus, "--out", str(tmp_path / "run")]
+    flags += ["--steps", "2", "--sequences_per_step", "8", "--layers", "1", "3"]
+    assert cli.main(["distill", *flags]) == 0
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["settings"]["layers"] == [1, 3]
+    weights = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    assert "distilbert.transformer.layer.1.ffn.lin1.weight" in weights
+    capfd.readouterr()
+    assert cli.main(["distill", *flags]) == 0
+    assert "going on from the checkpoint of step 2" in capfd.readouterr().err
+    assert cli.main(["distill", *flags, "--recipe", "paper-2019"]) == 1
+    assert "paper-2019 has layers (), and (1, 3) was given" in capfd.readouterr().err
+
+
+def test_settings_are_few():
+    assert len(dataclasses.fields(Settings)) <= 30

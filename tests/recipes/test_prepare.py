@@ -1,0 +1,124 @@
+"""`distilbert prepare`: what it says to wrong settings and to text it can make nothing of."""
+
+import logging
+
+import pytest
+
+from distilbert import DistilBertTokenizerFast
+from distilbert.cli import main as cli
+from distilbert.distillation.corpus import Corpus
+from distilbert.recipes.prepare import Settings, main
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    def run(content="some words of a text\n" * 20, **settings):
+        path = tmp_path / "text.txt"
+        path.write_text(content)
+        options = {"sources": [str(path)], "out": str(tmp_path / "corpus"), "vocab_size": 60}
+        return main(Settings(**{**options, "min_length": 4, "workers": 1, **settings}))
+
+    return run
+
+
+def test_from_text_to_a_corpus(prepared, caplog):
+    caplog.set_level(logging.INFO, logger="distilbert")
+    folder = prepared(validation_fraction=0)
+    corpus = Corpus.open(folder)
+    tokenizer = DistilBertTokenizerFast.from_pretrained(corpus.tokenizer_folder)
+    assert tokenizer.model_max_length == 512
+    tokens, lengths = corpus.read([0])
+    assert tokenizer.decode(tokens) == "[CLS] some words of a text [SEP]"
+    assert lengths == [len(tokens)]
+    assert "learning a vocabulary of 60 entries" in caplog.text
+    assert "20 training sequences" in caplog.text
+    assert "tokens/s" in caplog.text
+    prepared(validation_fraction=0)
+    assert "already prepared" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"content": ""}, "no text to learn a vocabulary from"),
+        ({"content": "\n\n"}, "no text to learn a vocabulary from"),
+        ({"min_length": 100}, "corpus is empty.*dropped short sequences: "),
+        ({"vocab_size": 5}, "no room for text"),
+        ({"validation_fraction": 1.0}, "validation_fraction"),
+        ({"shard_mb": 0}, "must be positive"),
+        ({"workers": -1}, "workers=-1"),
+        ({"max_length": 2}, "max_length=2"),
+        ({"sources": []}, "nothing to read"),
+    ],
+)
+def test_what_cannot_be_done(prepared, settings, message):
+    with pytest.raises(ValueError, match=message):
+        prepared(**settings)
+
+
+def test_an_empty_corpus_with_a_given_vocabulary(prepared, tmp_path):
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    with pytest.raises(ValueError, match=r"corpus is empty.*there are no documents"):
+        prepared("", tokenizer=str(vocab))
+    with pytest.raises(ValueError, match="dropped unknown sequences: 20"):
+        prepared(out=str(tmp_path / "other"), tokenizer=str(vocab), validation_fraction=0)
+
+
+def test_a_vocabulary_without_special_tokens(prepared, tmp_path):
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n")
+    with pytest.raises(ValueError, match=r"\[MASK\]"):
+        prepared(tokenizer=str(vocab))
+    with pytest.raises(OSError, match="nowhere"):
+        prepared(tokenizer=str(tmp_path / "nowhere"), out=str(tmp_path / "other"))
+
+
+def test_the_corpus_must_not_be_inside_its_source(prepared, tmp_path):
+    with pytest.raises(ValueError, match="inside its own source"):
+        prepared(sources=[str(tmp_path)])
+
+
+def test_out_is_a_file(prepared, tmp_path):
+    (tmp_path / "taken").touch()
+    with pytest.raises(OSError, match="is a file"):
+        prepared(out=str(tmp_path / "taken"))
+
+
+def test_what_is_left_out_is_said(prepared, tmp_path, caplog):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "a.txt").write_text("some words of a text\n")
+    (folder / "a.bin").touch()
+    prepared(sources=[str(folder)], validation_fraction=0)
+    assert "1 files are left out" in caplog.text
+    assert "a.bin" in caplog.text
+
+
+def test_real_text_with_a_real_vocabulary(shared_data, tmp_path):
+    pytest.importorskip("pyarrow")
+    folder = main(
+        Settings(
+            sources=[str(shared_data / "text_wikitext2")],
+            out=str(tmp_path / "corpus"),
+            tokenizer=str(shared_data / "vocab" / "bert-base-uncased-vocab.txt"),
+            mode="pack",
+            max_length=128,
+            workers=1,
+        )
+    )
+    corpus = Corpus.open(folder)
+    assert corpus.vocab_size == 30_522
+    assert corpus.mean_length > 127
+    assert 200_000 < corpus.tokens < 300_000
+
+
+def test_from_the_command_line(tmp_path, capfd):
+    text = tmp_path / "text.txt"
+    text.write_text("some words of a text\n" * 20)
+    flags = ["--sources", str(text), "--out", str(tmp_path / "corpus"), "--vocab_size", "60"]
+    flags += ["--min_length", "4", "--validation_fraction", "0"]
+    assert cli(["prepare", *flags]) == 0
+    assert len(Corpus.open(tmp_path / "corpus")) == 20
+    assert cli(["prepare", *flags, "--mode", "pack"]) == 1
+    assert "mode was 'split', is 'pack'" in capfd.readouterr().err
