@@ -2,8 +2,8 @@
 
 BERT-base teacher, DistilBERT student, random weights, triple loss over all tokens, AdamW. Both
 sides see the same padded batches with the same accumulation; speed is in real tokens per second.
-The peer's loss is written from the original's formulas: whole logits of teacher and student, boolean
-selection of real tokens, KL, CE, cosine. The last line is one JSON document.
+The peer's loss is written from the original's formulas: whole logits of teacher and student,
+boolean selection of real tokens, KL, CE, cosine. The last line is one JSON document.
 
     python benchmarks/distillation_step.py [--sequences 5] [--accumulation 1] [--repeats 5]
 """

@@ -355,3 +355,26 @@ class TestBert:
     def test_other_epsilon_stays_a_bert(self):
         with pytest.raises(ValueError, match="layer_norm_eps 1e-05, a DistilBERT always has 1e-12"):
             BertConfig(layer_norm_eps=1e-5).to_distilbert()
+
+
+def test_names_that_older_code_reads_and_writes():
+    config = DistilBertConfig()
+    config._attn_implementation = "eager"
+    config.use_return_dict = False
+    assert (config.attn_implementation, config.return_dict) == ("eager", False)
+    assert (config._attn_implementation, config.use_return_dict) == ("eager", False)
+    assert "_attn_implementation" not in config.to_dict()
+    from_file = DistilBertConfig.from_dict({"_attn_implementation": "flash_attention_2"})
+    assert from_file.attn_implementation == "sdpa"
+
+
+def test_a_misspelt_assignment_warns_once():
+    config = DistilBertConfig()
+    with pytest.warns(
+        UserWarning, match="no field 'num_lables'; did you mean 'num_labels'"
+    ) as seen:
+        config.num_lables = 3
+    assert seen[0].filename == __file__
+    config.num_lables = 4
+    config.my_own_note = "kept"
+    assert config.to_dict()["num_lables"] == 4

@@ -145,7 +145,7 @@ class TestLayers:
     def test_more_in_the_file(self, model, folder, caplog):
         loaded, info = load(folder, n_layers=1, output_loading_info=True)
         assert len(info["unexpected_keys"]) == 16
-        assert "in the files but not in the model: transformer.layer.1.attention" in caplog.text
+        assert "in the files but not in the model: transformer.layer.1\n" in caplog.text
         assert len(caplog.records) == 1
         assert same(loaded.distilbert.transformer.layer[0], model.distilbert.transformer.layer[0])
 
@@ -153,7 +153,7 @@ class TestLayers:
         torch.manual_seed(5)
         loaded, info = load(folder, n_layers=3, output_loading_info=True)
         assert len(info["missing_keys"]) == 16
-        assert "new, to be trained before use: distilbert.transformer.layer.2." in caplog.text
+        assert "new, to be trained before use: distilbert.transformer.layer.2\n" in caplog.text
         assert len(caplog.records) == 1
         drawn = loaded.distilbert.transformer.layer[2]
         assert drawn.ffn.lin1.weight.std().item() == pytest.approx(0.1, rel=0.1)
@@ -230,7 +230,7 @@ class TestOptions:
         loaded = load(folder, config=tiny, n_layers=1)
         assert (loaded.config.dropout, loaded.config.n_layers) == (0.7, 1)
         assert tiny.n_layers == 2
-        with pytest.raises(TypeError, match="takes a DistilBertConfig, got BertConfig"):
+        with pytest.raises(TypeError, match=r"takes a distilbert\.DistilBertConfig, got a"):
             load(folder, config=d.BertConfig())
 
     @pytest.mark.parametrize("cls", [d.DistilBertModel, d.DistilBertForMaskedLM, d.BertModel])

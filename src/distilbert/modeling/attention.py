@@ -8,7 +8,6 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.varlen import varlen_attn
 
 from distilbert.modeling.unpadding import Unpadding
 
@@ -49,6 +48,8 @@ def unpadded(
     """
     half = query.dtype in (torch.float16, torch.bfloat16)
     if query.is_cuda and half and not dropout:
+        from torch.nn.attention.varlen import varlen_attn  # its import takes a second
+
         starts, longest = layout.boundaries, layout.lengths[-1]
         context = varlen_attn(query, key, value, starts, starts, longest, longest)
         assert isinstance(context, Tensor)

@@ -81,7 +81,7 @@ class Backbone(PreTrainedModel):
         tokens, hidden_states, attentions = self.transformer(
             x,
             AttentionPlan(layout, mask, step_by_step),
-            inputs.head_weights(head_mask, config),
+            inputs.head_weights(head_mask, len(self.transformer.layer), config.n_heads),
             output_hidden_states,
         )
         return Encoded(
@@ -102,7 +102,7 @@ def to_result(config: PretrainedConfig, output: ModelOutput, return_dict: bool |
 def _warn_of_token_types() -> None:
     warnings.warn(
         "token_type_ids are ignored: DistilBERT has no token types, only [SEP] separates texts",
-        stacklevel=4,
+        stacklevel=6,  # through encode, forward and two of nn.Module's, to the caller
     )
 
 
@@ -123,7 +123,7 @@ class DistilBertModel(DistilBertPreTrainedModel, Backbone):
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__(config)
-        self.finish()
+        self.post_init()
 
     def forward(
         self,

@@ -60,7 +60,7 @@ class BertModel(BertPreTrainedModel, Backbone):
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
         self.pooler = Pooler(config) if add_pooling_layer else None
-        self.finish()
+        self.post_init()
 
     def forward(
         self,
@@ -111,7 +111,7 @@ class _Unpooled(BertModel):
 
 
 class _OnBert(BertPreTrainedModel, Head):
-    """A head on the attribute `bert`, with BERT's order of arguments."""
+    """A head on the attribute `bert`."""
 
     backbone_class: ClassVar[type[Backbone]] = _Unpooled
     config: BertConfig
@@ -121,6 +121,10 @@ class _OnBert(BertPreTrainedModel, Head):
         rate = self.config.classifier_dropout
         return self.config.dropout if rate is None else rate
 
+
+class _Labelled(_OnBert):
+    """BERT's order of arguments, for the tasks with labels."""
+
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -129,7 +133,11 @@ class _OnBert(BertPreTrainedModel, Head):
         position_ids: Tensor | None = None,
         head_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
-        **others: Any,
+        labels: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        lengths: Any = None,
     ) -> Any:
         """Run the task's `forward` in `heads.py`, where the arguments are described."""
         return super().forward(
@@ -139,11 +147,15 @@ class _OnBert(BertPreTrainedModel, Head):
             position_ids=position_ids,
             head_mask=head_mask,
             inputs_embeds=inputs_embeds,
-            **others,
+            labels=labels,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=return_dict,
+            lengths=lengths,
         )
 
 
-class _FirstToken(_OnBert, FirstTokenHead):
+class _FirstToken(_Labelled, FirstTokenHead):
     """pooler, dropout, classifier."""
 
     backbone_class = BertModel
@@ -151,7 +163,7 @@ class _FirstToken(_OnBert, FirstTokenHead):
     def _add_classifier(self, outputs: int) -> None:
         self.classifier = nn.Linear(self.config.dim, outputs)
         self.dropout = nn.Dropout(self._dropout_rate)
-        self.finish()
+        self.post_init()
 
     def classify(self, first: Tensor) -> Tensor:
         """(B, C) -> (B, outputs)."""
@@ -160,7 +172,7 @@ class _FirstToken(_OnBert, FirstTokenHead):
         return self.classifier(self.dropout(pooler(first)))
 
 
-class BertForMaskedLM(_OnBert, MaskedLM):  # type: ignore[misc]
+class BertForMaskedLM(_Labelled, MaskedLM):  # type: ignore[misc]
     """BERT that predicts the token at each position: the teacher in pre-training.
 
     Example:
@@ -216,7 +228,7 @@ class BertForMultipleChoice(_FirstToken, MultipleChoice):  # type: ignore[misc]
         self._add_classifier(1)
 
 
-class BertForTokenClassification(_OnBert, TokenClassification):  # type: ignore[misc]
+class BertForTokenClassification(_Labelled, TokenClassification):  # type: ignore[misc]
     """BERT that labels every token.
 
     Example:
@@ -234,10 +246,10 @@ class BertForTokenClassification(_OnBert, TokenClassification):  # type: ignore[
         super().__init__(config)
         self.classifier = nn.Linear(self.config.dim, self.config.num_labels)
         self.dropout = nn.Dropout(self._dropout_rate)
-        self.finish()
+        self.post_init()
 
 
-class BertForQuestionAnswering(_OnBert, QuestionAnswering):  # type: ignore[misc]
+class BertForQuestionAnswering(_OnBert, QuestionAnswering):
     """BERT that finds the answer to a question in a text.
 
     Example:
@@ -256,4 +268,35 @@ class BertForQuestionAnswering(_OnBert, QuestionAnswering):  # type: ignore[misc
         super().__init__(config)
         self.qa_outputs = nn.Linear(self.config.dim, 2)
         self.dropout = nn.Dropout(0.0)
-        self.finish()
+        self.post_init()
+
+    def forward(  # type: ignore[override]
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        lengths: Any = None,
+    ) -> Any:
+        """Run the task's `forward` in `heads.py`, where the arguments are described."""
+        return super().forward(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            start_positions=start_positions,
+            end_positions=end_positions,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=return_dict,
+            lengths=lengths,
+        )

@@ -31,7 +31,7 @@ class _FirstToken(_OnDistilBert, FirstTokenHead):
         self.pre_classifier = nn.Linear(self.config.dim, self.config.dim)
         self.classifier = nn.Linear(self.config.dim, outputs)
         self.dropout = nn.Dropout(self.config.seq_classif_dropout)
-        self.finish()
+        self.post_init()
 
     def classify(self, first: Tensor) -> Tensor:
         """(B, C) -> (B, outputs)."""
@@ -54,6 +54,9 @@ class DistilBertForMaskedLM(_OnDistilBert, MaskedLM):
         >>> output.logits.shape, output.loss.shape
         (torch.Size([1, 4, 100]), torch.Size([]))
     """
+
+    # Read by transformers' Trainer, which resumes from a file without the tied decoder.
+    _keys_to_ignore_on_save = ("vocab_projector.weight",)
 
 
 class DistilBertForSequenceClassification(_FirstToken, SequenceClassification):
@@ -121,7 +124,7 @@ class DistilBertForTokenClassification(_OnDistilBert, TokenClassification):
         super().__init__(config)
         self.classifier = nn.Linear(self.config.dim, self.config.num_labels)
         self.dropout = nn.Dropout(self.config.dropout)
-        self.finish()
+        self.post_init()
 
 
 class DistilBertForQuestionAnswering(_OnDistilBert, QuestionAnswering):
@@ -144,4 +147,4 @@ class DistilBertForQuestionAnswering(_OnDistilBert, QuestionAnswering):
         super().__init__(config)
         self.qa_outputs = nn.Linear(self.config.dim, 2)
         self.dropout = nn.Dropout(self.config.qa_dropout)
-        self.finish()
+        self.post_init()

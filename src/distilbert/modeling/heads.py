@@ -31,9 +31,7 @@ class Head(PreTrainedModel):
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__(config)
-        backbone = self.backbone_class(self.config)
-        backbone.config = self.config
-        setattr(self, self.base_model_prefix, backbone)
+        setattr(self, self.base_model_prefix, self.backbone_class(self.config))
 
 
 class MaskedLM(Head):
@@ -46,7 +44,7 @@ class MaskedLM(Head):
         self.vocab_transform = nn.Linear(config.dim, config.dim)
         self.vocab_layer_norm = nn.LayerNorm(config.dim, eps=config.layer_norm_eps)
         self.vocab_projector = nn.Linear(config.dim, config.vocab_size)
-        self.finish()
+        self.post_init()
 
     def get_output_embeddings(self) -> nn.Linear:
         """Return the decoder, from width to vocabulary."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensor
 
 from distilbert.config import PretrainedConfig
 from distilbert.modeling.unpadding import Unpadding
@@ -18,9 +19,19 @@ def is_traced() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
+def has_values(x: Tensor) -> bool:
+    """Whether code may branch on the values of `x`.
+
+    Not while PyTorch records, nor on the meta device, on fake tensors (which only have a shape),
+    or inside `torch.func` (where one tensor may stand for many).
+    """
+    real = not x.is_meta and not isinstance(x, FakeTensor)
+    return real and not is_traced() and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+
 def readable(x: Tensor) -> bool:
     """Whether the values of `x` may be looked at without waiting for a device."""
-    return x.device.type == "cpu" and not is_traced()
+    return x.device.type == "cpu" and has_values(x)
 
 
 def batch_shape(
@@ -81,7 +92,10 @@ def batch_shape(
 
 def _check_integers(name: str, x: Tensor) -> None:
     if not isinstance(x, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
+        raise TypeError(
+            f"{name} must be a torch.Tensor, got {type(x).__name__} "
+            '(from a tokenizer: return_tensors="pt")'
+        )
     if x.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"{name} must be int64 or int32, got {x.dtype}")
 
@@ -136,7 +150,7 @@ def choose_unpadding(
 
     The padded path runs unless the model was set to `varlen`; where there is no padding to drop;
     for a mask per query (3-D, 4-D), attention weights or `head_mask` (`needs_padding`); where a
-    head reads a first token that is masked; and when PyTorch records the computation.
+    head reads a first token that is masked; and where the mask has no values to decide by.
 
     Args:
         mask: as `keep_mask` returns it.
@@ -145,7 +159,7 @@ def choose_unpadding(
     """
     if config.attn_implementation != "varlen" or mask is None or mask.dim() != 2 or needs_padding:
         return None
-    if is_traced() or mask.numel() == 0:
+    if not has_values(mask) or mask.numel() == 0:
         return None
     if lengths is None:
         layout = Unpadding.from_mask(mask)
@@ -179,20 +193,19 @@ def attention_bias(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     return torch.zeros_like(keep, dtype=dtype).masked_fill(~keep, lowest)
 
 
-def head_weights(head_mask: Tensor | None, config: PretrainedConfig) -> list[Tensor | None]:
-    """Return one factor per layer, broadcastable to (B, H, T, T), from (H,) or (n_layers, H).
+def head_weights(head_mask: Tensor | None, layers: int, heads: int) -> list[Tensor | None]:
+    """Return one factor per layer, broadcastable to (B, H, T, T), from (H,) or (layers, H).
 
     Raises:
         ValueError: another shape.
     """
     if head_mask is None:
-        return [None] * config.n_layers
-    if head_mask.shape not in ((config.n_heads,), (config.n_layers, config.n_heads)):
+        return [None] * layers
+    if head_mask.shape not in ((heads,), (layers, heads)):
         raise ValueError(
-            f"head_mask must be ({config.n_heads},) or ({config.n_layers}, {config.n_heads}), "
-            f"got {tuple(head_mask.shape)}"
+            f"head_mask must be ({heads},) or ({layers}, {heads}), got {tuple(head_mask.shape)}"
         )
-    per_layer = head_mask.expand(config.n_layers, config.n_heads)
+    per_layer = head_mask.expand(layers, heads)
     return [layer[None, :, None, None] for layer in per_layer]
 
 

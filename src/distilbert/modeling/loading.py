@@ -1,11 +1,12 @@
 """A checkpoint's configuration and weights into a model, with a report of what did not fit."""
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from distilbert import keymap
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
@@ -19,6 +20,7 @@ logger = logging.getLogger("distilbert")
 
 _WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _DECODER = "vocab_projector.weight"
+_MANY = 6  # modules that are still named one by one
 
 
 def read_config(
@@ -73,7 +75,7 @@ def load_weights(
     device: torch.device,
     ignore_mismatched_sizes: bool,
 ) -> dict[str, list[Any]]:
-    """Fill a model that was made on the meta device, and report what was new or unused.
+    """Fill a model, as a rule one on the meta device, and report what was new or unused.
 
     Nothing is allocated before every shape has been found to fit.
 
@@ -115,14 +117,20 @@ def load_weights(
         )
 
     decoder = taken.pop(_DECODER, None) if model.config.tie_word_embeddings else None
-    model.to(dtype).to_empty(device=device)
-    model.tie_weights()
+    if not any(parameter.is_meta for parameter in model.parameters()):
+        model.to(dtype=dtype, device=device)
     new = []
     for module_name, module in model.named_modules():
-        for parameter_name, parameter in module.named_parameters(recurse=False):
+        for parameter_name, parameter in list(module.named_parameters(recurse=False)):
             full = f"{module_name}.{parameter_name}" if module_name else parameter_name
             if full == _DECODER and model.config.tie_word_embeddings:
                 continue
+            if parameter.is_meta:  # Module.to_empty would take 0.4 s to import sympy
+                trained = parameter.requires_grad
+                parameter = nn.Parameter(
+                    torch.empty(parameter.shape, dtype=dtype, device=device), requires_grad=trained
+                )
+                setattr(module, parameter_name, parameter)
             if full not in taken:
                 initialize(module, parameter_name, parameter, model.config)
                 new.append(full)
@@ -130,6 +138,7 @@ def load_weights(
                 parameter.copy_(_add(weights[taken[full]], token_type))
             else:
                 parameter.copy_(weights[taken[full]])
+    model.tie_weights()
     if decoder is not None:
         _untie_if_different(model, weights[decoder], name)
     info: dict[str, list[Any]] = {
@@ -215,7 +224,7 @@ def _untie_if_different(model: "PreTrainedModel", weight: Tensor, name: str) -> 
         name,
     )
     model.config.tie_word_embeddings = False
-    decoder.weight = torch.nn.Parameter(weight.clone())
+    decoder.weight = nn.Parameter(weight.clone())
 
 
 def _report(
@@ -240,5 +249,20 @@ def _report(
 
 
 def _modules(keys: list[str]) -> str:
-    """Name the modules that own these weights, each once."""
-    return ", ".join(dict.fromkeys(key.rpartition(".")[0] or key for key in keys))
+    """Name the modules that own these weights, each once; if many, whole layers as `layer.6-11`."""
+    names = list(dict.fromkeys(key.rpartition(".")[0] or key for key in keys))
+    if len(names) <= _MANY:
+        return ", ".join(names)
+    numbers: dict[str, list[int]] = {}  # the layers of each stack; none for another module
+    for name in names:
+        layer = re.match(r"(.*\blayer\.)(\d+)\.", name)
+        known = numbers.setdefault(layer[1] if layer else name, [])
+        if layer and int(layer[2]) not in known:
+            known.append(int(layer[2]))
+    return ", ".join(stem + _spans(sorted(found)) for stem, found in numbers.items())
+
+
+def _spans(numbers: list[int]) -> str:
+    if len(numbers) > 1 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]}-{numbers[-1]}"
+    return "/".join(map(str, numbers))

@@ -15,6 +15,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ValueError: shapes that do not fit, or a label outside 0 … K - 1 (on CPU).
     """
+    _require_tensor("labels", labels)
     if labels.shape != logits.shape[:-1]:
         raise ValueError(
             f"labels must be {tuple(logits.shape[:-1])}, got {tuple(labels.shape)} "
@@ -44,6 +45,7 @@ def classification(logits: Tensor, labels: Tensor, config: PretrainedConfig) -> 
     Raises:
         ValueError: labels of a shape that does not fit.
     """
+    _require_tensor("labels", labels)
     kind = config.problem_type
     if kind is None:
         if config.num_labels == 1:
@@ -53,6 +55,12 @@ def classification(logits: Tensor, labels: Tensor, config: PretrainedConfig) -> 
         else:
             kind = "single_label_classification"
     if kind == "single_label_classification":
+        if labels.numel() != len(logits):
+            raise ValueError(
+                f"labels must be ({len(logits)},), one class per text, got {tuple(labels.shape)}; "
+                "several classes per text are floating zeros and ones, or say "
+                'config.problem_type = "multi_label_classification"'
+            )
         return cross_entropy(logits, labels.flatten())
     if labels.numel() != logits.numel() or len(labels) != len(logits):
         raise ValueError(f"labels must be {tuple(logits.shape)}, got {tuple(labels.shape)}")
@@ -78,6 +86,7 @@ def spans(
 
 
 def _position(logits: Tensor, positions: Tensor, keep: Tensor | None) -> Tensor:
+    _require_tensor("positions", positions)
     if positions.numel() != len(logits):
         raise ValueError(f"positions must be ({len(logits)},), got {tuple(positions.shape)}")
     positions = positions.flatten().long()
@@ -86,6 +95,11 @@ def _position(logits: Tensor, positions: Tensor, keep: Tensor | None) -> Tensor:
         inside = positions.clamp(0, logits.shape[1] - 1)
         outside = outside | ~keep.gather(1, inside[:, None]).squeeze(1)
     return cross_entropy(logits, positions.masked_fill(outside, IGNORED))
+
+
+def _require_tensor(name: str, x: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
 
 
 def lowest(x: Tensor) -> float:

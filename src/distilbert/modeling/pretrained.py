@@ -12,8 +12,25 @@ from torch import Tensor, nn
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
 from distilbert.hub import Source, push_folder
 from distilbert.modeling import files, loading, resizing
-from distilbert.modeling.initialization import initialize
+from distilbert.modeling.initialization import initialize, knows
 from distilbert.modeling.model import Embeddings, Transformer
+
+# Options of transformers' `from_pretrained` that are not ours, and what to do instead.
+_ELSEWHERE = {
+    "device_map": "say device=…",
+    "use_auth_token": "say token=…",
+    "low_cpu_mem_usage": "leave it out, it is always so",
+    "resume_download": "leave it out, it is always so",
+    "weights_only": "leave it out, it is always so",
+    "trust_remote_code": "leave it out, code from a repository is never run",
+    "from_tf": "only safetensors and pytorch_model.bin are read",
+    "from_flax": "only safetensors and pytorch_model.bin are read",
+    "variant": "rename the file to model.safetensors",
+}
+
+
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}"
 
 
 class PreTrainedModel(nn.Module):
@@ -30,21 +47,29 @@ class PreTrainedModel(nn.Module):
         super().__init__()
         if not isinstance(config, self.config_class):
             raise TypeError(
-                f"{type(self).__name__} takes a {self.config_class.__name__}, "
-                f"got {type(config).__name__}"
+                f"{type(self).__name__} takes a {_full_name(self.config_class)}, "
+                f"got a {_full_name(type(config))}"
             )
         config.validate()
         self.config = copy.deepcopy(config)
 
-    def finish(self) -> None:
-        """Give every weight its first value; the last line of each class's constructor."""
+    def post_init(self) -> None:
+        """Give every weight its first value; the last line of each class's constructor.
+
+        Layers that are not linear, embeddings or layer normalisations keep the values they have.
+        """
         for part in self.children():
-            if isinstance(part, PreTrainedModel):
-                continue  # the encoder has done it
+            if isinstance(part, PreTrainedModel):  # the encoder: its weights have their values
+                part.config = self.config
+                continue
             for module in part.modules():
                 for name, parameter in module.named_parameters(recurse=False):
                     initialize(module, name, parameter, self.config)
         self.tie_weights()
+
+    def init_weights(self) -> None:
+        """Do what `post_init` does, under the name that older code calls."""
+        self.post_init()
 
     # Parts
 
@@ -62,6 +87,15 @@ class PreTrainedModel(nn.Module):
     def dtype(self) -> torch.dtype:
         """The type of the weights."""
         return next(self.parameters()).dtype
+
+    @property
+    def num_labels(self) -> int:
+        """`config.num_labels`."""
+        return self.config.num_labels
+
+    @num_labels.setter
+    def num_labels(self, value: int) -> None:
+        self.config.num_labels = value
 
     def get_input_embeddings(self) -> nn.Embedding:
         """Return the word embeddings."""
@@ -97,16 +131,22 @@ class PreTrainedModel(nn.Module):
     # Changes of size
 
     def resize_token_embeddings(
-        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None
+        self,
+        new_num_tokens: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        mean_resizing: bool = False,
     ) -> nn.Embedding:
         """Grow or cut the vocabulary at its end, decoder included, and return the embeddings.
 
-        New rows are drawn as in a new model. Without arguments nothing changes.
+        Without arguments nothing changes.
+
+        Args:
+            mean_resizing: new rows are the mean of the old ones; else drawn as in a new model.
 
         Raises:
             ValueError: fewer than one token, or fewer than `pad_token_id` needs.
         """
-        return resizing.resize_tokens(self, new_num_tokens, pad_to_multiple_of)
+        return resizing.resize_tokens(self, new_num_tokens, pad_to_multiple_of, mean_resizing)
 
     def resize_position_embeddings(self, new_num_position_embeddings: int) -> None:
         """Allow longer or only shorter sequences.
@@ -139,13 +179,22 @@ class PreTrainedModel(nn.Module):
         self.config.attn_implementation = attn_implementation
 
     def gradient_checkpointing_enable(
-        self, gradient_checkpointing_kwargs: Mapping[str, Any] | None = None
+        self,
+        gradient_checkpointing_kwargs: Mapping[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
     ) -> None:
         """Keep only each layer's input for the backward pass and compute the rest again.
 
         Args:
             gradient_checkpointing_kwargs: only `{"use_reentrant": False}`, which is what is done.
+            every_n_layers, offload: only 1 and False; transformers' `Trainer` passes them.
+
+        Raises:
+            ValueError: anything else.
         """
+        if every_n_layers != 1 or offload:
+            raise ValueError("every layer is checkpointed (every_n_layers=1), without offload")
         given = dict(gradient_checkpointing_kwargs or {})
         if given.pop("use_reentrant", False) or given:
             raise ValueError(
@@ -262,15 +311,23 @@ class PreTrainedModel(nn.Module):
             revision=revision,
             subfolder=subfolder,
         )
+        for option in overrides.keys() & _ELSEWHERE.keys():
+            raise TypeError(f"from_pretrained has no option {option!r}: {_ELSEWHERE[option]}")
         if config is None:
             config = loading.read_config(source, cls.config_class, overrides)
-        else:
+        elif isinstance(config, PretrainedConfig):
             config = copy.deepcopy(config)
             config.update(overrides)
+        else:
+            raise TypeError(
+                f"config must be a {_full_name(cls.config_class)}, got a {_full_name(type(config))}"
+            )
         weights = state_dict
         if weights is None:
             weights = files.read_weights(source, use_safetensors=use_safetensors)
         with torch.device("meta"):
+            model = cls(config)
+        if not knows(model):
             model = cls(config)
         info = loading.load_weights(
             model,
@@ -289,6 +346,7 @@ class PreTrainedModel(nn.Module):
         *,
         is_main_process: bool = True,
         state_dict: Mapping[str, Tensor] | None = None,
+        save_function: Any = None,
         max_shard_size: int | str = "5GB",
         safe_serialization: bool = True,
         push_to_hub: bool = False,
@@ -301,6 +359,7 @@ class PreTrainedModel(nn.Module):
         Args:
             is_main_process: False does nothing; for the other processes of a distributed run.
             state_dict: weights to write instead of the model's own.
+            save_function: accepted from accelerate's scripts and not needed.
             max_shard_size: largest file, in bytes or as "5GB".
             push_to_hub: upload the folder as well; `hub` goes to `push_to_hub`.
 

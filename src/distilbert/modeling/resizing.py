@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
 
 def resize_tokens(
-    model: "PreTrainedModel", count: int | None, multiple: int | None
+    model: "PreTrainedModel", count: int | None, multiple: int | None, mean: bool
 ) -> nn.Embedding:
-    """Give the word embeddings and the decoder `count` rows, rounded up to `multiple`."""
+    """Give the word embeddings and the decoder `count` rows, rounded up to `multiple`.
+
+    Args:
+        mean: new rows are the mean of the old ones.
+    """
     words = model.get_input_embeddings()
     count = words.num_embeddings if count is None else count
     if multiple is not None:
@@ -29,14 +33,14 @@ def resize_tokens(
     if count == words.num_embeddings:
         return words
     decoder = model.get_output_embeddings()
-    fresh = nn.Embedding(
-        count, words.embedding_dim, words.padding_idx, device="meta", dtype=words.weight.dtype
+    weight = _resized(words, "weight", count, model, mean)
+    fresh = nn.Embedding.from_pretrained(
+        weight, freeze=not weight.requires_grad, padding_idx=words.padding_idx
     )
-    fresh.weight = _resized(words, "weight", count, model)
     if decoder is not None:
-        decoder.bias = _resized(decoder, "bias", count, model)
+        decoder.bias = _resized(decoder, "bias", count, model, mean)
         if not model.config.tie_word_embeddings:
-            decoder.weight = _resized(decoder, "weight", count, model)
+            decoder.weight = _resized(decoder, "weight", count, model, mean)
         decoder.out_features = count
     model.set_input_embeddings(fresh)
     model.config.vocab_size = count
@@ -58,14 +62,18 @@ def resize_positions(model: "PreTrainedModel", count: int) -> None:
     embeddings.position_embeddings = fresh
 
 
-def _resized(module: nn.Module, name: str, rows: int, model: "PreTrainedModel") -> nn.Parameter:
-    """Return a parameter with `rows` rows: the old ones first, the rest as in a new model."""
+def _resized(
+    module: nn.Module, name: str, rows: int, model: "PreTrainedModel", mean: bool = False
+) -> nn.Parameter:
+    """Return a parameter with `rows` rows: the old ones, then new ones or the old ones' mean."""
     old = getattr(module, name)
     fresh = old.new_empty(rows, *old.shape[1:])
     initialize(module, name, fresh, model.config)
     kept = min(rows, len(old))
     if not (isinstance(module, PositionEmbedding) and model.config.sinusoidal_pos_embds):
         fresh[:kept] = old.detach()[:kept]
+    if mean:
+        fresh[kept:] = old.detach().float().mean(0).to(old.dtype)
     return nn.Parameter(fresh, requires_grad=old.requires_grad)
 
 

@@ -1,0 +1,412 @@
+"""What every configuration can do: fields with checks, files, comparison."""
+
+import copy
+import difflib
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from distilbert import fields
+from distilbert.fields import Check
+from distilbert.hub import (
+    CONFIG_FILE,
+    Source,
+    json_text,
+    push_folder,
+    read_json,
+    staged,
+    write_json,
+)
+
+
+class PretrainedConfig:
+    """The fields that every model has, and everything a configuration can do.
+
+    A key that no field has (from a file, or a keyword) is kept as an attribute and written again.
+
+    Args:
+        output_hidden_states: return the hidden states of every layer by default.
+        output_attentions: return the attention weights by default.
+        return_dict: return a `ModelOutput` by default, else a tuple.
+        num_labels: size of a classification head (2 unless `id2label` says otherwise).
+        id2label: names of the labels.
+        label2id: the inverse; made from `id2label` when absent.
+        problem_type: regression | single_label_classification | multi_label_classification;
+            None decides by `num_labels` and the labels' type.
+        tie_word_embeddings: the masked-LM decoder shares the word embeddings.
+        chunk_size_feed_forward: tokens that go through the feed-forward layer at a time; 0 is all.
+        architectures: class names that a file was written by.
+        dtype: type of the weights in the file, by name.
+        pruned_heads: heads removed, by layer.
+        attn_implementation: eager | sdpa | varlen; a choice of the run, never written to a file.
+        name_or_path: where it came from; never written to a file.
+    """
+
+    model_type: ClassVar[str] = ""
+    aliases: ClassVar[dict[str, str]] = {}
+    checks: ClassVar[dict[str, Check]] = {}
+    _base_checks: ClassVar[dict[str, Check]] = {
+        "output_hidden_states": fields.boolean,
+        "output_attentions": fields.boolean,
+        "return_dict": fields.boolean,
+        "id2label": fields.label_names,
+        "label2id": fields.label_numbers,
+        "problem_type": fields.optional(fields.one_of(*fields.PROBLEM_TYPES)),
+        "tie_word_embeddings": fields.boolean,
+        "chunk_size_feed_forward": fields.integer(0),
+        "architectures": fields.optional(fields.strings),
+        "dtype": fields.optional(fields.dtype_name),
+        "pruned_heads": fields.heads_by_layer,
+        "attn_implementation": fields.one_of(*fields.ATTENTION),
+        "name_or_path": lambda name, value: os.fspath(value),
+    }
+    _base_aliases: ClassVar[dict[str, str]] = {
+        "torch_dtype": "dtype",
+        "_name_or_path": "name_or_path",
+        "_attn_implementation": "attn_implementation",
+        "use_return_dict": "return_dict",
+    }
+    _not_written: ClassVar[tuple[str, ...]] = ("attn_implementation", "name_or_path")
+
+    # The fields that models of either kind read, by DistilBERT's names.
+    vocab_size: int
+    max_position_embeddings: int
+    n_layers: int
+    n_heads: int
+    dim: int
+    hidden_dim: int
+    dropout: float
+    attention_dropout: float
+    activation: str
+    initializer_range: float
+    pad_token_id: int | None
+    type_vocab_size: int
+    layer_norm_eps: float
+    sinusoidal_pos_embds: bool
+    output_hidden_states: bool
+    output_attentions: bool
+    return_dict: bool
+    id2label: dict[int, str]
+    label2id: dict[str, int]
+    problem_type: str | None
+    tie_word_embeddings: bool
+    chunk_size_feed_forward: int
+    architectures: list[str] | None
+    dtype: str | None
+    pruned_heads: dict[int, list[int]]
+    attn_implementation: str
+    name_or_path: str
+
+    def __init__(
+        self,
+        *,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        return_dict: bool = True,
+        num_labels: int | None = None,
+        id2label: dict[int, str] | None = None,
+        label2id: dict[str, int] | None = None,
+        problem_type: str | None = None,
+        tie_word_embeddings: bool = True,
+        chunk_size_feed_forward: int = 0,
+        architectures: list[str] | None = None,
+        dtype: Any = None,
+        pruned_heads: dict[int, list[int]] | None = None,
+        attn_implementation: str | None = None,
+        name_or_path: str = "",
+        **extra: Any,
+    ) -> None:
+        self.output_hidden_states = output_hidden_states
+        self.output_attentions = output_attentions
+        self.return_dict = return_dict
+        self.problem_type = problem_type
+        self.tie_word_embeddings = tie_word_embeddings
+        self.chunk_size_feed_forward = chunk_size_feed_forward
+        self.architectures = architectures
+        self.dtype = dtype
+        self.pruned_heads = {} if pruned_heads is None else pruned_heads
+        self.attn_implementation = attn_implementation or "sdpa"
+        self.name_or_path = name_or_path
+        if id2label is not None:
+            self.id2label = id2label
+            _agree_on_labels(num_labels, self.id2label)
+        else:
+            self.num_labels = 2 if num_labels is None else num_labels
+        if label2id is not None:
+            self.label2id = label2id
+        elif id2label is not None:
+            self.label2id = {label: index for index, label in self.id2label.items()}
+        for name, value in extra.items():
+            if self._is_field(name):
+                setattr(self, name, value)
+            else:
+                self._keep(name, value, stacklevel=4)
+        self.validate()
+
+    @classmethod
+    def _check_of(cls, name: str) -> Check | None:
+        return cls.checks.get(name) or cls._base_checks.get(name)
+
+    @classmethod
+    def _like(cls, name: str, likeness: float) -> str:
+        """Ask whether a field was meant that is called much the same; empty if there is none."""
+        known = [*cls.checks, *cls._base_checks, *cls.aliases, "num_labels"]
+        close = difflib.get_close_matches(name, known, n=1, cutoff=likeness)
+        return f"; did you mean {close[0]!r}?" if close else ""
+
+    def _keep(self, name: str, value: Any, *, stacklevel: int) -> None:
+        """Keep what is no field; the first time with a warning if it looks like a misspelt one."""
+        extra = self.__dict__.setdefault("_extra", {})
+        hint = "" if name in extra else self._like(name, 0.85)
+        if hint:
+            warnings.warn(
+                f"{type(self).__name__} has no field {name!r}{hint} "
+                f"{name!r} is kept as an attribute that the model does not use.",
+                stacklevel=stacklevel,
+            )
+        extra[name] = value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        name = self.aliases.get(name) or self._base_aliases.get(name) or name
+        check = self._check_of(name)
+        if check is not None:
+            object.__setattr__(self, name, check(name, value))
+        elif name == "num_labels":
+            object.__setattr__(self, name, value)
+        elif name == "model_type":
+            self._require_model_type(value)
+        else:
+            self._keep(name, value, stacklevel=3)
+
+    @classmethod
+    def _require_model_type(cls, value: Any) -> None:
+        if value != cls.model_type:
+            raise ValueError(
+                f"{cls.__name__} reads configurations of type {cls.model_type!r}, "
+                f"this one is of type {value!r}"
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        """Look up aliases and the keys that no field has (called when nothing else is found)."""
+        field = type(self).aliases.get(name) or type(self)._base_aliases.get(name)
+        if field is not None:
+            return getattr(self, field)
+        extra = self.__dict__.get("_extra", {})
+        if name in extra:
+            return extra[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    @property
+    def num_labels(self) -> int:
+        """How many labels `id2label` names; setting another number makes new names."""
+        return len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, value: int) -> None:
+        count = fields.integer(1, fields.MOST_LABELS)("num_labels", value)
+        if count != len(self.__dict__.get("id2label", ())):
+            self.id2label = {i: f"LABEL_{i}" for i in range(count)}
+            self.label2id = {f"LABEL_{i}": i for i in range(count)}
+
+    def validate(self) -> None:
+        """Check the fields against each other.
+
+        Raises:
+            ValueError: `dim` is not a multiple of `n_heads`, `pad_token_id` is outside the
+                vocabulary, or `pruned_heads` names heads that do not exist.
+        """
+        if self.dim % self.n_heads:
+            raise ValueError(
+                f"dim ({self.dim}) must be a multiple of n_heads ({self.n_heads}): "
+                "each head takes an equal part of the width"
+            )
+        if self.pad_token_id is not None and self.pad_token_id >= self.vocab_size:
+            raise ValueError(
+                f"pad_token_id ({self.pad_token_id}) is outside the vocabulary "
+                f"(vocab_size {self.vocab_size})"
+            )
+        for layer, heads in self.pruned_heads.items():
+            if not 0 <= layer < self.n_layers or any(not 0 <= h < self.n_heads for h in heads):
+                raise ValueError(
+                    f"pruned_heads names layer {layer}, heads {heads}; there are "
+                    f"{self.n_layers} layers of {self.n_heads} heads"
+                )
+            if len(heads) == self.n_heads:
+                raise ValueError(f"pruned_heads leaves no head in layer {layer}")
+
+    # Reading
+
+    @classmethod
+    def from_dict(cls, config_dict: Mapping[str, Any], **overrides: Any) -> Self:
+        """Build from the content of a `config.json`; `overrides` replace fields.
+
+        Raises:
+            ValueError: the content is of another model type, or a value is not allowed.
+            TypeError: a value is of the wrong type, or an override is not a field.
+        """
+        content = dict(config_dict)
+        cls._require_model_type(content.pop("model_type", cls.model_type))
+        for name in list(content):
+            if cls._base_aliases.get(name, name) in cls._not_written:
+                del content[name]
+        for name in cls._base_checks:
+            if name in content and content[name] is None:
+                del content[name]
+        if "id2label" in content:
+            content.pop("num_labels", None)  # old files disagree; the names are what counts
+        extra = {n: content.pop(n) for n in list(content) if not cls._is_field(n)}
+        config = cls(**content)
+        config.__dict__.setdefault("_extra", {}).update(extra)
+        config.update(overrides)
+        return config
+
+    @classmethod
+    def _is_field(cls, name: str) -> bool:
+        return (
+            name in ("num_labels", "model_type")
+            or cls._check_of(name) is not None
+            or name in cls.aliases
+            or name in cls._base_aliases
+        )
+
+    @classmethod
+    def _base_defaults(cls) -> dict[str, Any]:
+        default = cls()
+        return {n: getattr(default, n) for n in cls._base_checks if n not in cls._not_written}
+
+    @classmethod
+    def from_json_file(cls, json_file: str | os.PathLike[str]) -> Self:
+        """Build from a JSON file."""
+        return cls.from_dict(read_json(Path(json_file)))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        cache_dir: str | os.PathLike[str] | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        subfolder: str = "",
+        **overrides: Any,
+    ) -> Self:
+        """Read the `config.json` of a local folder or a hub repository.
+
+        Args:
+            overrides: fields to replace.
+
+        Raises:
+            OSError: the file cannot be found or reached.
+            ValueError, TypeError: it is no valid configuration of this model type.
+        """
+        source = Source(
+            pretrained_model_name_or_path,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+            revision=revision,
+            subfolder=subfolder,
+        )
+        return cls.from_source(source, **overrides)
+
+    @classmethod
+    def from_source(cls, source: Source, **overrides: Any) -> Self:
+        """Read the `config.json` of a `Source`."""
+        path = source.require(CONFIG_FILE)
+        try:
+            config = cls.from_dict(read_json(path))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{path}: {error}") from error
+        config.update(overrides)
+        config.name_or_path = os.fspath(source.name)
+        return config
+
+    def update(self, config_dict: Mapping[str, Any]) -> None:
+        """Replace fields: all of them, or none if one is refused.
+
+        Raises:
+            TypeError: a name is neither a field nor an attribute, or a value is of the wrong type.
+            ValueError: a value is not allowed.
+        """
+        for name in config_dict:
+            if not self._is_field(name) and name not in self.__dict__.get("_extra", {}):
+                raise TypeError(
+                    f"{type(self).__name__} has no field {name!r}{self._like(name, 0.6)}"
+                )
+        changed = copy.deepcopy(self)
+        # The number first: it names labels anew, which the names then replace.
+        for name in sorted(config_dict, key=lambda name: name != "num_labels"):
+            setattr(changed, name, config_dict[name])
+        if "id2label" in config_dict:
+            _agree_on_labels(config_dict.get("num_labels"), changed.id2label)
+            if "label2id" not in config_dict:
+                changed.label2id = {label: index for index, label in changed.id2label.items()}
+        changed.validate()
+        self.__dict__.update(changed.__dict__)
+
+    # Writing
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field and extra key, with `model_type`."""
+        known = {n: getattr(self, n) for n in [*self.checks, *self._base_checks]}
+        content = {**self.__dict__.get("_extra", {}), **known, "model_type": self.model_type}
+        for name in self._not_written:
+            del content[name]
+        return copy.deepcopy(content)
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """Return the model's own fields, and of the shared ones those that differ from default."""
+        content = self.to_dict()
+        kept = {n for n, default in self._base_defaults().items() if content[n] != default}
+        if kept & {"id2label", "label2id"}:
+            kept |= {"id2label", "label2id"}
+        for name in self._base_defaults().keys() - kept:
+            del content[name]
+        return content
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """Return the JSON that a file would hold."""
+        return json_text(self.to_diff_dict() if use_diff else self.to_dict())
+
+    def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
+        """Write a JSON file."""
+        Path(json_file_path).write_text(self.to_json_string(use_diff), encoding="utf-8")
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **hub: Any
+    ) -> None:
+        """Write `config.json` into a folder, made if missing; `hub` goes to `push_to_hub`."""
+        if hub and not push_to_hub:
+            raise TypeError(f"save_pretrained has no option {sorted(hub)[0]!r}")
+        with staged(save_directory) as scratch:
+            write_json(scratch / CONFIG_FILE, self.to_diff_dict())
+        if push_to_hub:
+            push_folder(
+                save_directory, hub.pop("repo_id", Path(save_directory).resolve().name), **hub
+            )
+
+    def push_to_hub(self, repo_id: str, **hub: Any) -> str:
+        """Upload `config.json` to a hub repository; options as in `hub.push_folder`."""
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push_folder(folder, repo_id, **hub)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.to_dict() == self.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+
+def _agree_on_labels(count: int | None, names: Mapping[int, str]) -> None:
+    if count is not None and count != len(names):
+        raise ValueError(f"num_labels is {count}, but id2label names {len(names)} labels")

@@ -1,0 +1,214 @@
+"""What code written for transformers 4.x does with a model, beside calling it."""
+
+import copy
+import inspect
+import logging
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+import distilbert as d
+from distilbert.modeling.loading import _modules
+
+IDS = torch.tensor([[2, 7, 9, 3], [2, 8, 3, 0], [2, 3, 0, 0]])
+MASK = (IDS > 0).long()
+
+
+class Weighted(d.DistilBertPreTrainedModel):
+    """A user's class: the encoder, and layers, a parameter and a buffer of its own."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.distilbert = d.DistilBertModel(config)
+        self.norm = nn.BatchNorm1d(config.hidden_size)
+        self.temperature = nn.Parameter(torch.full((), 3.0))
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.register_buffer("class_weights", torch.tensor([1.0, 2.0, 3.0]))
+        self.post_init()
+
+    def forward(self, input_ids, attention_mask=None):
+        return_dict = self.config.use_return_dict
+        hidden = self.distilbert(input_ids, attention_mask, return_dict=return_dict)[0]
+        return self.classifier(self.norm(hidden[:, 0])) / self.temperature * self.class_weights
+
+
+class TestOwnClass:
+    def test_its_own_layers_keep_their_first_values(self, tiny, tmp_path):
+        d.DistilBertModel(tiny).save_pretrained(tmp_path)
+        for model in (Weighted(tiny), Weighted.from_pretrained(tmp_path)):
+            assert model.class_weights.tolist() == [1, 2, 3]
+            assert model.temperature == 3
+            assert model.norm.weight.tolist() == model.norm.running_var.tolist() == [1.0] * 32
+            assert 0.05 < model.classifier.weight.std() < 0.15  # initializer_range
+
+    def test_round_trip(self, tiny, tmp_path):
+        model = Weighted(tiny).eval()
+        nn.init.normal_(model.norm.weight)
+        model.save_pretrained(tmp_path)
+        loaded = Weighted.from_pretrained(tmp_path, dtype="float64")
+        assert loaded.norm.weight.dtype == torch.float64
+        torch.testing.assert_close(loaded(IDS, MASK).float(), model(IDS, MASK))
+
+    def test_one_configuration_for_all_parts(self, tiny):
+        model = Weighted(tiny)
+        model.set_attn_implementation("eager")
+        assert model.distilbert.config.attn_implementation == "eager"
+        again = copy.deepcopy(model)
+        assert again.distilbert.config is again.config
+
+    def test_init_weights_is_the_older_name(self, tiny):
+        model = d.DistilBertForTokenClassification(tiny)
+        model.classifier.weight.data.fill_(9.0)
+        model.init_weights()
+        assert model.classifier.weight.abs().max() < 1
+
+
+class TestRecordedAndTransformed:
+    @pytest.mark.filterwarnings("ignore:There is a performance drop")  # PyTorch's, about vmap
+    @pytest.mark.parametrize("attention", ["eager", "sdpa", "varlen"])
+    def test_gradients_per_example(self, attention, tiny):
+        tiny.dropout = tiny.attention_dropout = tiny.seq_classif_dropout = 0.0
+        tiny.attn_implementation = attention
+        model = d.DistilBertForSequenceClassification(tiny)
+        labels = torch.tensor([0, 1, 2])
+
+        def loss(parameters, ids, mask, label):
+            inputs = {"input_ids": ids[None], "attention_mask": mask[None], "labels": label[None]}
+            return torch.func.functional_call(model, parameters, (), inputs).loss
+
+        per_example = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0, 0))
+        found = per_example(dict(model.named_parameters()), IDS, MASK, labels)
+        for row in range(3):
+            model.zero_grad()
+            model(IDS[row : row + 1], MASK[row : row + 1], labels=labels[row : row + 1])[
+                0
+            ].backward()
+            torch.testing.assert_close(
+                found["classifier.weight"][row], model.classifier.weight.grad, rtol=1e-4, atol=1e-6
+            )
+
+    @pytest.mark.parametrize("attention", ["eager", "sdpa", "varlen"])
+    def test_without_values(self, attention, tiny):
+        tiny.attn_implementation = attention
+        with torch.device("meta"):
+            model = d.DistilBertForSequenceClassification(tiny)
+        assert model(IDS.to("meta"), MASK.to("meta")).logits.shape == (3, 3)
+        with FakeTensorMode():
+            model = d.DistilBertForSequenceClassification(tiny)
+            ids = torch.ones(2, 5, dtype=torch.long)
+            assert model(ids, ids).logits.shape == (2, 3)
+
+
+class TestParts:
+    def test_fewer_layers_in_place(self, tiny):
+        model = d.DistilBertModel(tiny).eval()
+        every = model(IDS, MASK, output_hidden_states=True).hidden_states
+        model.transformer.layer = model.transformer.layer[:1]
+        torch.testing.assert_close(model(IDS, MASK).last_hidden_state, every[1])
+
+    def test_embeddings_by_themselves(self, tiny):
+        model = d.DistilBertModel(tiny).eval()
+        torch.testing.assert_close(
+            model.embeddings(IDS), model(IDS, output_hidden_states=True).hidden_states[0]
+        )
+
+    def test_num_labels(self, tiny):
+        model = d.DistilBertForSequenceClassification(tiny)
+        assert model.num_labels == 3
+        model.num_labels, model.classifier = 7, nn.Linear(32, 7)
+        assert model(IDS, MASK, labels=torch.tensor([6, 5, 4])).loss.isfinite()
+        assert len(model.config.id2label) == 7
+
+    def test_new_rows_as_the_mean_of_the_old(self, tiny):
+        model = d.DistilBertForMaskedLM(tiny)
+        old = model.get_input_embeddings().weight.detach().clone()
+        table = model.resize_token_embeddings(64, mean_resizing=True)
+        torch.testing.assert_close(table.weight[60:], old.mean(0).expand(4, 32))
+        assert model.vocab_projector.weight is table.weight
+
+    def test_the_arguments_that_trainers_look_for(self):
+        for kind in ("DistilBert", "Bert"):
+            for head in ("MaskedLM", "SequenceClassification", "MultipleChoice"):
+                forward = getattr(d, f"{kind}For{head}").forward
+                assert "labels" in inspect.signature(forward).parameters
+            names = inspect.signature(getattr(d, f"{kind}ForQuestionAnswering").forward).parameters
+            assert {"start_positions", "end_positions"} <= set(names)
+
+    def test_checkpointing_as_trainers_ask_for_it(self, tiny):
+        model = d.DistilBertModel(tiny)
+        model.gradient_checkpointing_enable(None, every_n_layers=1, offload=False)
+        assert model.is_gradient_checkpointing
+        with pytest.raises(ValueError, match="every layer is checkpointed"):
+            model.gradient_checkpointing_enable(every_n_layers=2)
+
+
+class TestFiles:
+    def test_saved_the_way_of_accelerates_scripts(self, tiny, tmp_path):
+        model = d.DistilBertForMaskedLM(tiny)
+        model.save_pretrained(
+            tmp_path, is_main_process=True, save_function=torch.save, state_dict=model.state_dict()
+        )
+        assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
+        d.DistilBertForMaskedLM.from_pretrained(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("option", "remedy"),
+        [("device_map", "say device="), ("low_cpu_mem_usage", "leave it out"),
+         ("trust_remote_code", "never run"), ("variant", "rename")],
+    )  # fmt: skip
+    def test_options_that_are_elsewhere(self, option, remedy, tmp_path):
+        with pytest.raises(TypeError, match=f"no option '{option}'.*{remedy}"):
+            d.DistilBertModel.from_pretrained(tmp_path, **{option: "auto"})
+
+    def test_a_configuration_of_another_package_is_named(self, tmp_path):
+        with pytest.raises(TypeError, match=r"a distilbert\.DistilBertConfig, got a builtins\.str"):
+            d.DistilBertModel.from_pretrained(tmp_path, config="somewhere")
+
+    def test_many_layers_are_reported_together(self, tiny, tmp_path, caplog):
+        tiny.n_layers = 5
+        d.DistilBertModel(tiny).save_pretrained(tmp_path)
+        with caplog.at_level(logging.WARNING, "distilbert"):
+            d.DistilBertModel.from_pretrained(tmp_path, n_layers=2)
+        assert caplog.messages[0].endswith("not in the model: transformer.layer.2-4")
+
+    def test_names_of_what_is_reported(self):
+        assert _modules(["a.weight", "a.bias", "layer.3.b.weight"]) == "a, layer.3.b"
+        parts = [f"layer.{i}.{part}.weight" for i in (0, 2, 5) for part in "abc"]
+        assert _modules(["x.weight", *parts, "y.weight"]) == "x, layer.0/2/5, y"
+
+    def test_opening_a_file_imports_no_compiler(self, tiny, tmp_path):
+        """PyTorch's ways of building on the meta device took a second and a half to import."""
+        d.DistilBertForMaskedLM(tiny).save_pretrained(tmp_path)
+        code = (
+            "import sys, torch; before = set(sys.modules); import distilbert as d\n"
+            "d.DistilBertForMaskedLM.from_pretrained(sys.argv[1])\n"
+            "heavy = {'sympy', 'torch._dynamo', 'torch.nn.attention.varlen'}\n"
+            "print(sorted((set(sys.modules) - before) & heavy))"
+        )
+        command = [sys.executable, "-c", code, str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+        assert done.stdout.strip() == "[]"
+
+
+class TestWords:
+    def test_lists_instead_of_tensors(self, tiny):
+        model = d.DistilBertForSequenceClassification(tiny)
+        with pytest.raises(TypeError, match=r'got list.*return_tensors="pt"'):
+            model([[2, 3]])
+        with pytest.raises(TypeError, match=r"labels must be a torch\.Tensor, got list"):
+            model(IDS, MASK, labels=[0, 1, 2])
+        answers = d.DistilBertForQuestionAnswering(tiny)
+        with pytest.raises(TypeError, match=r"positions must be a torch\.Tensor, got list"):
+            answers(IDS, MASK, start_positions=[1, 1, 1], end_positions=[1, 1, 1])
+
+    def test_the_warning_about_token_types_points_at_the_caller(self, tiny):
+        for model in (d.DistilBertModel(tiny), d.DistilBertForSequenceClassification(tiny)):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                model(IDS, token_type_ids=MASK)
+            assert [w.filename for w in caught] == [__file__]
