@@ -1,5 +1,6 @@
 """The documentation, run: the Python blocks of each page, in order, in a process of its own."""
 
+import random
 import re
 import subprocess
 import sys
@@ -55,6 +56,30 @@ def test_documented_code_runs(page, folder_with_models):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_commands_of_the_readme_run(folder_with_models):
+    """The recipe's steps are 4,000 sequences, so the corpus is one step of three epochs."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^distilbert (.*)$", page, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["prepare", "distill"]
+    (folder_with_models / "bert-base-uncased").rename(folder_with_models / "my-bert")
+    texts = folder_with_models / "my-texts"
+    texts.mkdir()
+    draw = random.Random(0)
+    lines = (draw.choices(WORDS[5:], k=draw.randint(12, 20)) for _ in range(1500))
+    (texts / "reviews.txt").write_text("\n".join(map(" ".join, lines)), encoding="utf-8")
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", "distilbert", *command.split()],
+            cwd=folder_with_models,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+    student = d.DistilBertForMaskedLM.from_pretrained(folder_with_models / "run" / "model")
+    assert student.config.n_layers == 1
 
 
 def test_the_readme_predicts_in_five_lines():

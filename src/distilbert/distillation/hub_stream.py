@@ -90,8 +90,12 @@ class HubStream:
         return Part(_Texts(self.path, tuple(texts)), 0, len(texts), size)
 
     def read(self, start: int, stop: int) -> Iterator[str]:
-        """Not to be had by position."""
-        raise NotImplementedError
+        """Refuse: a stream cannot be read by position.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"{self.path} is read in order, not from {start} to {stop}")
 
 
 def hub_stream(name: str, column: str) -> HubStream:

@@ -1,6 +1,7 @@
 """The tokenizer but for its engine: made of a `Spec`, opened from files, saved to them."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from distilbert.tokenization.wordpiece import load_vocab
 PathLike = str | os.PathLike[str]
 
 
-class BertStyleTokenizer(Decoding):
+class BertStyleTokenizer(Decoding, ABC):
     """What `DistilBertTokenizer` and `DistilBertTokenizerFast` share: all but the engine."""
 
     vocab_files_names: ClassVar[dict[str, str]] = {
@@ -41,8 +42,9 @@ class BertStyleTokenizer(Decoding):
     }
     is_fast: ClassVar[bool]
 
+    @abstractmethod
     def _make_engine(self, spec: Spec) -> Engine:
-        raise NotImplementedError
+        """Make the engine that the tokenizer cuts with."""
 
     def _set_up(
         self,
