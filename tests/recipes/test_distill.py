@@ -59,6 +59,14 @@ def first_loss(tmp_path):
     return numbers(tmp_path / "run")[0]["validation/loss"]
 
 
+@pytest.mark.parametrize("ce_at", ["all", "masked"])
+def test_the_reported_terms_add_up_to_the_loss(distill, tmp_path, ce_at):
+    distill(steps=4, sequences_per_step=16, ce_at=ce_at)
+    line = numbers(tmp_path / "run")[-2]
+    total = 5 * line["ce"] + 2 * line["mlm"] + line["cos"]
+    assert line["loss"] == pytest.approx(total, rel=1e-4)
+
+
 def test_what_is_published_and_reported(distill, fresh, corpus, teacher, tmp_path, capfd):
     untouched = (Path(teacher) / "model.safetensors").read_bytes()
     scores = distill(steps=80, sequences_per_step=32, learning_rate=3e-3, save_every=40)

@@ -19,7 +19,7 @@ def test_one_process(start, model):
     assert (launch.device.type, launch.rank, launch.ranks) == ("cpu", 0, 1)
     assert launch.is_main
     assert launch.wrap(model) is model
-    with launch.no_sync(model), launch.main_first():
+    with launch.no_sync(model):
         launch.backward(model(torch.ones(2, 4)).sum())
     grad = model[0].weight.grad.clone()
     model.zero_grad()

@@ -43,7 +43,13 @@ class Weights:
 
 
 class MaskedLMStep(nn.Module):
-    """L_mlm alone; the head runs only where a label is."""
+    """L_mlm alone; the head runs only where a label is.
+
+    Attributes:
+        at_masked: the terms whose count is the masked tokens; that of all others is the tokens.
+    """
+
+    at_masked = frozenset({"mlm"})
 
     def __init__(self, model: MaskedLM) -> None:
         super().__init__()
@@ -78,6 +84,9 @@ class DistillationStep(nn.Module):
         ce_at_masked: L_ce only at masked tokens instead of all.
         relation_heads: relation heads of MiniLMv2; 0 is the teacher's width / 16.
         relation_layer: teacher layer (from 1) whose relations are taught; 0 is the last.
+
+    Attributes:
+        at_masked: the terms whose count is the masked tokens; that of all others is the tokens.
 
     Raises:
         ValueError: terms that this teacher and this student do not allow, or a weight below 0.
@@ -124,6 +133,7 @@ class DistillationStep(nn.Module):
         self.weights = weights
         self.temperature = temperature
         self.ce_at_masked = ce_at_masked
+        self.at_masked = frozenset({"mlm", "ce"} if ce_at_masked else {"mlm"})
         self.relation_heads = relation_heads or other.dim // 16
         self.relation_layer = (relation_layer or other.n_layers) - 1
         for width in (own.dim, other.dim) if weights.relation else ():

@@ -21,6 +21,7 @@ from distilbert.distillation.corpus import Corpus
 from distilbert.distillation.evaluation import masked_lm_sums, to_tensors
 from distilbert.distillation.masking import Masking
 from distilbert.distillation.randomness import torch_seed
+from distilbert.distillation.step import DistillationStep, MaskedLMStep
 from distilbert.modeling.heads import MaskedLM
 from distilbert.runtime import checkpoint
 from distilbert.runtime.launch import Launch
@@ -84,7 +85,7 @@ class Plan:
 def train(
     launch: Launch,
     folder: Path,
-    module: nn.Module,
+    module: MaskedLMStep | DistillationStep,
     model: MaskedLM,
     source: StepSource,
     plan: Plan,
@@ -94,7 +95,7 @@ def train(
     """Train `module` to the end of the plan, from the last checkpoint in `folder` if there is one.
 
     Args:
-        module: `(input_ids, labels, lengths, counts) -> (loss, sums)`, as in `distillation.step`.
+        module: turns a micro-batch into a loss and the sums of its terms.
         model: the part of it that is validated and published as `folder / "model"`.
         notes: sentences to say at the start.
 
@@ -137,7 +138,8 @@ def train(
             progress.advance(done, counts.tokens, loss=loss)
             if done % _LOG_EVERY == 0 or done == plan.steps:
                 terms = {
-                    name: total / max(counts.masked if name == "mlm" else counts.tokens, 1)
+                    name: total
+                    / max(counts.masked if name in module.at_masked else counts.tokens, 1)
                     for name, total in sums.items()
                 }
                 metrics.write(done, loss=loss, rate=rate, norm=norm, tokens=counts.tokens, **terms)

@@ -8,8 +8,7 @@ writes pickles, nor its gradient accumulation, as it divides losses by the numbe
 import logging
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -124,12 +123,6 @@ class Launch:
     def barrier(self) -> None:
         """Wait until every rank is here."""
         self.accelerator.wait_for_everyone()
-
-    @contextmanager
-    def main_first(self) -> Iterator[None]:
-        """Run the block on the main process, then on the others."""
-        with self.accelerator.main_process_first():
-            yield
 
     def scaler_state(self) -> dict[str, float]:
         """Return the numbers of the fp16 loss scaling, for a checkpoint; empty without."""
