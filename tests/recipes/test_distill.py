@@ -16,7 +16,7 @@ from distilbert.distillation.masking import Masking
 from distilbert.distillation.step import DistillationStep
 from distilbert.recipes import distill as recipe
 from distilbert.recipes.distill import RECIPES, Settings, main
-from distilbert.recipes.loop import open_source
+from distilbert.recipes.masked_lm import open_source
 from distilbert.runtime import launch
 from distilbert.runtime.metrics import read_metrics
 

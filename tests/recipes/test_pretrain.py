@@ -15,7 +15,7 @@ from distilbert.distillation.evaluation import masked_lm_sums
 from distilbert.distillation.masking import Masking
 from distilbert.modeling.model import sinusoids
 from distilbert.modeling.opening import open_masked_lm
-from distilbert.recipes.loop import open_source
+from distilbert.recipes.masked_lm import open_source
 from distilbert.recipes.pretrain import Settings, main
 from distilbert.runtime import launch
 from distilbert.runtime.metrics import read_metrics

@@ -5,17 +5,16 @@ length together. Nothing here knows of torch.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
 from distilbert.distillation.corpus import Corpus
+from distilbert.distillation.dealing import check_budget, deal
 from distilbert.distillation.masking import IGNORED, Masking, draw
 from distilbert.distillation.order import step_indices
+from distilbert.distillation.prefetch import Prefetched
 
 _VALIDATION_DRAW = 1024  # sequences whose masks are drawn together, whatever the batch size is
 
@@ -118,91 +117,28 @@ def split_step(
         ValueError: a sequence is longer than `micro_tokens`, or a rank would get none.
     """
     lengths = np.asarray(lengths, dtype=np.int64)
-    check_budget(int(lengths.max(initial=0)), len(lengths), micro_tokens, ranks)
-    order = np.argsort(-lengths, kind="stable")
     ends = np.cumsum(lengths)
-    groups = _groups(lengths[order], micro_tokens, ranks)
-    per_rank = -(-len(groups) // ranks)
-    hands = [order[:0]] * (per_rank * ranks - len(groups)) + [order[g] for g in groups]
-    dealt: list[list[Micro]] = [[] for _ in range(ranks)]
-    for row in range(per_rank):
-        turn = hands[row * ranks : (row + 1) * ranks]
-        if row % 2:
-            turn.reverse()  # who had the heaviest of a row has the lightest of the next
-        for micros, members in zip(dealt, turn, strict=True):
-            members = np.sort(members)
-            spans = [slice(ends[i] - lengths[i], ends[i]) for i in members]
-            micros.append(
-                Micro(
-                    tokens=_joined([tokens[span] for span in spans]),
-                    targets=_joined([labels[span] for span in spans]),
-                    sizes=lengths[members],
-                    sequences=members,
-                    pad_id=pad_id,
-                )
-            )
-    return dealt
 
-
-def check_budget(longest: int, sequences: int, micro_tokens: int, ranks: int) -> None:
-    """Find out before a run begins whether its steps can be dealt at all.
-
-    Raises:
-        ValueError: they cannot, and what to change.
-    """
-    if ranks < 1 or micro_tokens < 1:
-        raise ValueError(f"micro_tokens={micro_tokens} and ranks={ranks} must be positive")
-    if longest > micro_tokens:
-        raise ValueError(
-            f"a sequence has {longest} tokens, and a micro-batch may have {micro_tokens}; raise "
-            "micro_tokens, or prepare the corpus with a smaller max_length"
+    def micro(members: np.ndarray) -> Micro:
+        spans = [slice(ends[i] - lengths[i], ends[i]) for i in members]
+        return Micro(
+            tokens=_joined([tokens[span] for span in spans]),
+            targets=_joined([labels[span] for span in spans]),
+            sizes=lengths[members],
+            sequences=members,
+            pad_id=pad_id,
         )
-    if sequences < ranks:
-        raise ValueError(
-            f"a step has {sequences} sequences, fewer than its {ranks} processes; "
-            "give every process at least one"
-        )
+
+    dealt = deal(lengths, micro_tokens=micro_tokens, ranks=ranks)
+    return [[micro(members) for members in hand] for hand in dealt]
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.empty(0, np.int64), *parts])
 
 
-def _groups(lengths: np.ndarray, micro_tokens: int, ranks: int) -> list[slice]:
-    """Cut descending lengths into as many stretches as the ranks need, of about equal weight."""
-    needed = len(_cut(lengths, micro_tokens))
-    wanted = min(-(-needed // ranks) * ranks, len(lengths))
-    low, high = int(lengths[0]), micro_tokens
-    while low < high:
-        middle = (low + high) // 2
-        if len(_cut(lengths, middle)) <= wanted:
-            high = middle
-        else:
-            low = middle + 1
-    groups = _cut(lengths, low)
-    while len(groups) < wanted:
-        sizes = [int(lengths[g].sum()) if g.stop - g.start > 1 else -1 for g in groups]
-        heaviest = groups.pop(place := int(np.argmax(sizes)))
-        running = np.cumsum(lengths[heaviest])
-        half = int(np.searchsorted(running, running[-1] / 2))
-        cut = heaviest.start + min(max(half, 1), len(running) - 1)
-        groups[place:place] = [slice(heaviest.start, cut), slice(cut, heaviest.stop)]
-    return groups
-
-
-def _cut(lengths: np.ndarray, capacity: int) -> list[slice]:
-    """Fill one stretch after the other."""
-    ends = np.cumsum(lengths)
-    groups, start, before = [], 0, 0
-    while start < len(lengths):
-        stop = int(np.searchsorted(ends, before + capacity, side="right"))
-        groups.append(slice(start, stop))
-        start, before = stop, int(ends[stop - 1])
-    return groups
-
-
-class StepSource:
-    """The batches of a run: step number in, micro-batches of every rank out.
+class StepSource(Prefetched[tuple[list[list[Micro]], Counts]]):
+    """The batches of a run: step number in, micro-batches of every rank and their counts out.
 
     A step is a function of (corpus, seed, step): its masks and order do not depend on how many
     ranks or micro-batches it is split into, nor on which steps were asked for before.
@@ -234,51 +170,13 @@ class StepSource:
         prefetch: int = 2,
     ) -> None:
         check_budget(corpus.longest, sequences_per_step, micro_tokens, ranks)
+        super().__init__(prefetch)
         self.corpus = corpus
         self.seed = seed
         self.sequences_per_step = sequences_per_step
         self.micro_tokens = micro_tokens
         self.ranks = ranks
         self.masking = masking or Masking()
-        self._prefetch = prefetch
-        self._thread: ThreadPoolExecutor | None = None
-        self._ahead: dict[int, Future[tuple[list[list[Micro]], Counts]]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the thread that makes steps ahead."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=True, cancel_futures=True)
-        self._thread, self._ahead = None, {}
-
-    def step(self, number: int) -> tuple[list[list[Micro]], Counts]:
-        """Return the micro-batches of a step as `[rank][micro]`, and the counts of all together.
-
-        Raises:
-            OSError: a shard cannot be read.
-            ValueError: the step's number is negative.
-        """
-        if self._prefetch < 1:
-            return self._make(number)
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="distilbert-batches")
-        wanted = range(number, number + self._prefetch + 1)
-        for stale in [each for each in self._ahead if each not in wanted]:
-            self._ahead.pop(stale).cancel()
-        for each in wanted:
-            if each not in self._ahead:
-                self._ahead[each] = self._thread.submit(self._make, each)
-        return self._ahead.pop(number).result()
 
     def _make(self, number: int) -> tuple[list[list[Micro]], Counts]:
         corpus = self.corpus

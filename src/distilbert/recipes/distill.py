@@ -21,15 +21,8 @@ from distilbert.distillation.student import default_layers, from_teacher, studen
 from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.opening import open_masked_lm
-from distilbert.recipes.loop import (
-    BETAS,
-    EPS,
-    Plan,
-    check_vocabulary,
-    open_source,
-    steps_of,
-    train,
-)
+from distilbert.recipes.loop import BETAS, EPS, Plan, steps_of, train
+from distilbert.recipes.masked_lm import MaskedLMJob, check_vocabulary, open_source
 from distilbert.runtime import launch as launching
 from distilbert.runtime.run import start_run
 
@@ -195,7 +188,8 @@ def main(settings: Settings) -> dict[str, float]:
     ) as run:
         launch.barrier()
         notes = [f"student: {origin}, {student.num_parameters():,} parameters"]
-        return train(launch, folder, step, student, source, plan, "distill", [*notes, *run.notes])
+        job = MaskedLMJob(step, student, source)
+        return train(launch, folder, job, plan, "distill", [*notes, *run.notes])
 
 
 def with_recipe(settings: Settings) -> Settings:

@@ -1,28 +1,23 @@
-"""The loop that pre-training and distillation share: steps, validation, checkpoints, the end.
+"""The loop that all training shares: steps, validation, checkpoints, the best and the end.
 
-What differs between the two is the module that turns a micro-batch into a loss, so that is what
-they bring. Everything random is a function of (seed, step, rank, micro-batch): a run that was
-killed and started again ends with the same bits.
+What differs between pre-training, distillation and fine-tuning is a `Job`. Everything random is a
+function of (seed, step, rank, micro-batch): a run that was killed and started again ends with the
+same bits.
 """
 
 import logging
 import math
-import shutil
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from distilbert.distillation.batches import Counts, StepSource, check_budget
-from distilbert.distillation.corpus import Corpus
-from distilbert.distillation.evaluation import masked_lm_sums, to_tensors
-from distilbert.distillation.masking import Masking
 from distilbert.distillation.randomness import torch_seed
-from distilbert.distillation.step import DistillationStep, MaskedLMStep
-from distilbert.modeling.heads import MaskedLM
 from distilbert.runtime import checkpoint
 from distilbert.runtime.launch import Launch
 from distilbert.runtime.metrics import Metrics
@@ -35,14 +30,55 @@ from distilbert.runtime.optimisation import (
     update,
 )
 from distilbert.runtime.progress import Progress
-from distilbert.tokenization import DistilBertTokenizerFast
 
 BETAS = (0.9, 0.98)
 EPS = 1e-6
-VALIDATION_SEQUENCES = 2000  # the most that are looked at, the first of the validation split
 _LOG_EVERY = 10  # steps
 
 _logger = logging.getLogger("distilbert")
+
+
+class Source(AbstractContextManager[Any], Protocol):
+    """Where the steps come from."""
+
+    def step(self, number: int) -> tuple[Sequence[Sequence[Any]], Any]:
+        """Return micro-batches as `[rank][micro]`, and the counts of all together.
+
+        The first micro-batch of a rank may be empty. Counts say at least how many `tokens`.
+        """
+
+
+class Job(ABC):
+    """What is trained, on what, and how it is judged.
+
+    Attributes:
+        module: turns a micro-batch into a loss and the sums of its terms; its weights are kept in
+            checkpoints.
+        source: of its steps.
+    """
+
+    module: nn.Module
+    source: Source
+
+    @abstractmethod
+    def inputs(self, micro: Any, device: torch.device) -> tuple[Any, ...]:
+        """Return what the module takes of a micro-batch, before the counts of the step."""
+
+    @abstractmethod
+    def means(self, sums: dict[str, float], counts: Any) -> dict[str, float]:
+        """Return the terms of a step, each divided by its count."""
+
+    @abstractmethod
+    def validate(self, launch: Launch, done: int) -> dict[str, float]:
+        """Return the scores after so many steps, the same on every rank."""
+
+    @abstractmethod
+    def describe(self, scores: dict[str, float]) -> str:
+        """Return the scores in words."""
+
+    @abstractmethod
+    def publish(self, launch: Launch, folder: Path) -> None:
+        """Write the model and its tokenizer as a folder that `from_pretrained` opens."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +93,11 @@ class Plan:
         max_norm: gradients are scaled down to this norm; 0 leaves them alone.
         seed: of dropout (order and masks have theirs in the source).
         save_every: steps between checkpoints, each after a validation.
+        betas, eps: of AdamW.
+        validates_first: look at the scores before the first step, too.
+        metric: the score by which the best weights are chosen, the greater the better but for
+            `loss`; none publishes the last.
+        patience: stop after so many validations without a better score; 0 goes to the end.
 
     Raises:
         ValueError: a number is out of range.
@@ -69,6 +110,11 @@ class Plan:
     max_norm: float
     seed: int
     save_every: int
+    betas: tuple[float, float] = BETAS
+    eps: float = EPS
+    validates_first: bool = True
+    metric: str | None = None
+    patience: int = 0
 
     def __post_init__(self) -> None:
         for name, value, is_right, rule in (
@@ -77,40 +123,93 @@ class Plan:
             ("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "0 or more"),
             ("max_norm", self.max_norm, 0 <= self.max_norm < math.inf, "0 (off) or more"),
             ("save_every", self.save_every, self.save_every >= 1, "1 or more"),
+            ("patience", self.patience, self.patience >= 0, "0 (off) or more"),
         ):
             if not is_right:
                 raise ValueError(f"{name} must be {rule}, got {value}")
 
 
+@dataclass
+class Standing:
+    """Where a run stands after a validation.
+
+    Attributes:
+        step: optimiser steps done.
+        scores: of the last validation.
+        best_step: when the best scores were reached.
+        best_scores: those; empty before the first validation, or where the last weights count.
+        best_weights: those of the module at that step.
+        stale: validations since.
+    """
+
+    step: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
+    best_step: int = 0
+    best_scores: dict[str, float] = field(default_factory=dict)
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    stale: int = 0
+
+    def is_over(self, plan: Plan) -> bool:
+        """Whether the run ends here, at the last step or before."""
+        return self.step >= plan.steps or 0 < plan.patience <= self.stale
+
+    def judge(self, done: int, scores: dict[str, float], plan: Plan, module: nn.Module) -> None:
+        """Take over the scores of a validation, and the weights if they are the best so far."""
+        self.step, self.scores = done, scores
+        if plan.metric is None:
+            return
+        if self.best_scores and not _is_better(plan.metric, scores, self.best_scores):
+            self.stale += 1
+            return
+        self.best_step, self.best_scores, self.stale = done, scores, 0
+        weights = checkpoint.weights_of(module)
+        self.best_weights = {name: weight.cpu().clone() for name, weight in weights.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return what of it a checkpoint keeps as JSON."""
+        return {
+            "scores": self.scores,
+            "best_step": self.best_step,
+            "best_scores": self.best_scores,
+            "stale": self.stale,
+        }
+
+
+def _is_better(metric: str, scores: dict[str, float], best: dict[str, float]) -> bool:
+    sign = -1 if metric == "loss" else 1
+    return sign * scores[metric] > sign * best[metric]
+
+
 def train(
     launch: Launch,
     folder: Path,
-    module: MaskedLMStep | DistillationStep,
-    model: MaskedLM,
-    source: StepSource,
+    job: Job,
     plan: Plan,
     description: str,
     notes: Sequence[str] = (),
 ) -> dict[str, float]:
-    """Train `module` to the end of the plan, from the last checkpoint in `folder` if there is one.
+    """Do a job to the end of the plan, from the last checkpoint in `folder` if there is one.
+
+    The model is published as `folder / "model"`.
 
     Args:
-        module: turns a micro-batch into a loss and the sums of its terms.
-        model: the part of it that is validated and published as `folder / "model"`.
         notes: sentences to say at the start.
 
     Returns:
-        The validation's loss and accuracy at the end.
+        The scores of the weights that are published.
 
     Raises:
         ValueError: training diverged. OSError: a shard cannot be read, a checkpoint not written.
     """
-    module.to(launch.device)
-    optimizer = make_optimizer(module, betas=BETAS, eps=EPS, weight_decay=plan.weight_decay)
-    start, scores = _resume(launch, folder, module, optimizer)
+    module = job.module.to(launch.device)
+    optimizer = make_optimizer(
+        module, betas=plan.betas, eps=plan.eps, weight_decay=plan.weight_decay
+    )
+    standing = _resume(launch, folder, module, optimizer)
+    start = standing.step
     wrapped = launch.wrap(module).train()
     with (
-        source,
+        job.source,
         Metrics(folder, step=start, is_main=launch.is_main) as metrics,
         Progress(
             total=plan.steps,
@@ -120,52 +219,62 @@ def train(
             is_main=launch.is_main,
         ) as progress,
     ):
+
+        def validate(done: int) -> dict[str, float]:
+            scores = job.validate(launch, done)
+            metrics.write(done, **{f"validation__{name}": s for name, s in scores.items()})
+            progress.say(f"step {done:,}: {job.describe(scores)}")
+            return scores
+
         for note in notes:
             progress.say(note)
-        if start == 0:
-            scores = _validate(launch, model, source, metrics, 0, progress.say)
-        else:
+        if start:
             progress.say(f"going on from the checkpoint of step {start:,}")
+        elif plan.validates_first:
+            validate(0)
         for step in range(start, plan.steps):
+            if standing.is_over(plan):
+                break
             done = step + 1
             rate = learning_rate(
                 step, total=plan.steps, peak=plan.peak, warmup=round(plan.warmup * plan.steps)
             )
-            sums, counts = _accumulate(launch, wrapped, source, step, plan.seed)
+            sums, counts = _accumulate(launch, wrapped, job, step, plan.seed)
             loss = sums.pop("loss")
             check_finite(loss, "the loss", step)
             norm = update(launch, optimizer, step=step, rate=rate, max_norm=plan.max_norm)
             progress.advance(done, counts.tokens, loss=loss)
             if done % _LOG_EVERY == 0 or done == plan.steps:
-                terms = {
-                    name: total
-                    / max(counts.masked if name in module.at_masked else counts.tokens, 1)
-                    for name, total in sums.items()
-                }
+                terms = job.means(sums, counts)
                 metrics.write(done, loss=loss, rate=rate, norm=norm, tokens=counts.tokens, **terms)
             if done % plan.save_every == 0 or done == plan.steps:
-                scores = _validate(launch, model, source, metrics, done, progress.say)
-                _save(launch, folder, done, module, optimizer, scores)
-    publish(launch, model, source.corpus, folder / "model")
-    return scores
+                standing.judge(done, validate(done), plan, module)
+                _save(launch, folder, standing, module, optimizer)
+        if standing.best_scores:
+            checkpoint.load_weights(module, standing.best_weights)
+            progress.say(
+                f"the best, step {standing.best_step:,}: {job.describe(standing.best_scores)}"
+            )
+    job.publish(launch, folder / "model")
+    return standing.best_scores or standing.scores
 
 
 def _accumulate(
-    launch: Launch, wrapped: nn.Module, source: StepSource, step: int, seed: int
-) -> tuple[dict[str, float], Counts]:
+    launch: Launch, wrapped: nn.Module, job: Job, step: int, seed: int
+) -> tuple[dict[str, float], Any]:
     """Add up the gradients of this rank's micro-batches, and loss and terms of all ranks."""
-    dealt, counts = source.step(step)
+    dealt, counts = job.source.step(step)
     sums: dict[str, Tensor] = {}
     micros = dealt[launch.rank]
     for number, micro in enumerate(micros):
         if not len(micro):
             continue  # never the last, in which gradients are reduced
         torch.manual_seed(torch_seed(seed, "dropout", step, launch.rank, number))
-        ids, labels = to_tensors(micro, launch.device)
+        inputs = job.inputs(micro, launch.device)
         is_last = number == len(micros) - 1
         with nullcontext() if is_last else launch.no_sync(wrapped):
             with launch.autocast():
-                loss, terms = wrapped(ids, labels, micro.lengths, counts)
+                loss, terms = wrapped(*inputs, counts)
             launch.backward(loss)
         for name, term in {"loss": loss.detach(), **terms}.items():
             sums[name] = sums.get(name, 0) + term.double()
@@ -175,102 +284,42 @@ def _accumulate(
     return dict(zip(sums, totals.tolist(), strict=True)), counts
 
 
-def _validate(
-    launch: Launch,
-    model: MaskedLM,
-    source: StepSource,
-    metrics: Metrics,
-    done: int,
-    say: Callable[[str], None],
-) -> dict[str, float]:
-    batches = source.validation(
-        source.micro_tokens, rank=launch.rank, max_sequences=VALIDATION_SEQUENCES
-    )
-    with launch.autocast():
-        sums = masked_lm_sums(model, batches)
-    if launch.ranks > 1:
-        sums = launch.reduce_sum(sums)
-    loss, right, count = sums.tolist()
-    scores = {"loss": loss / max(count, 1), "accuracy": right / max(count, 1)}
-    check_finite(scores["loss"], "the validation loss", done)
-    metrics.write(done, validation__loss=scores["loss"], validation__accuracy=scores["accuracy"])
-    say(
-        f"step {done:,}: validation loss {scores['loss']:.4f}, "
-        f"masked-token accuracy {scores['accuracy']:.2%}"
-    )
-    return scores
-
-
 def _resume(
     launch: Launch, folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[int, dict[str, float]]:
-    """Return how many steps are done, and the last validation's scores."""
+) -> Standing:
+    """Return where the run stands by its last checkpoint, whose weights and state are put back."""
     found = checkpoint.latest(folder / "checkpoints")
     launch.agree(found.step if found else 0, "the step to resume from")
     if found is None:
-        return 0, {}
+        return Standing()
     for defect in found.damaged:
         _logger.warning("%s is passed over: %s", folder, defect)
     checkpoint.load_weights(module, found.tensors("weights"))
     restore(optimizer, found.tensors("optimizer"))
-    launch.restore_scaler(found.state["scaler"])
-    return found.step, dict(found.state["scores"])
+    state = dict(found.state)
+    launch.restore_scaler(state.pop("scaler"))
+    best = found.tensors("best") if state.get("best_scores") else {}
+    return Standing(found.step, **state, best_weights=best)
 
 
 def _save(
     launch: Launch,
     folder: Path,
-    done: int,
+    standing: Standing,
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    scores: dict[str, float],
 ) -> None:
     if launch.is_main:
+        tensors = {"weights": checkpoint.weights_of(module), "optimizer": state_tensors(optimizer)}
+        if standing.best_weights:
+            tensors["best"] = standing.best_weights
         checkpoint.save(
             folder / "checkpoints",
-            done,
-            {"weights": checkpoint.weights_of(module), "optimizer": state_tensors(optimizer)},
-            {"scaler": launch.scaler_state(), "scores": scores},
+            standing.step,
+            tensors,
+            {"scaler": launch.scaler_state(), **standing.state()},
         )
     launch.barrier()
-
-
-def publish(launch: Launch, model: MaskedLM, corpus: Corpus, folder: Path) -> None:
-    """Write the model and its tokenizer as a folder that `from_pretrained` opens."""
-    if launch.is_main:
-        model.save_pretrained(folder)
-        for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json",
-                     "special_tokens_map.json", "added_tokens.json"):  # fmt: skip
-            if (corpus.tokenizer_folder / file).exists():
-                shutil.copyfile(corpus.tokenizer_folder / file, folder / file)
-    launch.barrier()
-
-
-def open_source(
-    launch: Launch,
-    corpus: str,
-    *,
-    seed: int,
-    sequences_per_step: int,
-    micro_tokens: int,
-    masking: Masking,
-) -> StepSource:
-    """Open both splits of a corpus, and find out whether they can be dealt as wanted.
-
-    Raises:
-        OSError: a shard is missing, truncated or unreadable.
-        ValueError: a split is empty, or a sequence longer than `micro_tokens`.
-    """
-    source = StepSource(
-        Corpus.open(corpus),
-        seed=seed,
-        sequences_per_step=sequences_per_step,
-        micro_tokens=micro_tokens,
-        ranks=launch.ranks,
-        masking=masking,
-    )
-    check_budget(Corpus.open(corpus, "validation").longest, 1, micro_tokens, 1)
-    return source
 
 
 def steps_of(steps: int, epochs: float, sequences: int, per_step: int) -> int:
@@ -288,44 +337,3 @@ def steps_of(steps: int, epochs: float, sequences: int, per_step: int) -> int:
             "lower sequences_per_step or give steps"
         )
     return count
-
-
-def check_vocabulary(name: str, model: MaskedLM, corpus: Corpus, *, exact: bool = True) -> None:
-    """Check that a model reads the ids of a corpus.
-
-    Args:
-        name: where it was opened: its tokenizer, if it has one, is compared entry by entry.
-        exact: False lets the model have more entries than the corpus.
-
-    Raises:
-        ValueError: its vocabulary is another, or it has too few positions.
-    """
-    known, needed = model.config.vocab_size, corpus.vocab_size
-    remedy = f"prepare the corpus with --tokenizer {name}"
-    if known < needed or (exact and known != needed):
-        raise ValueError(
-            f"{name} has a vocabulary of {known} entries, the corpus {corpus.folder} one of "
-            f"{needed}: {remedy}"
-        )
-    positions = model.config.max_position_embeddings
-    longest = max(Corpus.open(corpus.folder, split).longest for split in ("train", "validation"))
-    if positions < longest:
-        raise ValueError(
-            f"{name} has {positions} positions, the corpus {corpus.folder} sequences of "
-            f"{longest} tokens: prepare it with --max_length {positions}"
-        )
-    try:
-        theirs = DistilBertTokenizerFast.from_pretrained(name).get_vocab()
-    except OSError:
-        _logger.warning(
-            "%s has no tokenizer: only the size of its vocabulary was compared with the corpus",
-            name,
-        )
-        return
-    ours = DistilBertTokenizerFast.from_pretrained(corpus.tokenizer_folder).get_vocab()
-    other = [token for token, entry in ours.items() if theirs.get(token) != entry]
-    if other:
-        raise ValueError(
-            f"{name} has another vocabulary than the corpus {corpus.folder}: {len(other)} of "
-            f"{len(ours)} entries differ, such as {min(other, key=ours.__getitem__)!r}; {remedy}"
-        )

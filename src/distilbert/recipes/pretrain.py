@@ -20,7 +20,8 @@ from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.model import sinusoids
 from distilbert.modeling.opening import open_masked_lm
-from distilbert.recipes.loop import Plan, check_vocabulary, open_source, steps_of, train
+from distilbert.recipes.loop import Plan, steps_of, train
+from distilbert.recipes.masked_lm import MaskedLMJob, check_vocabulary, open_source
 from distilbert.runtime import launch as launching
 from distilbert.runtime.run import start_run
 
@@ -133,8 +134,8 @@ def main(settings: Settings) -> dict[str, float]:
         is_main=launch.is_main,
     ) as run:
         launch.barrier()
-        step = MaskedLMStep(model)
-        return train(launch, folder, step, model, source, plan, "pretrain", run.notes)
+        job = MaskedLMJob(MaskedLMStep(model), model, source)
+        return train(launch, folder, job, plan, "pretrain", run.notes)
 
 
 _OF_NEW_MODELS = (

@@ -1,0 +1,160 @@
+"""What pre-training and distillation share besides the loop: corpus, validation, publishing."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from distilbert.distillation.batches import Counts, Micro, StepSource
+from distilbert.distillation.corpus import Corpus
+from distilbert.distillation.dealing import check_budget
+from distilbert.distillation.evaluation import masked_lm_sums, to_tensors
+from distilbert.distillation.masking import Masking
+from distilbert.distillation.step import DistillationStep, MaskedLMStep
+from distilbert.modeling.heads import MaskedLM
+from distilbert.recipes.loop import Job
+from distilbert.runtime.launch import Launch
+from distilbert.runtime.optimisation import check_finite
+from distilbert.tokenization import DistilBertTokenizerFast
+
+VALIDATION_SEQUENCES = 2000  # the most that are looked at, the first of the validation split
+
+_logger = logging.getLogger("distilbert")
+
+
+class MaskedLMJob(Job):
+    """A masked LM that learns from a corpus.
+
+    Args:
+        module: turns a micro-batch into a loss and the sums of its terms.
+        model: the part of it that is validated and published.
+        source: of its batches.
+    """
+
+    module: MaskedLMStep | DistillationStep
+    source: StepSource
+
+    def __init__(
+        self, module: MaskedLMStep | DistillationStep, model: MaskedLM, source: StepSource
+    ) -> None:
+        self.module, self.model, self.source = module, model, source
+
+    def inputs(self, micro: Micro, device: torch.device) -> tuple[Tensor, Tensor, list[int]]:
+        """Return ids, labels and lengths."""
+        return *to_tensors(micro, device), micro.lengths
+
+    def means(self, sums: dict[str, float], counts: Counts) -> dict[str, float]:
+        """Return the terms, per token or per masked token."""
+        masked, tokens = max(counts.masked, 1), max(counts.tokens, 1)
+        at_masked = self.module.at_masked
+        return {name: s / (masked if name in at_masked else tokens) for name, s in sums.items()}
+
+    def validate(self, launch: Launch, done: int) -> dict[str, float]:
+        """Return the validation's loss and accuracy at masked tokens."""
+        scores = masked_lm_scores(launch, self.model, self.source)
+        check_finite(scores["loss"], "the validation loss", done)
+        return scores
+
+    def describe(self, scores: dict[str, float]) -> str:
+        """Return both in words."""
+        return (
+            f"validation loss {scores['loss']:.4f}, masked-token accuracy {scores['accuracy']:.2%}"
+        )
+
+    def publish(self, launch: Launch, folder: Path) -> None:
+        """Write the model, and the tokenizer of the corpus."""
+        if launch.is_main:
+            self.model.save_pretrained(folder)
+            copy_tokenizer(self.source.corpus.tokenizer_folder, folder)
+        launch.barrier()
+
+
+def masked_lm_scores(launch: Launch, model: MaskedLM, source: StepSource) -> dict[str, float]:
+    """Return loss and accuracy at the masked tokens of the validation split, of all ranks."""
+    batches = source.validation(
+        source.micro_tokens, rank=launch.rank, max_sequences=VALIDATION_SEQUENCES
+    )
+    with launch.autocast():
+        sums = masked_lm_sums(model, batches)
+    if launch.ranks > 1:
+        sums = launch.reduce_sum(sums)
+    loss, right, count = sums.tolist()
+    return {"loss": loss / max(count, 1), "accuracy": right / max(count, 1)}
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy the files of a tokenizer as they are."""
+    for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json",
+                 "special_tokens_map.json", "added_tokens.json"):  # fmt: skip
+        if (source / file).exists():
+            shutil.copyfile(source / file, folder / file)
+
+
+def open_source(
+    launch: Launch,
+    corpus: str,
+    *,
+    seed: int,
+    sequences_per_step: int,
+    micro_tokens: int,
+    masking: Masking,
+) -> StepSource:
+    """Open both splits of a corpus, and find out whether they can be dealt as wanted.
+
+    Raises:
+        OSError: a shard is missing, truncated or unreadable.
+        ValueError: a split is empty, or a sequence longer than `micro_tokens`.
+    """
+    source = StepSource(
+        Corpus.open(corpus),
+        seed=seed,
+        sequences_per_step=sequences_per_step,
+        micro_tokens=micro_tokens,
+        ranks=launch.ranks,
+        masking=masking,
+    )
+    check_budget(Corpus.open(corpus, "validation").longest, 1, micro_tokens, 1)
+    return source
+
+
+def check_vocabulary(name: str, model: MaskedLM, corpus: Corpus, *, exact: bool = True) -> None:
+    """Check that a model reads the ids of a corpus.
+
+    Args:
+        name: where it was opened: its tokenizer, if it has one, is compared entry by entry.
+        exact: False lets the model have more entries than the corpus.
+
+    Raises:
+        ValueError: its vocabulary is another, or it has too few positions.
+    """
+    known, needed = model.config.vocab_size, corpus.vocab_size
+    remedy = f"prepare the corpus with --tokenizer {name}"
+    if known < needed or (exact and known != needed):
+        raise ValueError(
+            f"{name} has a vocabulary of {known} entries, the corpus {corpus.folder} one of "
+            f"{needed}: {remedy}"
+        )
+    positions = model.config.max_position_embeddings
+    longest = max(Corpus.open(corpus.folder, split).longest for split in ("train", "validation"))
+    if positions < longest:
+        raise ValueError(
+            f"{name} has {positions} positions, the corpus {corpus.folder} sequences of "
+            f"{longest} tokens: prepare it with --max_length {positions}"
+        )
+    try:
+        theirs = DistilBertTokenizerFast.from_pretrained(name).get_vocab()
+    except OSError:
+        _logger.warning(
+            "%s has no tokenizer: only the size of its vocabulary was compared with the corpus",
+            name,
+        )
+        return
+    ours = DistilBertTokenizerFast.from_pretrained(corpus.tokenizer_folder).get_vocab()
+    other = [token for token, entry in ours.items() if theirs.get(token) != entry]
+    if other:
+        raise ValueError(
+            f"{name} has another vocabulary than the corpus {corpus.folder}: {len(other)} of "
+            f"{len(ours)} entries differ, such as {min(other, key=ours.__getitem__)!r}; {remedy}"
+        )
