@@ -1,0 +1,1 @@
+"""Fine-tuning tasks: their data, features, metrics, and answers read off logits."""
