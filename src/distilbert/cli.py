@@ -27,6 +27,8 @@ RECIPES = {
     "prepare": ("distilbert.recipes.prepare", "text into token shards and a vocabulary"),
     "pretrain": ("distilbert.recipes.pretrain", "train a BERT or DistilBERT on masked tokens"),
     "distill": ("distilbert.recipes.distill", "make a student of a teacher"),
+    "finetune": ("distilbert.recipes.finetune", "train a model for a task"),
+    "evaluate": ("distilbert.recipes.evaluate", "scores, size and speed of a model"),
 }
 
 _FAILURES = (ValueError, OSError, TypeError, ImportError)

@@ -99,3 +99,24 @@ TEACHER = {
     "learning_rate": 1e-2,
     "save_every": 1000,
 }
+
+
+@pytest.fixture(scope="session")
+def reviews(tmp_path_factory) -> dict[str, str]:
+    """Files of labelled reviews."""
+    from .reviews import write_reviews
+
+    folder = tmp_path_factory.mktemp("reviews")
+    return {
+        "train": write_reviews(folder / "train.csv", 200, 0),
+        "validation": write_reviews(folder / "dev.csv", 60, 1),
+    }
+
+
+@pytest.fixture(scope="session")
+def masked_lm(tmp_path_factory) -> str:
+    """A masked LM of random weights that knows the words of the reviews."""
+    pytest.importorskip("torch")
+    from .reviews import save_model
+
+    return save_model(tmp_path_factory.mktemp("masked-lm"))

@@ -19,13 +19,14 @@ import torch
 import torch.utils.tensorboard
 
 from distilbert import cli
-from distilbert.recipes import distill, pretrain
+from distilbert.recipes import distill, finetune, pretrain
 from distilbert.runtime.metrics import METRICS_FILE
 from distilbert.runtime.optimisation import make_optimizer
 
 STEPS, KILLS = 40, 4
-IMPORTED = (accelerate, tensorboard, torch.utils.tensorboard, distill, pretrain)
-SHARED = f"--steps {STEPS} --save_every 4 --sequences_per_step 24 --micro_tokens 96 --dropout 0.1"
+IMPORTED = (accelerate, tensorboard, torch.utils.tensorboard, distill, finetune, pretrain)
+SHARED = f"--steps {STEPS} --save_every 4 --micro_tokens 96"
+ON_CORPUS = "--sequences_per_step 24 --dropout 0.1"
 
 
 def fork(arguments):
@@ -96,8 +97,10 @@ def main(root, recipe, flags):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     make_optimizer(torch.nn.Linear(1, 1))  # imports what every fork would import again
-    root, corpus, teacher = sys.argv[1:]
-    main(
-        Path(root), "pretrain", f"--corpus {corpus} --layers 2 --dim 16 --heads 2 --kind distilbert"
-    )
-    main(Path(root), "distill", f"--corpus {corpus} --teacher {teacher} --hidden 1 --relation 1")
+    root, corpus, teacher, examples, masked_lm = sys.argv[1:]
+    pretrain_flags = f"--corpus {corpus} --layers 2 --dim 16 --heads 2 --kind distilbert"
+    main(Path(root), "pretrain", f"{pretrain_flags} {ON_CORPUS}")
+    distill_flags = f"--corpus {corpus} --teacher {teacher} --hidden 1 --relation 1"
+    main(Path(root), "distill", f"{distill_flags} {ON_CORPUS}")
+    data = f"--train {examples} --validation {examples} --batch_size 16"
+    main(Path(root), "finetune", f"--model {masked_lm} {data} --learning_rate 1e-3")

@@ -23,6 +23,7 @@ from distilbert.runtime import checkpoint
 from distilbert.runtime.metrics import read_metrics
 
 from .conftest import write_corpus
+from .reviews import save_model
 
 HERE = Path(__file__).parent
 SHAPE = "--layers 2 --dim 16 --heads 2"
@@ -59,16 +60,17 @@ def python(script, *arguments, launcher=()):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL and fork")
-def test_killed_runs_end_with_the_same_bits(tmp_path, corpus, teacher):
+def test_killed_runs_end_with_the_same_bits(tmp_path, corpus, teacher, reviews, masked_lm):
     """At random moments; the script holds the assertions."""
-    for line in python("killed.py", str(tmp_path), corpus, teacher).splitlines():
+    given = (corpus, teacher, reviews["train"], masked_lm)
+    for line in python("killed.py", str(tmp_path), *given).splitlines():
         [steps] = json.loads(line).values()
         assert steps == sorted(steps)
         assert len({step for step in steps if 0 < step < 40}) >= 2, steps
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_losses_of_one(tmp_path, corpus, teacher, fresh):
+def test_two_processes_give_the_losses_of_one(tmp_path, corpus, teacher, reviews, fresh):
     """Within 1e-5 of the losses and 1e-4 of the weights, which are sums in another order.
 
     Sequences are of unequal length: neither tokens nor labels are halved between the ranks.
@@ -82,6 +84,11 @@ def test_two_processes_give_the_losses_of_one(tmp_path, corpus, teacher, fresh):
         "distill": ["distill", "--teacher", teacher, *shared, *terms.split()],
         "inner": ["distill", "--teacher", teacher, *shared, *inner.split()],
     }
+    off = dict.fromkeys(("dropout", "attention_dropout", "seq_classif_dropout"), 0.0)
+    base = save_model(tmp_path / "base", **off)
+    data = [word for name, path in reviews.items() for word in (f"--{name}", path)]
+    flags = "--steps 6 --batch_size 25 --micro_tokens 64 --save_every 3"
+    commands["finetune"] = ["finetune", "--model", base, *data, *flags.split()]
     many = [[*command, "--out", str(tmp_path / f"two-{n}")] for n, command in commands.items()]
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     python("ranks.py", json.dumps(many), launcher=launcher)
@@ -91,7 +98,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path, corpus, teacher, fresh):
         assert cli.main([*command, "--out", str(one)]) == 0
         assert json.loads((two / "run.json").read_text())["machine"]["ranks"] == 2
         alone, together = numbers(one), numbers(two)
-        assert len(alone) == len(together) == 4
+        assert len(alone) == len(together) == (3 if name == "finetune" else 4)
         for left, right in zip(alone, together, strict=True):
             assert left == pytest.approx(right, rel=1e-5)
         weights = load_file(two / "model" / "model.safetensors")

@@ -1,22 +1,24 @@
-"""A masked LM of either kind, BERT or DistilBERT, opened by the class that fits it."""
+"""A model of either kind, BERT or DistilBERT, opened by the class that fits it."""
 
 from typing import Any
 
 from distilbert.config import BertConfig
 from distilbert.hub import CONFIG_FILE, Source, read_json
+from distilbert.modeling import bert, distilbert
 from distilbert.modeling.bert import BertForMaskedLM
 from distilbert.modeling.distilbert import DistilBertForMaskedLM
-from distilbert.modeling.heads import MaskedLM
+from distilbert.modeling.heads import Head, MaskedLM
 
 
-def is_bert(name: str) -> bool:
+def is_bert(name: str | Source) -> bool:
     """Whether a folder or hub repository holds a BERT (else a DistilBERT).
 
     Raises:
         OSError: it cannot be found.
         ValueError: it is neither.
     """
-    path = Source(name).require(CONFIG_FILE)
+    source = name if isinstance(name, Source) else Source(name)
+    path = source.require(CONFIG_FILE)
     content = read_json(path)
     # The first BERT files did not say what they are.
     kind = content.get("model_type", "bert" if "type_vocab_size" in content else None)
@@ -50,4 +52,46 @@ def open_masked_lm(name: str, *, needs_head: bool = True, **options: Any) -> Mas
             f"{name} has no masked-LM head ({head[0]} is missing): continue its pre-training "
             "first, or leave out the terms that need the head"
         )
+    return model
+
+
+HEADS = (
+    "SequenceClassification",
+    "MultipleChoice",
+    "TokenClassification",
+    "QuestionAnswering",
+)
+_HEAD_LAYERS = ("pooler", "pre_classifier", "classifier", "qa_outputs")
+
+
+def open_head(name: str, head: str, *, is_trained: bool = False, **options: Any) -> Head:
+    """Open a model with a head of a task, BERT or DistilBERT; its encoder has to be whole.
+
+    A head that the checkpoint lacks, or has for other labels, is drawn anew.
+
+    Args:
+        head: one of `HEADS`.
+        is_trained: refuse a checkpoint that has no such head, or one of another size.
+        options: of `from_pretrained`. Fields of the configuration go by DistilBERT's names.
+
+    Raises:
+        OSError: it cannot be found.
+        ValueError: it is neither kind, or lacks weights.
+    """
+    if head not in HEADS:
+        raise ValueError(f"head must be one of {', '.join(HEADS)}; got {head!r}")
+    if is_bert(name):
+        cls: type[Head] = getattr(bert, f"BertFor{head}")
+        options = {BertConfig.aliases.get(field, field): v for field, v in options.items()}
+    else:
+        cls = getattr(distilbert, f"DistilBertFor{head}")
+    model, info = cls.from_pretrained(
+        name, output_loading_info=True, ignore_mismatched_sizes=True, **options
+    )
+    new = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+    rest = [key for key in new if not any(layer in key.split(".") for layer in _HEAD_LAYERS)]
+    if rest:
+        raise ValueError(f"{name} is not a whole model: {rest[0]} is missing or of another shape")
+    if new and is_trained:
+        raise ValueError(f"{name} has no {head} head ({new[0]} is missing): fine-tune it first")
     return model

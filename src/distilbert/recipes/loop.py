@@ -322,8 +322,13 @@ def _save(
     launch.barrier()
 
 
-def steps_of(steps: int, epochs: float, sequences: int, per_step: int) -> int:
+def steps_of(
+    steps: int, epochs: float, sequences: int, per_step: int, setting: str = "sequences_per_step"
+) -> int:
     """Return the steps of a run: as given, or so many passes over the corpus.
+
+    Args:
+        setting: that says how many sequences a step has.
 
     Raises:
         ValueError: neither is positive, or the passes are less than one step.
@@ -334,6 +339,6 @@ def steps_of(steps: int, epochs: float, sequences: int, per_step: int) -> int:
     if count < 1:
         raise ValueError(
             f"{epochs} epochs of {sequences} sequences are less than one step of {per_step}; "
-            "lower sequences_per_step or give steps"
+            f"lower {setting} or give steps"
         )
     return count

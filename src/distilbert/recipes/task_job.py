@@ -1,0 +1,178 @@
+"""What fine-tuning and evaluation share: data and model of a task, outputs, scores."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distilbert.modeling.heads import Head, MultipleChoice, QuestionAnswering
+from distilbert.recipes.loop import Job
+from distilbert.runtime.launch import Launch
+from distilbert.tasks.batches import Counts, TaskSource, count, in_order
+from distilbert.tasks.features import Batch, Features
+from distilbert.tasks.labels import Labels
+from distilbert.tasks.step import Inputs, TaskStep, logits_of, loss_sum, to_inputs
+from distilbert.tasks.tables import Table
+from distilbert.tasks.task import Examples, Task
+from distilbert.tokenization import DistilBertTokenizerFast
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Makes examples for a model.
+
+    Args:
+        max_length: tokens of a row; 0 is as many as the model has positions, and a longer text
+            an error where the task cannot split it.
+    """
+
+    task: Task
+    labels: Labels
+    tokenizer: DistilBertTokenizerFast
+    positions: int
+    max_length: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_length <= self.positions:
+            raise ValueError(
+                f"max_length must be at most {self.positions}, the positions of the model, or 0 "
+                f"for all of them; got {self.max_length}"
+            )
+
+    def read(self, table: Table) -> Examples:
+        """Make examples of a table.
+
+        Raises:
+            ValueError: a column is missing, a row is empty, a label unknown, a text too long.
+        """
+        longest = self.max_length or self.positions
+        examples = self.task.examples(table, self.labels, self.tokenizer, longest)
+        if examples.cut and not self.max_length:
+            raise ValueError(
+                f"{table.path}: {examples.cut} of {examples.texts} texts have more than the "
+                f"{self.positions} tokens that the model has positions for; say "
+                f"max_length={self.positions} to cut them there"
+            )
+        return examples
+
+    def note(self, table: Table, examples: Examples) -> str:
+        """Return what the examples are, in words."""
+        features = examples.features
+        cut = f"; {examples.cut:,} cut to {self.max_length} tokens" if examples.cut else ""
+        return (
+            f"{table.path}: {examples.texts:,} texts, {len(features.tokens):,} tokens, the "
+            f"longest {features.lengths.max():,}{cut}"
+        )
+
+
+class TaskJob(Job):
+    """A model that learns a task.
+
+    Args:
+        module: turns a micro-batch into a loss.
+        model: the part of it that is validated and published.
+        source: of its batches.
+        validation: what it is scored on.
+        tokenizer: published with it.
+    """
+
+    module: TaskStep
+    source: TaskSource
+
+    def __init__(
+        self,
+        module: TaskStep,
+        model: Head,
+        source: TaskSource,
+        validation: Examples,
+        tokenizer: DistilBertTokenizerFast,
+    ) -> None:
+        self.module, self.model, self.source = module, model, source
+        self.validation, self.tokenizer = validation, tokenizer
+
+    def inputs(self, micro: Batch, device: torch.device) -> Inputs:
+        """Return ids, token types, lengths and labels."""
+        return to_inputs(micro, device)
+
+    def means(self, sums: dict[str, float], counts: Counts) -> dict[str, float]:
+        """Return the terms per label."""
+        return {name: total / max(counts.weight, 1e-12) for name, total in sums.items()}
+
+    def validate(self, launch: Launch, done: int) -> dict[str, float]:
+        """Return the loss and the task's scores."""
+        features = self.validation.features
+        outputs, loss = outputs_of(launch, self.model, features, self.source.micro_tokens)
+        return {"loss": loss, **self.validation.score(outputs)}
+
+    def describe(self, scores: dict[str, float]) -> str:
+        """Return the scores in words."""
+        return "validation " + ", ".join(f"{name} {score:.4f}" for name, score in scores.items())
+
+    def publish(self, launch: Launch, folder: Path) -> None:
+        """Write the model and its tokenizer."""
+        if launch.is_main:
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+        launch.barrier()
+
+
+@torch.no_grad()
+def outputs_of(
+    launch: Launch, model: Head, features: Features, batch_tokens: int
+) -> tuple[np.ndarray, float]:
+    """Return the outputs for all examples, float32, (E, L) or (N, L), and their mean loss.
+
+    Every rank computes a part and returns the whole. The model is put back into the mode it was in.
+
+    Args:
+        batch_tokens: real tokens that are computed at a time.
+
+    Raises:
+        ValueError: an example is longer than `batch_tokens`.
+    """
+    was_training = model.training
+    model.eval()
+    shape = (features.outputs, _width(model, features))
+    outputs = torch.zeros(shape, device=model.device)
+    total = torch.zeros((), dtype=torch.float64, device=model.device)
+    for batch in in_order(features, batch_tokens, rank=launch.rank, ranks=launch.ranks):
+        ids, types, lengths, labels = to_inputs(batch, model.device)
+        with launch.autocast():
+            logits = logits_of(model, ids, types, lengths)
+        total += loss_sum(model, logits, labels).double()
+        places = torch.from_numpy(batch.places).to(model.device)
+        outputs[places] = _real(logits, batch) if features.has_outputs_per_token else logits
+    model.train(was_training)
+    if launch.ranks > 1:
+        outputs, total = launch.reduce_sum(outputs), launch.reduce_sum(total)
+    labelled = count(features.labels.ravel(), 0).weight
+    return outputs.cpu().numpy(), float(total) / max(labelled, 1)
+
+
+def _width(model: Head, features: Features) -> int:
+    if isinstance(model, MultipleChoice):
+        return features.rows
+    return 2 if isinstance(model, QuestionAnswering) else model.config.num_labels
+
+
+def _real(logits: Tensor, batch: Batch) -> Tensor:
+    """(B, T, L) -> (n, L), without padding."""
+    columns = torch.arange(logits.shape[1])
+    is_real = columns < torch.tensor(batch.lengths)[:, None]
+    return logits[is_real.to(logits.device)]
+
+
+def label_fields(task: Task, labels: Labels) -> dict[str, Any]:
+    """Return the fields of a configuration that a task sets."""
+    fields: dict[str, Any] = {"problem_type": task.problem_type}
+    if len(labels):
+        fields["id2label"] = dict(enumerate(labels.names))
+    return fields
+
+
+def labels_of(model: Head) -> Labels:
+    """Return the labels that a model knows."""
+    return Labels(tuple(model.config.id2label.values()))

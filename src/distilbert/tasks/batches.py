@@ -1,0 +1,103 @@
+"""The batches of a fine-tuning run: step number in, micro-batches of every rank out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from distilbert.distillation.dealing import check_budget, deal
+from distilbert.distillation.masking import IGNORED
+from distilbert.distillation.order import step_indices
+from distilbert.distillation.prefetch import Prefetched
+from distilbert.tasks.features import Batch, Features
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What sums are divided by: counts over all ranks and micro-batches of a step.
+
+    Args:
+        tokens: real tokens, special ones included.
+        weight: labels, each with the weight of its class.
+        targets: the outputs that have a label.
+    """
+
+    tokens: int
+    weight: float
+    targets: int
+
+
+class TaskSource(Prefetched[tuple[list[list[Batch]], Counts]]):
+    """The batches of a run, in an order of its own every epoch.
+
+    A step is a function of (features, seed, step), however it is split.
+
+    Args:
+        features: the training split.
+        seed: of the order.
+        batch_size: examples per optimiser step, over all ranks.
+        micro_tokens: real tokens that a micro-batch may have.
+        ranks: processes that share the step.
+        class_weights: (L,), the weight of each label's loss.
+        prefetch: steps that a thread makes ahead.
+
+    Raises:
+        ValueError: an example is longer than `micro_tokens`, or a rank would get none.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        *,
+        seed: int,
+        batch_size: int,
+        micro_tokens: int,
+        ranks: int = 1,
+        class_weights: np.ndarray | None = None,
+        prefetch: int = 2,
+    ) -> None:
+        super().__init__(prefetch)
+        if batch_size < ranks:
+            raise ValueError(
+                f"batch_size must be at least 1 for each of the {ranks} processes, got {batch_size}"
+            )
+        check_budget(int(features.sizes.max(initial=0)), batch_size, micro_tokens, ranks)
+        self.features = features
+        self.seed, self.batch_size = seed, batch_size
+        self.micro_tokens, self.ranks = micro_tokens, ranks
+        self.class_weights = class_weights
+
+    def _make(self, number: int) -> tuple[list[list[Batch]], Counts]:
+        features = self.features
+        chosen = step_indices(number, self.batch_size, len(features), self.seed)
+        sizes = features.sizes[chosen]
+        dealt = deal(sizes, micro_tokens=self.micro_tokens, ranks=self.ranks)
+        micros = [[features.batch(chosen[places]) for places in hand] for hand in dealt]
+        labels = np.concatenate([micro.labels.ravel() for hand in micros for micro in hand])
+        return micros, count(labels, int(sizes.sum()), self.class_weights)
+
+
+def count(labels: np.ndarray, tokens: int, class_weights: np.ndarray | None = None) -> Counts:
+    """Return the counts of some labels, (n,), those equal to -100 left out.
+
+    Labels of several values (spans, zeros and ones) count each value.
+    """
+    known = labels[labels != IGNORED] if labels.dtype.kind == "i" else labels
+    weight = float(len(known) if class_weights is None else class_weights[known].sum())
+    return Counts(tokens, weight, len(known))
+
+
+def in_order(
+    features: Features, batch_tokens: int, *, rank: int = 0, ranks: int = 1
+) -> Iterator[Batch]:
+    """Yield one rank's share of all examples, examples of like length together.
+
+    Args:
+        batch_tokens: real tokens that a batch may have.
+
+    Raises:
+        ValueError: an example is longer than `batch_tokens`.
+    """
+    [dealt] = deal(features.sizes, micro_tokens=batch_tokens, ranks=1)
+    for places in dealt[rank::ranks]:
+        yield features.batch(places)

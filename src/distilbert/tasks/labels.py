@@ -1,0 +1,128 @@
+"""The names of labels, learned from data or taken from a model, and their numbers."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from distilbert.tasks.tables import Table
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Names of labels; a label's number is its place.
+
+    >>> Labels(("no", "yes")).numbers_of(["yes", "no"], "data").tolist()
+    [1, 0]
+    """
+
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def numbers(self, table: Table, column: str, rows: Sequence[Any]) -> np.ndarray:
+        """Return the numbers of the values of a column.
+
+        Args:
+            rows: its values, one a row.
+
+        Raises:
+            ValueError: a value that is no label; the message names its row and the labels.
+        """
+        try:
+            return self.numbers_of(rows, table.path, table.class_names.get(column))
+        except UnknownLabelError as error:
+            raise ValueError(f"{table.where(error.place)}: {error}") from None
+
+    def numbers_of(
+        self, values: Sequence[Any], what: str, class_names: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Return the numbers of some values, (n,) int64.
+
+        Values are names; or numbers, of the file's own class names or else of these labels. What
+        holds for all values is what is meant.
+
+        Raises:
+            UnknownLabelError: a value that is no label.
+        """
+        distinct = list(dict.fromkeys(values))
+        for reading in (self._by_class_name(class_names), self._by_name, self._by_number):
+            known = {value: reading(value) for value in distinct}
+            if None not in known.values():
+                return np.array([known[value] for value in values], np.int64)
+        known = {value: self._by_name(value) for value in distinct}
+        if class_names:
+            reading = self._by_class_name(class_names)
+            known = {value: reading(value) for value in distinct}
+        unknown = next(value for value in distinct if known[value] is None)
+        named = class_names[unknown] if class_names and _is_place(unknown, class_names) else unknown
+        raise UnknownLabelError(
+            f"the label {named!r} is none of the model's: {', '.join(self.names)}",
+            list(values).index(unknown),
+        )
+
+    def _by_name(self, value: Any) -> int | None:
+        name = str(value)
+        return self.names.index(name) if name in self.names else None
+
+    def _by_class_name(self, class_names: Sequence[str] | None) -> Any:
+        lowered = [name.lower() for name in self.names]
+
+        def read(value: Any) -> int | None:
+            if class_names is None or not _is_place(value, class_names):
+                return None
+            name = class_names[value].lower()
+            return lowered.index(name) if name in lowered else None
+
+        return read
+
+    def _by_number(self, value: Any) -> int | None:
+        text = str(value)
+        if any(name.isdecimal() for name in self.names):
+            return None  # numbers are names here
+        return int(text) if text.isdecimal() and int(text) < len(self) else None
+
+
+class UnknownLabelError(ValueError):
+    """A value that is no label.
+
+    Args:
+        place: where among the values.
+    """
+
+    def __init__(self, message: str, place: int) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+def _is_place(value: Any, names: Sequence[str] | None) -> bool:
+    return names is not None and isinstance(value, int) and 0 <= value < len(names)
+
+
+def learn(table: Table, column: str, values: Iterable[Any]) -> Labels:
+    """Return the labels of a column: the file's class names, or its values in order.
+
+    Numbers are in the order of numbers, other values in that of the alphabet.
+
+    Raises:
+        ValueError: all values are the same, so that there is nothing to learn.
+    """
+    distinct = set(values)
+    if len(distinct) < 2:
+        raise ValueError(
+            f"{table.path}: every row has the label {next(iter(distinct), None)!r}; there is "
+            "nothing to learn from one class"
+        )
+    if column in table.class_names:
+        return Labels(tuple(table.class_names[column]))
+    return Labels(tuple(map(str, sorted(distinct, key=_order))))
+
+
+def _order(value: Any) -> tuple[int, float, str]:
+    """Numbers first, by size; a CSV file has them as text."""
+    try:
+        return 0, float(value), str(value)
+    except (TypeError, ValueError):
+        return 1, 0.0, str(value)

@@ -1,0 +1,231 @@
+"""Tables of examples, read whole: CSV, TSV, JSON lines, Parquet and data sets of the hub.
+
+CSV is RFC 4180, TSV has no quoting (GLUE's files), both with a header; hub data sets are
+`hf:NAME[:CONFIG[:SPLIT]]`.
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distilbert.distillation.hub_stream import hub_stream
+from distilbert.distillation.text_files import MAX_DOCUMENT_BYTES, decode, lines_of
+from distilbert.extras import require
+
+Records = Iterable[tuple[int, list[Any]]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length.
+
+    Args:
+        path: where it was read.
+        columns: the values by column.
+        class_names: what the numbers of a column stand for, where the file says so.
+        lines: the line of the file that each row begins in; none where rows have no lines.
+    """
+
+    path: str
+    columns: dict[str, list[Any]]
+    class_names: dict[str, list[str]] = field(default_factory=dict)
+    lines: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), []))
+
+    def column(self, name: str, setting: str) -> list[Any]:
+        """Return a column.
+
+        Args:
+            setting: the setting that named it, for the message.
+
+        Raises:
+            ValueError: there is none of this name; the message lists those there are.
+        """
+        if name not in self.columns:
+            there = ", ".join(self.columns) or "none"
+            raise ValueError(
+                f"{self.path} has no column {name!r}; its columns are: {there}. "
+                f"Say which one with {setting}"
+            )
+        return self.columns[name]
+
+    def where(self, row: int) -> str:
+        """Return the place of a row, for messages."""
+        return f"{self.path}, " + (f"line {self.lines[row]}" if self.lines else f"row {row + 1}")
+
+    def take(self, rows: Iterable[int]) -> "Table":
+        """Return some of the rows."""
+        kept = list(rows)
+        return Table(
+            self.path,
+            {name: [values[i] for i in kept] for name, values in self.columns.items()},
+            self.class_names,
+            [self.lines[i] for i in kept] if self.lines else [],
+        )
+
+
+def read_table(path: str) -> Table:
+    """Read a file or a data set of the hub.
+
+    Raises:
+        ImportError: Parquet without pyarrow, or the hub without datasets.
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is of another kind, damaged, not UTF-8, or empty.
+    """
+    if path.startswith("hf:"):
+        table = _from_hub(path)
+    else:
+        suffix = Path(path).suffix.lower()
+        if suffix not in _READERS:
+            raise ValueError(
+                f"{path} is of no kind that is read here: name it {', '.join(_READERS)} or "
+                "hf:NAME[:CONFIG[:SPLIT]]"
+            )
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+        table = _READERS[suffix](path)
+    if not len(table):
+        raise ValueError(f"{path} has no rows")
+    return table
+
+
+def fingerprint(path: str) -> str:
+    """Return what changes when the content does: of a file its SHA-256."""
+    if path.startswith("hf:"):
+        return hub_stream(path, "").fingerprint()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def decoded_lines(path: str) -> Iterator[str]:
+    """Yield the lines of a text file, ends included.
+
+    Raises:
+        ValueError: it is not UTF-8; the message says where and how to convert it.
+    """
+    for offset, line in lines_of(path, 0, Path(path).stat().st_size):
+        yield decode(line, path, offset)
+
+
+def _csv(path: str) -> Table:
+    csv.field_size_limit(MAX_DOCUMENT_BYTES)
+    reader = csv.reader(decoded_lines(path), strict=True)
+
+    def records() -> Iterator[tuple[int, list[Any]]]:
+        before = 0
+        try:
+            for fields in reader:
+                yield before + 1, fields
+                before = reader.line_num
+        except csv.Error as error:
+            raise ValueError(f"{path} is not CSV: line {before + 1}: {error}") from None
+
+    return _of_records(path, records())
+
+
+def _tsv(path: str) -> Table:
+    lines = enumerate(decoded_lines(path), 1)
+    return _of_records(path, ((n, line.rstrip("\r\n").split("\t")) for n, line in lines))
+
+
+def _of_records(path: str, records: Records) -> Table:
+    """Put records of equal length, of which the first names the columns, in a table."""
+    rows = [(number, fields) for number, fields in records if fields and fields != [""]]
+    header = rows[0][1] if rows else []
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise ValueError(f"{path} has two columns {twice[0]!r}")
+    for number, fields in rows:
+        if len(fields) != len(header):
+            raise ValueError(
+                f"{path}: the record of line {number} has {len(fields)} fields, the header "
+                f"has {len(header)}"
+            )
+    columns = {name: [fields[i] for _, fields in rows[1:]] for i, name in enumerate(header)}
+    return Table(path, columns, lines=[number for number, _ in rows[1:]])
+
+
+def _json_lines(path: str) -> Table:
+    records: list[dict[str, Any]] = []
+    numbers = []
+    for number, line in enumerate(decoded_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{path} is not JSON lines: line {number}: {error}. Every line must be a JSON "
+                "object, whole"
+            ) from None
+        if not isinstance(record, dict):
+            raise ValueError(
+                f"{path} is not JSON lines: line {number} is a {type(record).__name__}; every "
+                "line must be a JSON object"
+            )
+        records.append(record)
+        numbers.append(number)
+    names = list(dict.fromkeys(name for record in records for name in record))
+    columns = {name: [record.get(name) for record in records] for name in names}
+    return Table(path, columns, lines=numbers)
+
+
+def _parquet(path: str) -> Table:
+    parquet = require("pyarrow.parquet")
+    from pyarrow import ArrowException
+
+    try:
+        content = parquet.read_table(path)
+        columns = {name: content[name].to_pylist() for name in content.column_names}
+    except (ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a readable Parquet file: {error}") from error
+    return Table(path, columns, _class_names(content.schema.metadata or {}, columns))
+
+
+def _class_names(metadata: dict[bytes, bytes], columns: Iterable[str]) -> dict[str, list[str]]:
+    """Read the names of classes from a Parquet schema: `datasets`' way, or one key a column."""
+    found = {}
+    features: dict[str, Any] = {}
+    if b"huggingface" in metadata:
+        features = json.loads(metadata[b"huggingface"]).get("info", {}).get("features", {})
+    for name in columns:
+        feature = features.get(name, {})
+        inner = feature.get("feature", feature) if isinstance(feature, dict) else {}
+        names = inner.get("names") if isinstance(inner, dict) else None
+        key = f"{name.removesuffix('s')}_names".encode()
+        if names is None and key in metadata:
+            names = json.loads(metadata[key])
+        if names:
+            found[name] = [str(each) for each in names]
+    return found
+
+
+def _from_hub(path: str) -> Table:
+    stream = hub_stream(path, "")
+    datasets = require("datasets")
+    try:
+        content = datasets.load_dataset(stream.name, stream.config, split=stream.split)
+    except (OSError, ValueError) as error:
+        raise type(error)(f"{path} cannot be opened: {error}") from error
+    names = {}
+    for name, feature in content.features.items():
+        classes = getattr(getattr(feature, "feature", feature), "names", None)
+        if classes:
+            names[name] = list(classes)
+    return Table(path, content.to_dict(), names)
+
+
+_READERS: dict[str, Callable[[str], Table]] = {
+    ".csv": _csv,
+    ".tsv": _tsv,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json_lines,
+    ".parquet": _parquet,
+}

@@ -1,0 +1,186 @@
+"""`distilbert finetune` on files of one's own: it learns, resumes, and refuses what cannot be."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import distilbert as d
+from distilbert import cli
+from distilbert.recipes.finetune import Settings, main
+from distilbert.runtime.metrics import read_metrics
+
+from .reviews import save_model, write_reviews
+
+QUICK = {"learning_rate": 5e-3, "batch_size": 16, "epochs": 5.0}
+
+
+@pytest.fixture
+def finetune(fresh, reviews, masked_lm, tmp_path):
+    """Return a function that runs the recipe in `tmp_path / name`."""
+
+    def run(name="run", **settings):
+        fresh()
+        given = {"model": masked_lm, "out": str(tmp_path / name), **reviews, **QUICK, **settings}
+        return main(Settings(**given))
+
+    return run
+
+
+def numbers(folder):
+    return [{k: v for k, v in line.items() if k != "time"} for line in read_metrics(folder)]
+
+
+def test_it_learns_and_keeps_the_best(finetune, tmp_path):
+    scores = finetune()
+    assert scores["accuracy"] > 0.95
+    assert scores.keys() == {"loss", "accuracy", "f1", "matthews"}
+    model = d.DistilBertForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
+    assert model.config.id2label == {0: "neg", 1: "pos"}
+    assert model.config.problem_type == "single_label_classification"
+    tokenizer = d.DistilBertTokenizerFast.from_pretrained(tmp_path / "run" / "model")
+    inputs = tokenizer(["the film was great", "a sad plot"], padding=True, return_tensors="pt")
+    assert model(**inputs).logits.argmax(-1).tolist() == [1, 0]
+    lines = [line for line in numbers(tmp_path / "run") if "validation/loss" in line]
+    assert [line["step"] for line in lines] == [13, 26, 39, 52, 62]
+    best = max(line["validation/accuracy"] for line in lines)
+    assert scores["accuracy"] == best
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "bert"])
+def test_pairs(finetune, tmp_path, kind):
+    """The first text misleads. BERT gets its segment ids, and learns them."""
+    data = {
+        "train": write_reviews(tmp_path / "train.csv", 400, 0, pair=True),
+        "validation": write_reviews(tmp_path / "dev.csv", 80, 1, pair=True),
+    }
+    base = save_model(tmp_path / "base", kind)
+    scores = finetune(model=base, second_text_column="second", **data, epochs=8.0, patience=5)
+    assert scores["accuracy"] > 0.9
+    if kind == "bert":
+        model = d.BertForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
+        types = model.base_model.embeddings.token_type_embeddings.weight
+        before = d.BertForMaskedLM.from_pretrained(base)
+        start = before.base_model.embeddings.token_type_embeddings.weight
+        assert not torch.equal(types[1], start[1])
+
+
+def test_the_best_weights_are_published_not_the_last(finetune, tmp_path):
+    """A learning rate that ruins the model after it has learned."""
+    scores = finetune(learning_rate=3e-2, epochs=8.0, warmup=0.6, metric="loss", save_every=5)
+    lines = [line for line in numbers(tmp_path / "run") if "validation/loss" in line]
+    losses = [line["validation/loss"] for line in lines]
+    assert scores["loss"] == min(losses)
+    assert losses[-1] > min(losses)
+    fresh_scores = finetune(learning_rate=3e-2, epochs=8.0, warmup=0.6, metric="loss", save_every=5)
+    assert fresh_scores == scores  # nothing is left to do
+
+
+def test_patience_ends_a_run(finetune, tmp_path, capfd):
+    settings = {"patience": 2, "epochs": 30.0}
+    scores = finetune(**settings)
+    steps = [line["step"] for line in numbers(tmp_path / "run")]
+    assert max(steps) < 13 * 30
+    assert "the best, step" in capfd.readouterr().err
+    assert finetune(**settings) == scores
+    assert [line["step"] for line in numbers(tmp_path / "run")] == steps
+
+
+def test_several_seeds(finetune, tmp_path):
+    scores = finetune(seeds=(1, 2, 3), epochs=1.0)
+    record = json.loads((tmp_path / "run" / "seeds.json").read_text())
+    losses = {seed: each["loss"] for seed, each in record["scores"].items()}
+    assert len(set(losses.values())) == 3
+    assert scores["loss"] == sorted(losses.values())[1] == record["median"]["loss"]
+    best = tmp_path / "run" / f"seed-{record['published']}" / "model"
+    for file in best.iterdir():
+        assert (tmp_path / "run" / "model" / file.name).read_bytes() == file.read_bytes()
+    with pytest.raises(ValueError, match="one or more different numbers"):
+        finetune(seeds=(1, 1))
+
+
+def test_micro_batches_do_not_matter(finetune, tmp_path):
+    """Within the order of sums, without dropout."""
+    base = save_model(
+        tmp_path / "base", dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0
+    )
+    finetune("whole", model=base, steps=12)
+    finetune("parts", model=base, steps=12, micro_tokens=40)
+    for one, other in zip(numbers(tmp_path / "whole"), numbers(tmp_path / "parts"), strict=True):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-5)
+
+
+def test_going_on_from_a_fine_tuned_model(finetune, tmp_path):
+    """Labels keep their numbers; a head for others is drawn anew."""
+    base = save_model(
+        tmp_path / "base", head="SequenceClassification", id2label={0: "pos", 1: "neg"}
+    )
+    finetune(model=base, steps=2)
+    model = d.DistilBertForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
+    assert model.config.id2label == {0: "pos", 1: "neg"}
+    base = save_model(tmp_path / "three", head="SequenceClassification", num_labels=3)
+    finetune("other", model=base, steps=2)
+    weights = load_file(tmp_path / "other" / "model" / "model.safetensors")
+    assert len(weights["classifier.weight"]) == 2
+
+
+def test_cutting_is_said(finetune, tmp_path, capfd):
+    finetune(steps=1, max_length=6)
+    assert "cut to 6 tokens" in capfd.readouterr().err
+    long = tmp_path / "long.csv"
+    long.write_text("text,label\n" + "film " * 40 + ",pos\ngood,neg\n")
+    with pytest.raises(ValueError, match=r"long.csv: 1 of 2 texts have more than the 24 tokens"):
+        finetune("other", train=str(long))
+    with pytest.raises(ValueError, match="max_length must be at most 24"):
+        finetune("other", max_length=25)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train", "text,label\na film,pos\ngood,pos\n", "nothing to learn from one class"),
+        ("train", "text,label\n  ,pos\ngood,neg\n", "line 2: the text is empty"),
+        ("train", "text,label\na film,\ngood,neg\n", "line 2: 'label' is empty"),
+        (
+            "train",
+            "review,label\na,pos\nb,neg\n",
+            "no column 'text'; its columns are: review, label",
+        ),
+        ("train", "text,stars\na,pos\n", "no column 'label'; .* Say which one with label_column"),
+        ("validation", "text,label\na film,meh\n", "line 2: the label 'meh' is none .* neg, pos"),
+    ],
+)
+def test_wrong_data_leaves_nothing_behind(finetune, tmp_path, name, content, message):
+    (tmp_path / "wrong.csv").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        finetune(**{name: str(tmp_path / "wrong.csv")})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--task cooking", "task must be one of classification"),
+        ("--batch_size 0", "batch_size"),
+        ("--micro_tokens 5", "raise micro_tokens"),
+        ("--patience -1", "patience must be 0 (off) or more"),
+        ("--metric bleu", "metric must be one of loss, accuracy, f1, matthews; got 'bleu'"),
+        ("--epochs 0", "give steps or epochs"),
+        ("--epochs 0.01", "lower batch_size or give steps"),
+    ],
+)
+def test_wrong_settings(fresh, reviews, masked_lm, tmp_path, capfd, flags, message):
+    command = ["finetune", "--model", masked_lm, "--out", str(tmp_path / "run"), *flags.split()]
+    command += ["--train", reviews["train"], "--validation", reviews["validation"]]
+    assert cli.main(command) == 1
+    assert message in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_data_are_another_run(finetune, tmp_path):
+    finetune(steps=1)
+    changed = write_reviews(tmp_path / "other.csv", 60, 7)
+    with pytest.raises(ValueError, match="train was"):
+        finetune(steps=1, train=changed)

@@ -1,0 +1,74 @@
+"""Rows of ids: as the tokenizer makes them, cut only where said, batched without loss."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distilbert import DistilBertTokenizer
+from distilbert.tasks.features import Features, encode
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_vocab):
+    return DistilBertTokenizer(tiny_vocab)
+
+
+def test_encode(tokenizer):
+    texts, seconds = ["the small model", "a b c d e f g", ""], ["models", "h i j k l m n o", "x"]
+    single, pairs = encode(tokenizer, texts, None, 0), encode(tokenizer, texts, seconds, 0)
+    for rows, other in ((single, None), (pairs, seconds)):
+        expected = tokenizer(texts, other, return_token_type_ids=True)
+        assert rows.tokens.tolist() == [i for row in expected["input_ids"] for i in row]
+        assert rows.lengths.tolist() == [len(row) for row in expected["input_ids"]]
+        assert rows.firsts.tolist() == [row.count(0) for row in expected["token_type_ids"]]
+        assert rows.cut == 0
+
+
+def test_cutting_is_counted(tokenizer):
+    texts, seconds = ["the small model", "a b c d e f g"], ["models", "h i j k l m n o"]
+    rows = encode(tokenizer, texts, seconds, 8)
+    expected = tokenizer(texts, seconds, truncation=True, max_length=8)
+    assert rows.tokens.tolist() == [i for row in expected["input_ids"] for i in row]
+    assert rows.lengths.max() == 8
+    assert rows.cut == 2 - (len(tokenizer(texts[0], seconds[0])["input_ids"]) <= 8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_batches_hold_the_rows(data):
+    rows = data.draw(st.integers(1, 3))
+    lengths = data.draw(st.lists(st.integers(1, 9), min_size=rows, max_size=24))
+    lengths = np.array(lengths[: len(lengths) // rows * rows])
+    count = len(lengths) // rows
+    tokens = np.arange(lengths.sum()) + 1
+    firsts = np.array([data.draw(st.integers(0, n)) for n in lengths])
+    per_token = rows == 1 and data.draw(st.booleans())
+    labels = -tokens if per_token else np.arange(count)
+    features = Features(tokens, lengths, firsts, labels, 0, rows, per_token)
+    assert len(features) == count
+    assert features.sizes.sum() == len(tokens)
+    chosen = np.array(data.draw(st.lists(st.integers(0, count - 1), min_size=1, max_size=8)))
+    batch = features.batch(chosen)
+    ends = np.cumsum(lengths)
+    for place, example in enumerate(chosen):
+        for row in range(rows):
+            i, b = example * rows + row, place * rows + row
+            ids = tokens[ends[i] - lengths[i] : ends[i]]
+            assert batch.lengths[b] == lengths[i]
+            assert batch.input_ids[b].tolist() == [
+                *ids,
+                *[0] * (len(batch.input_ids[b]) - len(ids)),
+            ]
+            types = batch.token_type_ids[b]
+            assert types[: lengths[i]].tolist() == [int(t >= firsts[i]) for t in range(lengths[i])]
+            assert not types[lengths[i] :].any()
+            if per_token:
+                assert batch.labels[b, : lengths[i]].tolist() == [-t for t in ids]
+                assert (batch.labels[b, lengths[i] :] == -100).all()
+    if per_token:
+        assert tokens[batch.places].tolist() == [
+            t for i in chosen for t in tokens[ends[i] - lengths[i] : ends[i]]
+        ]
+    else:
+        assert batch.places.tolist() == chosen.tolist() == batch.labels.tolist()

@@ -1,0 +1,61 @@
+"""Label names learned from data, and what values mean to a model."""
+
+import pytest
+
+from distilbert.tasks.labels import Labels, learn
+from distilbert.tasks.tables import Table
+
+
+def table(values, class_names=None):
+    return Table("a.csv", {"label": values}, {"label": class_names} if class_names else {}, [])
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (["yes", "no", "yes"], ("no", "yes")),
+        (["10", "9", "1"], ("1", "9", "10")),
+        ([10, 9, 1], ("1", "9", "10")),
+        ([True, False], ("False", "True")),
+        (["b", "2", "a"], ("2", "a", "b")),
+    ],
+)
+def test_learned_names_are_in_order(values, names):
+    learned = learn(table(values), "label", values)
+    assert learned.names == names
+    assert [names[i] for i in learned.numbers(table(values), "label", values)] == [
+        str(v) for v in values
+    ]
+
+
+def test_class_names_of_the_file():
+    data = table([1, 0], ["no", "yes", "perhaps"])
+    labels = learn(data, "label", [1, 0])
+    assert labels.names == ("no", "yes", "perhaps")
+    assert labels.numbers(data, "label", [1, 0]).tolist() == [1, 0]
+
+
+def test_values_are_read_as_the_model_knows_them():
+    swapped = table([0, 1], ["Positive", "Negative"])
+    assert Labels(("negative", "positive")).numbers(swapped, "label", [0, 1]).tolist() == [1, 0]
+    plain = Labels(("LABEL_0", "LABEL_1"))
+    assert plain.numbers(swapped, "label", [0, 1]).tolist() == [0, 1]
+    assert plain.numbers(table(["1"]), "label", ["1"]).tolist() == [1]
+    stars = Labels(("1", "2", "3"))
+    assert stars.numbers(table([3, 1]), "label", [3, 1]).tolist() == [2, 0]
+    with pytest.raises(ValueError, match="the label 0 is none of the model's: 1, 2, 3"):
+        stars.numbers(table([1, 0]), "label", [1, 0])  # not the first of them
+
+
+def test_an_unknown_label():
+    data = Table("dev.csv", {}, {}, lines=[2, 3, 9])
+    with pytest.raises(ValueError, match=r"dev.csv, line 9: the label 'maybe' is none .*: no, yes"):
+        Labels(("no", "yes")).numbers(data, "label", ["no", "yes", "maybe"])
+    data = table([0, 2], ["no", "yes", "maybe"])
+    with pytest.raises(ValueError, match="row 2: the label 'maybe'"):
+        Labels(("no", "yes")).numbers(data, "label", [0, 2])
+
+
+def test_one_class():
+    with pytest.raises(ValueError, match="every row has the label 'a'; there is nothing to learn"):
+        learn(table(["a", "a"]), "label", ["a", "a"])
