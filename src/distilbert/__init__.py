@@ -26,6 +26,17 @@ _NAMES = {
         "DistilBertModel",
         "DistilBertPreTrainedModel",
     ),
+    "pipelines": (
+        "FeatureExtractionPipeline",
+        "FillMaskPipeline",
+        "MultipleChoicePipeline",
+        "QuestionAnsweringPipeline",
+        "SentenceEmbeddingPipeline",
+        "TextClassificationPipeline",
+        "TokenClassificationPipeline",
+        "ZeroShotClassificationPipeline",
+        "pipeline",
+    ),
     "tokenization": (
         "BasicTokenizer",
         "BatchEncoding",
@@ -44,6 +55,7 @@ __all__ = sorted(_HOME)
 if TYPE_CHECKING:  # the same names, for type checkers
     from distilbert.config import *  # noqa: F403
     from distilbert.modeling import *  # noqa: F403
+    from distilbert.pipelines import *  # noqa: F403
     from distilbert.tokenization import *  # noqa: F403
 
 

@@ -1,0 +1,88 @@
+"""`pipeline(task, model)`: the pipeline of a task, from a folder, a hub id or a model."""
+
+import difflib
+import os
+from dataclasses import fields
+from typing import Any
+
+from distilbert.hub import Source
+from distilbert.pipelines.feature_extraction import (
+    FeatureExtractionPipeline,
+    SentenceEmbeddingPipeline,
+)
+from distilbert.pipelines.fill_mask import FillMaskPipeline
+from distilbert.pipelines.multiple_choice import MultipleChoicePipeline
+from distilbert.pipelines.pipeline import Pipeline
+from distilbert.pipelines.question_answering import QuestionAnsweringPipeline
+from distilbert.pipelines.text_classification import TextClassificationPipeline
+from distilbert.pipelines.token_classification import TokenClassificationPipeline
+from distilbert.pipelines.zero_shot import ZeroShotClassificationPipeline
+from distilbert.tokenization import DistilBertTokenizerFast
+
+_CLASSES: tuple[type[Pipeline], ...] = (
+    FeatureExtractionPipeline,
+    FillMaskPipeline,
+    MultipleChoicePipeline,
+    QuestionAnsweringPipeline,
+    SentenceEmbeddingPipeline,
+    TextClassificationPipeline,
+    TokenClassificationPipeline,
+    ZeroShotClassificationPipeline,
+)
+TASKS = {cls.task: cls for cls in _CLASSES}
+ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
+_FROM_HUB = {field.name for field in fields(Source)} - {"name"}
+_OF_MODEL = _FROM_HUB | {"device", "dtype", "attn_implementation"}
+
+
+def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> Any:
+    """Make the pipeline of a task.
+
+    Args:
+        task: feature-extraction, fill-mask, multiple-choice, question-answering,
+            sentence-embedding, text-classification (sentiment-analysis), token-classification
+            (ner) or zero-shot-classification.
+        model: a folder or hub id, opened in PyTorch without padding in the computation; or a
+            model, or any callable in its place (see the task's class).
+        tokenizer: a tokenizer, its folder or hub id; by default that beside the model.
+        options: of the task's class; for a folder or hub id also `device`, `dtype`,
+            `attn_implementation`, `cache_dir`, `force_download`, `local_files_only`, `token`,
+            `revision`, `subfolder`.
+
+    Raises:
+        ImportError: a folder is to be opened and torch is not installed.
+        OSError: files that cannot be found or reached.
+        TypeError: an unknown option.
+        ValueError: an unknown task, a model with another head, or no tokenizer for a model.
+
+    Example:
+        >>> import numpy as np
+        >>> from distilbert import DistilBertConfig, DistilBertTokenizer, pipeline
+        >>> words = "[PAD] [UNK] [CLS] [SEP] [MASK] the cat sat".split()
+        >>> tokenizer = DistilBertTokenizer({word: i for i, word in enumerate(words)})
+        >>> def model(input_ids, attention_mask):  # or a folder, a hub id, a model
+        ...     return np.eye(8)[np.full_like(input_ids, 6)]
+        >>> fill = pipeline("fill-mask", model, tokenizer, config=DistilBertConfig(vocab_size=8))
+        >>> fill("the [MASK] sat", top_k=1)[0]["token_str"]
+        'cat'
+    """
+    name = ALIASES.get(task, task)
+    if name not in TASKS:
+        close = difflib.get_close_matches(task, [*TASKS, *ALIASES], 1)
+        hint = f"; did you mean {close[0]}?" if close else "."
+        raise ValueError(f"there is no task {task!r}{hint} There are {', '.join(sorted(TASKS))}")
+    cls = TASKS[name]
+    reach = {key: options[key] for key in options if key in _FROM_HUB}
+    if tokenizer is None and not isinstance(model, str | os.PathLike):
+        raise ValueError("a model that is no folder or hub id needs its tokenizer: tokenizer=…")
+    if tokenizer is None or isinstance(tokenizer, str | os.PathLike):
+        tokenizer = DistilBertTokenizerFast.from_pretrained(tokenizer or model, **reach)
+    if isinstance(model, str | os.PathLike):
+        from distilbert.extras import require
+
+        require("torch")
+        from distilbert.modeling.arrays import open_arrays
+
+        of_model = {key: options.pop(key) for key in _OF_MODEL & options.keys()}
+        model = open_arrays(model, cls.head, **of_model)
+    return cls(model, tokenizer, **options)

@@ -1,0 +1,299 @@
+"""What all pipelines share: options, inputs read ahead, rows run in batches, answers in order."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distilbert.pipelines.running import Outputs, Row, run
+
+if TYPE_CHECKING:
+    from distilbert.tokenization.tokenizer import BertStyleTokenizer
+
+HEADS = {
+    "ForMaskedLM": "a masked-LM head",
+    "ForSequenceClassification": "a sequence-classification head",
+    "ForMultipleChoice": "a multiple-choice head",
+    "ForTokenClassification": "a token-classification head",
+    "ForQuestionAnswering": "a question-answering head",
+    "Model": "no head",
+}
+MOST_CHARACTERS_AHEAD = 1_000_000
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every pipeline can be told, when it is made or called.
+
+    Args:
+        max_length: tokens per row, special ones included; by default what the model takes.
+    """
+
+    max_length: int | None = None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The rows of one input, and what is needed to read its answer off the outputs."""
+
+    rows: list[Row]
+    source: Any
+
+
+class Pipeline(ABC):
+    """Turns texts into answers with a model, whatever computes it.
+
+    One input gives its answer, a list a list of answers, any other iterable an iterator that
+    reads ahead no more than `read_ahead` inputs, so that memory stays constant. Answers come in
+    the order of the inputs and do not depend on the other inputs.
+
+    Args:
+        model: a PyTorch model, or any callable that takes `input_ids` and `attention_mask`, NumPy
+            int64 (B, T), and `token_type_ids` if the configuration has a `type_vocab_size`, as
+            keywords, and returns the outputs by name or in order.
+        tokenizer: that of the model.
+        config: the model's configuration; `model.config` by default.
+        batch_tokens: most tokens that the model is given at a time, padding included.
+        read_ahead: inputs that are sorted by length together.
+        options: of the task; a call may replace them.
+
+    Raises:
+        TypeError: an option that the task has not, or a model without configuration.
+        ValueError: an option's value is impossible, or the model has another head.
+    """
+
+    task: ClassVar[str]
+    head: ClassVar[str]
+    outputs: ClassVar[tuple[str, ...]] = ("logits",)
+    options_class: ClassVar[type[Options]] = Options
+    default_batch_tokens: ClassVar[int] = 4096
+    with_choices: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: "BertStyleTokenizer",
+        *,
+        config: Any = None,
+        batch_tokens: int | None = None,
+        read_ahead: int = 256,
+        **options: Any,
+    ) -> None:
+        self._check_head(model)
+        self.model = _as_arrays(model)
+        self.tokenizer = tokenizer
+        self.config: Any = getattr(self.model, "config", None) if config is None else config
+        if self.config is None:
+            raise TypeError(f"{type(model).__name__} has no config; pass config=…")
+        self.batch_tokens = self.default_batch_tokens if batch_tokens is None else batch_tokens
+        self.read_ahead = read_ahead
+        for name in ("batch_tokens", "read_ahead"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        self._with_types = getattr(self.config, "type_vocab_size", 0) > 1
+        self.options = self._checked(self.options_class(), options)
+
+    def __call__(self, inputs: Any, *, progress: bool = False, **options: Any) -> Any:
+        """Answer one input, a list of them, or lazily any other iterable.
+
+        Args:
+            progress: shows a bar on standard error.
+            options: replace those of the pipeline for this call.
+
+        Raises:
+            TypeError: an input of the wrong type, or an option that the task has not.
+            ValueError: an input that is empty, too long or otherwise impossible; the message has
+                its number.
+        """
+        chosen = self._checked(self.options, options)
+        if self._is_one(inputs):
+            return self._answers([self._read(inputs, chosen)], chosen)[0]
+        if not isinstance(inputs, Iterable):
+            raise TypeError(f"expected {self._expected}, not {inputs!r:.60}")
+        answers = self._stream(inputs, chosen)
+        if progress:
+            answers = _with_bar(answers, len(inputs) if isinstance(inputs, Sequence) else None)
+        return list(answers) if isinstance(inputs, list | tuple) else answers
+
+    # What a task says
+
+    _expected: ClassVar[str] = "a text (str) or an iterable of texts"
+
+    def _is_one(self, inputs: Any) -> bool:
+        """Whether this is one input, not several."""
+        return isinstance(inputs, str)
+
+    @abstractmethod
+    def _read(self, item: Any, options: Any) -> Any:
+        """Check one input."""
+
+    @abstractmethod
+    def _encode(self, items: list[Any], options: Any) -> list[Encoded]:
+        """Turn inputs, as `_read` returns them, into rows."""
+
+    @abstractmethod
+    def _decode(self, encoded: Encoded, kept: list[Any], options: Any) -> Any:
+        """Return the answer, from what `_take` kept of each row."""
+
+    def _take(self, row: Row, source: Any, outputs: Outputs) -> Any:
+        """Copy what is needed of a row's outputs; by default those of its tokens."""
+        return outputs["logits"][: len(row.ids)].copy()
+
+    def _check_options(self, options: Any) -> None:
+        """Raise ValueError for options that this model or tokenizer cannot serve."""
+        most = getattr(self.config, "max_position_embeddings", np.inf)
+        if options.max_length is not None and not 0 < options.max_length <= most:
+            raise ValueError(
+                f"max_length={options.max_length} must be from 1 to the model's {most} positions"
+            )
+
+    # What is the same for all
+
+    def _checked(self, before: Options, options: Mapping[str, Any]) -> Any:
+        known = [field.name for field in fields(self.options_class)]
+        unknown = [name for name in options if name not in known]
+        if unknown:
+            raise TypeError(f"{self.task} has no option {unknown[0]!r}; it has {', '.join(known)}")
+        chosen = replace(before, **options)
+        self._check_options(chosen)
+        return chosen
+
+    def _limit(self, options: Options) -> int:
+        """Return how many tokens a row may have."""
+        if options.max_length is not None:
+            return options.max_length
+        most = getattr(self.config, "max_position_embeddings", self.tokenizer.model_max_length)
+        return min(most, self.tokenizer.model_max_length)
+
+    def _stream(self, inputs: Iterable[Any], options: Any) -> Iterator[Any]:
+        numbered = enumerate(inputs)
+        while True:
+            items = list(self._read_ahead(numbered, options))
+            if not items:
+                return
+            yield from self._answers(items, options)
+
+    def _read_ahead(self, numbered: Iterator[tuple[int, Any]], options: Any) -> Iterator[Any]:
+        """Read checked inputs until there are enough to fill batches of similar lengths."""
+        characters = 0
+        for number, item in islice(numbered, self.read_ahead):
+            try:
+                read = self._read(item, options)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"input {number}: {error}") from None
+            yield read
+            characters += _characters(read)
+            if characters >= MOST_CHARACTERS_AHEAD:
+                return
+
+    def _answers(self, items: list[Any], options: Any) -> list[Any]:
+        encoded = self._encode(items, options)
+        rows = [row for each in encoded for row in each.rows]
+        owners = [each for each in encoded for _ in each.rows]
+        kept = run(
+            self.model,
+            rows,
+            self.outputs,
+            lambda i, outputs: self._take(rows[i], owners[i].source, outputs),
+            batch_tokens=self.batch_tokens,
+            with_types=self._with_types,
+            with_choices=self.with_choices,
+        )
+        rest = iter(kept)
+        return [self._decode(e, list(islice(rest, len(e.rows))), options) for e in encoded]
+
+    def _rows(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[Any] | None,
+        options: Any,
+        truncation: bool | str,
+    ) -> list[Row]:
+        """Encode texts, or pairs, as a row each.
+
+        Raises:
+            ValueError: a text without a token, or a row that is too long and not to be cut.
+        """
+        limit = self._limit(options)
+        encoded = self.tokenizer(
+            list(texts),
+            None if pairs is None else list(pairs),
+            truncation=truncation,
+            max_length=limit if truncation else None,
+            return_token_type_ids=True,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        rows = [
+            Row(*both) for both in zip(encoded["input_ids"], encoded["token_type_ids"], strict=True)
+        ]
+        special = self.tokenizer.num_special_tokens_to_add()
+        for text, row in zip(texts, rows, strict=True):
+            if len(row.ids) <= special:
+                raise ValueError(f"the text {text!r:.80} has no tokens")
+            if len(row.ids) > limit:
+                raise ValueError(
+                    f"the text {text!r:.80} has {len(row.ids)} tokens, and at most {limit} fit: "
+                    "shorten it, or pass truncation=True to have its end cut off"
+                )
+        return rows
+
+    def _check_head(self, model: Any) -> None:
+        for cls in type(model).__mro__:
+            for head, name in HEADS.items():
+                if cls.__name__ in (f"DistilBert{head}", f"Bert{head}") and head != self.head:
+                    raise ValueError(
+                        f"{self.task} needs a …{self.head} model; {type(model).__name__} has {name}"
+                    )
+
+
+def text_of(value: Any, name: str = "the text") -> str:
+    """Return a text that has something in it.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: it is empty, or white space only.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, not {value!r:.60} ({type(value).__name__})")
+    if not value.strip():
+        raise ValueError(f"{name} is empty")
+    return value
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Return probabilities over the last axis, in float64."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)
+
+
+def _as_arrays(model: Any) -> Callable[..., Any]:
+    """Wrap a PyTorch model; anything else is called as it is."""
+    if any(f"{c.__module__}.{c.__name__}" == "torch.nn.modules.module.Module"
+           for c in type(model).__mro__):  # fmt: skip
+        from distilbert.modeling.arrays import ArrayModel
+
+        return ArrayModel(model)
+    if not callable(model):
+        raise TypeError(
+            f"expected a model, or a callable in its place, not {model!r:.60}; "
+            "distilbert.pipeline(task, folder) opens a folder"
+        )
+    return model
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    return sum(map(_characters, value)) if isinstance(value, tuple | list) else 0
+
+
+def _with_bar(answers: Iterable[Any], total: int | None) -> Iterator[Any]:
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(answers, "", total=total, console=Console(stderr=True))

@@ -1,0 +1,134 @@
+"""Labels and scores of texts, or of pairs of texts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from distilbert.pipelines.pipeline import Encoded, Options, Pipeline, softmax, text_of
+
+FUNCTIONS = ("softmax", "sigmoid", "none")
+
+
+@dataclass(frozen=True)
+class TextClassificationOptions(Options):
+    """What text classification can be told.
+
+    Args:
+        top_k: labels per text, the likeliest first; None gives all of them.
+        function_to_apply: what makes scores of logits: "softmax", "sigmoid" or "none".
+        truncation: whether the end of a text that is too long is cut off.
+    """
+
+    top_k: int | None = 1
+    function_to_apply: str | None = None
+    truncation: bool = False
+
+    def __post_init__(self) -> None:
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k={self.top_k} must be at least 1, or None for all labels")
+        if self.function_to_apply not in (None, *FUNCTIONS):
+            raise ValueError(
+                f"function_to_apply={self.function_to_apply!r} must be one of "
+                f"{', '.join(FUNCTIONS)}"
+            )
+
+
+class TextClassificationPipeline(Pipeline):
+    """Labels texts, or pairs given as `{"text": …, "text_pair": …}` or a tuple of two.
+
+    A list of inputs gives for each a dict with `label` and `score`, a single input a list of
+    one such dict; with another `top_k` it is a list of dicts in both cases. The score is a
+    probability: over all labels, or of each on its own where `config.problem_type` says
+    multi-label or there is one label; with "regression" it is the value itself.
+
+    Args:
+        model, tokenizer, config, batch_tokens, read_ahead: see `Pipeline`.
+        options: `top_k` (1; None for all labels), `function_to_apply` ("softmax", "sigmoid",
+            "none"; by default what the configuration says), `max_length`; with `truncation` a
+            long text is cut, else refused.
+
+    Example:
+        >>> import numpy as np
+        >>> from distilbert import DistilBertConfig, DistilBertTokenizer, TextClassificationPipeline
+        >>> words = "[PAD] [UNK] [CLS] [SEP] [MASK] good bad film".split()
+        >>> tokenizer = DistilBertTokenizer({word: i for i, word in enumerate(words)})
+        >>> def model(input_ids, attention_mask):  # any callable in the place of a model
+        ...     return np.stack([(input_ids == 6).sum(1), (input_ids == 5).sum(1)], 1)
+        >>> config = DistilBertConfig(id2label={0: "NEGATIVE", 1: "POSITIVE"})
+        >>> classify = TextClassificationPipeline(model, tokenizer, config=config)
+        >>> [each["label"] for each in classify(["good film", "bad film"])]
+        ['POSITIVE', 'NEGATIVE']
+    """
+
+    task = "text-classification"
+    head = "ForSequenceClassification"
+    options_class = TextClassificationOptions
+    _expected = "a text, a dict with text and text_pair, or an iterable of these"
+
+    def __call__(self, inputs: Any, *, progress: bool = False, **options: Any) -> Any:
+        """See `Pipeline`; one text gives a list, as it always did in transformers."""
+        answer = super().__call__(inputs, progress=progress, **options)
+        return [answer] if isinstance(answer, dict) else answer
+
+    def _is_one(self, inputs: Any) -> bool:
+        return isinstance(inputs, str | Mapping)
+
+    def _read(self, item: Any, options: TextClassificationOptions) -> tuple[str, str | None]:
+        if isinstance(item, Mapping):
+            unknown = item.keys() - {"text", "text_pair"}
+            if unknown or "text" not in item:
+                raise ValueError(f"expected the keys text and text_pair, got {list(item)}")
+            item = (item["text"], item.get("text_pair"))
+        elif isinstance(item, str):
+            item = (item, None)
+        if not isinstance(item, tuple) or len(item) != 2:
+            raise TypeError(f"expected a text, or a tuple of two, not {item!r:.60}")
+        text, pair = item
+        return text_of(text), None if pair is None else text_of(pair, "the second text")
+
+    def _encode(self, items: list[Any], options: TextClassificationOptions) -> list[Encoded]:
+        texts, pairs = [text for text, _ in items], [pair for _, pair in items]
+        rows = self._rows(texts, pairs, options, options.truncation)
+        return [Encoded([row], None) for row in rows]
+
+    def _take(self, row: Any, source: Any, outputs: Any) -> Any:
+        return labelled(self, outputs["logits"], 1)
+
+    def _decode(self, encoded: Encoded, kept: list[Any], options: TextClassificationOptions) -> Any:
+        scores = self._scores(kept[0], options)
+        best = np.argsort(-scores, kind="stable")[: options.top_k]
+        found = [
+            {"label": self.config.id2label[i], "score": float(scores[i])} for i in best.tolist()
+        ]
+        return found[0] if options.top_k == 1 else found
+
+    def _scores(self, logits: Any, options: TextClassificationOptions) -> Any:
+        kind = self.config.problem_type
+        function = options.function_to_apply
+        if function is None and kind == "regression":
+            function = "none"
+        elif function is None:
+            alone = kind == "multi_label_classification" or len(logits) == 1
+            function = "sigmoid" if alone else "softmax"
+        if function == "softmax":
+            return softmax(logits)
+        if function == "sigmoid":
+            return softmax(np.stack([np.zeros_like(logits), logits], -1))[:, 1]
+        return logits
+
+
+def labelled(pipeline: Pipeline, logits: Any, ndim: int) -> Any:
+    """Copy a row's logits, whose last axis must be the configuration's labels.
+
+    Raises:
+        ValueError: it is not.
+    """
+    labels = len(pipeline.config.id2label)
+    if logits.ndim != ndim or logits.shape[-1] != labels:
+        raise ValueError(
+            f"the model gave logits of shape {logits.shape} for a row, and the configuration has "
+            f"{labels} labels: {pipeline.task} needs a …{pipeline.head} model"
+        )
+    return logits.copy()
