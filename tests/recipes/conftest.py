@@ -120,3 +120,26 @@ def masked_lm(tmp_path_factory) -> str:
     from .reviews import save_model
 
     return save_model(tmp_path_factory.mktemp("masked-lm"))
+
+
+@pytest.fixture
+def packages(tmp_path):
+    """Four packages of 40 modules, each with its own words and its own name in them."""
+    for name, noun in {"alpha": "sea", "beta": "wood", "gamma": "hill", "delta": "town"}.items():
+        for number in range(40):
+            file = tmp_path / "site" / name / f"m{number}.py"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(
+                f'"""Module {number} of {name.title()} is for work in the {noun}, it says."""\n'
+                f'def f():\n    """Return what {name}.function{number} is for in a {noun}."""\n'
+            )
+    return tmp_path / "site"
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The quickstart on four packages."""
+    from distilbert.recipes import quickstart_text
+
+    for name, value in {"PACKAGES": 4, "CLASSES": 3, "TRAIN_PER_CLASS": 20}.items():
+        monkeypatch.setattr(quickstart_text, name, value)

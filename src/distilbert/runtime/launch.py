@@ -201,6 +201,12 @@ def start(
     return launch
 
 
+def best_precision() -> Precision:
+    """Return bf16 where this machine computes faster in it than in fp32, else no."""
+    device = torch.accelerator.current_accelerator() or torch.device("cpu")
+    return "bf16" if _has_bf16(device) else "no"
+
+
 def _has_bf16(device: torch.device) -> bool:
     """Whether bf16 is faster than fp32 here."""
     if device.type == "cuda":

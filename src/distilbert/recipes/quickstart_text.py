@@ -1,0 +1,119 @@
+"""The quickstart's text: documentation strings, and the task of telling which package has one.
+
+Modules are split, not strings, so that nothing of what is tested is near what is trained on: the
+documents of the corpus are modules, and the task follows the corpus' own split of them.
+"""
+
+import csv
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import islice
+from pathlib import Path
+
+from distilbert.distillation.docstrings import Module, documented_modules
+from distilbert.distillation.preparation import clean, split_of
+
+VALIDATION_FRACTION = 0.15
+PACKAGES = 12
+CHARACTERS = 1_000_000  # of each package
+CLASSES = 8  # of the task: the packages with most to tell
+TRAIN_PER_CLASS, TEST_PER_CLASS = 400, 150
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The files that the quickstart reads.
+
+    Args:
+        corpus: JSON lines, a module each.
+        train, test: of the task, CSV with the columns `text` and `label`.
+        packages: whose text it is.
+        labels: of the task.
+    """
+
+    corpus: Path
+    train: Path
+    test: Path
+    packages: list[str]
+    labels: list[str]
+
+
+def write_texts(out: Path, folder: Path) -> Texts:
+    """Read the packages in `folder` and write the files.
+
+    They are taken as they are if a run before has finished them.
+
+    Raises:
+        OSError: the files cannot be written.
+        ValueError: there are too few packages with documentation strings.
+    """
+    corpus, record = out / "modules.jsonl", out / "packages.json"
+    train, test = out / "task-train.csv", out / "task-test.csv"
+    if not record.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        modules = documented_modules(folder, packages=PACKAGES, characters=CHARACTERS)
+        packages = list(dict.fromkeys(module.package for module in modules))
+        with corpus.open("w", encoding="utf-8") as file:
+            for module in modules:
+                file.write(json.dumps({"text": _document(module)}) + "\n")
+        for path, split, most in (
+            (train, "train", TRAIN_PER_CLASS),
+            (test, "validation", TEST_PER_CLASS),
+        ):
+            _write_task(path, _examples(modules, packages, split, most))
+        record.write_text(json.dumps(packages), encoding="utf-8")  # the last: all is there
+    packages = json.loads(record.read_text(encoding="utf-8"))
+    return Texts(corpus, train, test, packages, packages[:CLASSES])
+
+
+def _document(module: Module) -> str:
+    return clean("\n\n".join(module.texts))[0]
+
+
+def _examples(
+    modules: list[Module], packages: list[str], split: str, most: int
+) -> Iterator[tuple[str, str]]:
+    """Yield texts and labels, at most so many of each class, chosen by a hash of the text."""
+    hide = name_hider(packages[:CLASSES])
+    for label in packages[:CLASSES]:
+        texts = [
+            clean(text)[0]
+            for module in modules
+            if module.package == label
+            and split_of(_document(module).encode(), VALIDATION_FRACTION) == split
+            for text in module.texts
+        ]
+        for text in islice(sorted(texts, key=_shuffled), most):
+            yield hide(text), label
+
+
+def name_hider(packages: Iterable[str]):  # type: ignore[no-untyped-def]
+    """Return a function that puts `[MASK]` wherever a text names one of the packages.
+
+    By the name it is imported under, or any that it is installed under, in any case, within words
+    as well: `PyTorch` names torch.
+
+    >>> name_hider(["numpy"])("NumPy arrays, numpy.ndarray")
+    '[MASK] arrays, [MASK].ndarray'
+    """
+    installed = metadata.packages_distributions()
+    names = {name for package in packages for name in (package, *installed.get(package, ()))}
+    spelt = {name.replace("_", mark) for name in names for mark in "_- "} | names
+    pattern = "|".join(map(re.escape, sorted(spelt, key=lambda name: (-len(name), name))))
+    found = re.compile(pattern, re.IGNORECASE)
+    return lambda text: found.sub("[MASK]", text)
+
+
+def _shuffled(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+
+
+def _write_task(path: Path, examples: Iterable[tuple[str, str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("text", "label"))
+        writer.writerows(examples)
