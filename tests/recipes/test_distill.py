@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -254,3 +255,15 @@ def test_the_command(fresh, corpus, teacher, tmp_path, capfd):
 
 def test_settings_are_few():
     assert len(dataclasses.fields(Settings)) <= 30
+
+
+def test_a_teacher_that_has_changed_is_not_gone_on_with(distill, teacher, tmp_path):
+    copy = tmp_path / "teacher"
+    shutil.copytree(teacher, copy)
+    distill(teacher=str(copy))
+    model = d.BertForMaskedLM.from_pretrained(copy)
+    with torch.no_grad():
+        model.vocab_projector.bias[3] += 1e-3
+    model.save_pretrained(copy)
+    with pytest.raises(ValueError, match=r"holds a run with other settings.*teacher was"):
+        distill(teacher=str(copy))

@@ -23,6 +23,7 @@ from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.opening import open_masked_lm
 from distilbert.recipes.loop import BETAS, EPS, Plan, steps_of, train
 from distilbert.recipes.masked_lm import MaskedLMJob, check_vocabulary, open_source
+from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.run import start_run
 
@@ -166,6 +167,9 @@ def main(settings: Settings) -> dict[str, float]:
     copies = settings.start == "teacher"
     check_vocabulary(settings.teacher, teacher, corpus, exact=copies or weights.ce > 0)
     student, origin = make_student(settings, teacher, corpus)
+    fingerprint = {"corpus": corpus.hash, "teacher": checkpoint.fingerprint(teacher)}
+    if settings.start not in ("teacher", "random"):
+        fingerprint["start"] = checkpoint.fingerprint(student)
     step = DistillationStep(
         student,
         teacher,
@@ -181,7 +185,7 @@ def main(settings: Settings) -> dict[str, float]:
     with start_run(
         folder,
         settings,
-        fingerprint={"corpus": corpus.hash},
+        fingerprint=fingerprint,
         free=FREE,
         machine=launch.describe(),
         is_main=launch.is_main,

@@ -22,6 +22,7 @@ from distilbert.modeling.model import sinusoids
 from distilbert.modeling.opening import open_masked_lm
 from distilbert.recipes.loop import Plan, steps_of, train
 from distilbert.recipes.masked_lm import MaskedLMJob, check_vocabulary, open_source
+from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.run import start_run
 
@@ -124,11 +125,14 @@ def main(settings: Settings) -> dict[str, float]:
     model = _make(settings, corpus)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
+    fingerprint = {"corpus": corpus.hash}
+    if settings.model is not None:
+        fingerprint["model"] = checkpoint.fingerprint(model)
     folder = Path(settings.out)
     with start_run(
         folder,
         settings,
-        fingerprint={"corpus": corpus.hash},
+        fingerprint=fingerprint,
         free=FREE,
         machine=launch.describe(),
         is_main=launch.is_main,

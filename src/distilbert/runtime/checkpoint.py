@@ -144,6 +144,15 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
     return weights
 
 
+def fingerprint(module: nn.Module) -> str:
+    """Return a hash of all weights: what a run that starts from them depends on."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in weights_of(module).items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 @torch.no_grad()
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy the weights of a checkpoint into a module that has exactly those.
