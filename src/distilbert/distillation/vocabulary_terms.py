@@ -143,7 +143,8 @@ def _masked_lm(
 ) -> tuple[Tensor, Tensor | None]:
     """Return the sum of the cross-entropy, and `gradient` with its own added."""
     rows = (labels != IGNORED).nonzero().squeeze(1)
-    log_probabilities = F.log_softmax(logits[rows], -1)  # (labelled, V)
+    is_all = len(rows) == len(labels)
+    log_probabilities = F.log_softmax(logits if is_all else logits[rows], -1)  # (labelled, V)
     entries = labels[rows, None]
     term = -log_probabilities.gather(1, entries).sum()
     if not factor or len(rows) == 0:
@@ -151,6 +152,8 @@ def _masked_lm(
     own = log_probabilities.exp_()
     own.scatter_add_(1, entries, own.new_full((len(rows), 1), -1.0))
     own *= factor
+    if is_all:
+        return term, own if gradient is None else gradient.add_(own)
     if gradient is None:
         gradient = torch.zeros_like(logits)
     return term, gradient.index_add_(0, rows, own)
