@@ -33,5 +33,14 @@ def test_outputs_are_float32_and_without_gradients(tiny):
 def test_a_folder_without_the_head(tiny, tmp_path):
     DistilBertModel(tiny).save_pretrained(tmp_path)
     assert open_arrays(tmp_path, "Model").config.dim == 32
-    with pytest.raises(ValueError, match="is a DistilBertModel, not a DistilBertForMaskedLM"):
+    with pytest.raises(ValueError, match=r"not a whole DistilBertForMaskedLM: vocab_.* is missing"):
         open_arrays(tmp_path, "ForMaskedLM")
+
+
+def test_a_tagger_is_no_classifier_though_their_layers_have_one_shape(tiny, tmp_path):
+    DistilBertForSequenceClassification(tiny).save_pretrained(tmp_path)
+    with pytest.raises(
+        ValueError,
+        match="is a DistilBertForSequenceClassification, not a DistilBertForTokenClassification",
+    ):
+        open_arrays(tmp_path, "ForTokenClassification")
