@@ -120,3 +120,15 @@ def masked_lm(tmp_path_factory) -> str:
     from .reviews import save_model
 
     return save_model(tmp_path_factory.mktemp("masked-lm"))
+
+
+@pytest.fixture
+def evaluate(fresh):
+    """Return a function that runs `distilbert evaluate` and returns its result."""
+    from distilbert.recipes.evaluate import Settings, main
+
+    def run(**settings):
+        fresh()
+        return main(Settings(**settings))
+
+    return run
