@@ -79,6 +79,13 @@ def test_entities_begin_where_conlleval_says(make):
     assert [(e["start"], e["end"]) for e in found] == [(0, 2), (3, 5), (6, 15), (16, 21)]
 
 
+def test_words_are_joined_as_they_are_written(make):
+    tag = make({"'": (2, 9), "s": (2, 9), ".": (2, 9), "un": (2, 9), "##aff": (2, 9)})
+    (found,) = tag("un's unaff.", aggregation_strategy="simple")
+    assert found["word"] == "un ' s unaff."
+    assert (found["start"], found["end"]) == (0, 11)
+
+
 def test_labels_without_prefix(make):
     tag = make({"un": (1, 9), "the": (2, 9)}, ("O", "PER", "LOC", "a", "b"))
     found = tag("un un the", aggregation_strategy="simple")
