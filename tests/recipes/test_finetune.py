@@ -243,7 +243,8 @@ def test_every_kind_of_task(finetune, evaluate, tmp_path, task, head, kind):
     }
     base = save_model(tmp_path / "base", kind)
     options = {"task": task, "max_length": 16, "stride": 4 if task[0] == "q" else None}
-    scores = finetune(model=base, epochs=10.0, **data, **options)
+    epochs = 20.0 if task == "multi-label" else 10.0  # it stays long on a plateau
+    scores = finetune(model=base, epochs=epochs, **data, **options)
     assert scores[make_task(task).metric] > 0.9
     cls = getattr(d, f"{'Bert' if kind == 'bert' else 'DistilBert'}For{head}")
     model = str(tmp_path / "run" / "model")
