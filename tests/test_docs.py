@@ -37,6 +37,8 @@ def folder_with_models(tmp_path):
             small
         ),
         "bert-base-uncased": d.BertForMaskedLM(bert),
+        "my-tagger": d.DistilBertForTokenClassification(small),
+        "my-reader": d.DistilBertForQuestionAnswering(small),
     }.items():
         model.save_pretrained(tmp_path / name)
         d.DistilBertTokenizerFast(str(vocabulary)).save_pretrained(tmp_path / name)

@@ -30,6 +30,7 @@ RECIPES = {
     "distill": ("distilbert.recipes.distill", "make a student of a teacher"),
     "finetune": ("distilbert.recipes.finetune", "train a model for a task"),
     "evaluate": ("distilbert.recipes.evaluate", "scores, size and speed of a model"),
+    "predict": ("distilbert.recipes.predict", "a model's answers to texts"),
 }
 
 _FAILURES = (ValueError, OSError, TypeError, ImportError)

@@ -18,6 +18,7 @@ TEXTS = [
     "models",
     "Élan vital in the caf\u00e9 (中国) is small-models' un \U0001f600 aff.",
     "\u201cnaïve\u201d \u200bRÉSUMÉ.models\tthe\u00a0small",
+    "The model's small. Isn't it, un-aff? 'the' [small]!",
     "the quick brown fox jumps over a lazy dog " * 3,
 ]
 SIZES = {

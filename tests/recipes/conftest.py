@@ -143,3 +143,15 @@ def small(monkeypatch):
 
     for name, value in {"PACKAGES": 4, "CLASSES": 3, "TRAIN_PER_CLASS": 20}.items():
         monkeypatch.setattr(quickstart_text, name, value)
+
+
+@pytest.fixture
+def evaluate(fresh):
+    """Return a function that runs `distilbert evaluate` and returns its result."""
+    from distilbert.recipes.evaluate import Settings, main
+
+    def run(**settings):
+        fresh()
+        return main(Settings(**settings))
+
+    return run

@@ -7,22 +7,12 @@ import pytest
 import distilbert as d
 from distilbert import cli
 from distilbert.recipes import distill, pretrain
-from distilbert.recipes.evaluate import Settings, main
 from distilbert.recipes.finetune import Settings as FinetuneSettings
 from distilbert.recipes.finetune import main as finetune
 
 from .conftest import TEACHER
 from .reviews import save_model
 from .test_finetune import QUICK
-
-
-@pytest.fixture
-def evaluate(fresh):
-    def run(**settings):
-        fresh()
-        return main(Settings(**settings))
-
-    return run
 
 
 def test_classification(fresh, evaluate, reviews, masked_lm, tmp_path, capsys):
@@ -33,8 +23,8 @@ def test_classification(fresh, evaluate, reviews, masked_lm, tmp_path, capsys):
     result = evaluate(model=model, data=reviews["validation"], out=str(out))
     assert result["scores"] == pytest.approx(scores, abs=1e-6)
     assert json.loads(out.read_text()) == result
-    counts = result["confusion"]["counts"]
-    assert result["confusion"]["labels"] == ["neg", "pos"]
+    names, *counts = zip(*result["detail"]["rows"], strict=True)
+    assert names == ("neg", "pos")
     assert sum(map(sum, counts)) == result["examples"] == 60
     assert (counts[0][0] + counts[1][1]) / 60 == pytest.approx(scores["accuracy"])
     opened = d.DistilBertForSequenceClassification.from_pretrained(model)

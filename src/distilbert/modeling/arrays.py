@@ -14,6 +14,15 @@ from distilbert.hub import CONFIG_FILE, Source, read_json
 from distilbert.modeling.opening import is_bert
 from distilbert.modeling.pretrained import PreTrainedModel
 
+_HEADS = (
+    "ForMaskedLM",
+    "ForSequenceClassification",
+    "ForMultipleChoice",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+)
+_REMEDY = "fine-tune it for this task first, or choose the task that it is for"
+
 
 class ArrayModel:
     """Calls a model without gradients, in evaluation mode.
@@ -57,14 +66,16 @@ def open_arrays(name: str | os.PathLike[str], head: str, **options: Any) -> Arra
     reach = {field.name for field in fields(Source)}
     source = Source(name, **{k: v for k, v in options.items() if k in reach})
     cls = getattr(modeling, ("Bert" if is_bert(source) else "DistilBert") + head)
-    written_by = read_json(source.require(CONFIG_FILE)).get("architectures")
+    written_by = read_json(source.require(CONFIG_FILE)).get("architectures") or []
+    # Weights alone do not tell: a tagger's layer has the name and shape of a classifier's.
+    other = [name for name in written_by if name.endswith(_HEADS) and not name.endswith(head)]
+    if other and head != "Model":
+        raise ValueError(f"{source} is a {other[0]}, not a {cls.__name__}; {_REMEDY}")
     options = {"attn_implementation": "varlen"} | options
     model, info = cls.from_pretrained(name, output_loading_info=True, **options)
     missing = [key for key in info["missing_keys"] if not key.startswith("pooler.")]
     if missing:
-        kind = f"a {' or '.join(written_by)}" if written_by else "a model with another head"
         raise ValueError(
-            f"{source} is {kind}, not a {cls.__name__} ({missing[0]} is missing): "
-            "fine-tune it for this task first, or choose the task that it is for"
+            f"{source} is not a whole {cls.__name__}: {missing[0]} is missing; {_REMEDY}"
         )
     return ArrayModel(model)

@@ -246,8 +246,10 @@ class Pipeline(ABC):
         for cls in type(model).__mro__:
             for head, name in HEADS.items():
                 if cls.__name__ in (f"DistilBert{head}", f"Bert{head}") and head != self.head:
+                    remedy = "; pass model.base_model" if self.head == "Model" else ""
                     raise ValueError(
-                        f"{self.task} needs a …{self.head} model; {type(model).__name__} has {name}"
+                        f"{self.task} needs {HEADS[self.head]}, and {type(model).__name__} has "
+                        f"{name}{remedy}"
                     )
 
 

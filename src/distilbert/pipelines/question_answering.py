@@ -174,7 +174,7 @@ class QuestionAnsweringPipeline(Pipeline):
 
 def _paired(question: Any, context: Any) -> dict[str, Any] | list[dict[str, Any]]:
     """Return the inputs that questions and contexts make."""
-    if isinstance(question, str) and not isinstance(context, list | tuple):
+    if not isinstance(question, list | tuple) and not isinstance(context, list | tuple):
         return {"question": question, "context": context}
     questions = [question] * len(context) if isinstance(question, str) else question
     contexts = [context] * len(questions or ()) if isinstance(context, str) else context

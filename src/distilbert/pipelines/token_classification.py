@@ -198,14 +198,17 @@ class TokenClassificationPipeline(Pipeline):
             return tokens.text[slice(*tokens.chars[i])]
         return self.tokenizer.convert_ids_to_tokens(tokens.ids[i])
 
+    def _joined(self, tokens: list[str]) -> str:
+        """Spell tokens as the Rust library's decoder does: no space before punctuation."""
+        behind = [self.tokenizer.convert_tokens_to_string(["x", t])[1:] for t in tokens[1:]]
+        return "".join(map(self.tokenizer.clean_up_tokenization, [tokens[0], *behind]))
+
     def _group(self, units: list[Unit]) -> dict[str, Any]:
         kind = split_tag(units[0].label)[1] or units[0].label
         return {
             "entity_group": kind,
             "score": float(np.mean([unit.score for unit in units])),
-            "word": self.tokenizer.convert_tokens_to_string(
-                [token for unit in units for token in unit.tokens]
-            ),
+            "word": self._joined([token for unit in units for token in unit.tokens]),
             "start": units[0].start,
             "end": units[-1].end,
         }

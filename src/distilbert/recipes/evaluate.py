@@ -39,15 +39,16 @@ class Settings:
 
     Args:
         model: folder or hub id of a BERT or DistilBERT with the task's head.
-        data: CSV, TSV, JSON lines or Parquet file, or hf:NAME[:CONFIG[:SPLIT]]; for mlm the
-            folder that `distilbert prepare` wrote.
-        task: classification, or mlm (masked tokens).
+        data: as for `distilbert finetune`; for mlm the folder that `distilbert prepare` wrote.
+        task: one of `distilbert finetune`, or mlm (masked tokens).
         out: JSON file to write the result to.
         text_column: of the text; by default the task's.
         second_text_column: of the second text of a pair.
         label_column: of what is to be predicted; by default the task's.
         max_length: tokens of a text, special ones included; longer ones are cut, and counted. 0 is
-            what the model has positions for, and a longer text an error.
+            what the model has positions for, and a longer text an error. Contexts of questions are
+            split into windows, sentences of words into parts.
+        stride: question answering: pieces that two windows of a context share; by default 128.
         micro_tokens: real tokens that are computed at a time.
         mask_rate: mlm: share of the tokens to guess, as in training.
         mask_smoothing: mlm: as in training; distill has 0.7 and pretrain 0.
@@ -62,6 +63,7 @@ class Settings:
     second_text_column: str | None = None
     label_column: str | None = None
     max_length: int = 0
+    stride: int | None = None
     micro_tokens: int = 4096
     mask_rate: float = 0.15
     mask_smoothing: float = 0.7
@@ -115,6 +117,7 @@ def _task(settings: Settings, launch: Launch) -> dict[str, Any]:
         text_column=settings.text_column,
         second_text_column=settings.second_text_column,
         label_column=settings.label_column,
+        stride=settings.stride,
     )
     model = open_head(settings.model, task.head, is_trained=True, attn_implementation="varlen")
     model.config.problem_type = task.problem_type
@@ -146,9 +149,8 @@ def _task(settings: Settings, launch: Launch) -> dict[str, Any]:
         "cut": examples.cut,
         "examples": len(examples.features),
     }
-    if examples.confuse is not None:
-        names, counts = examples.confuse(outputs)
-        result["confusion"] = {"labels": names, "counts": counts.tolist()}
+    if examples.detail is not None:
+        result["detail"] = examples.detail(outputs)._asdict()
     return result
 
 
@@ -187,9 +189,8 @@ def _show(result: dict[str, Any]) -> None:
             text = f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
             grid.add_row(name.replace("_", " "), text)
     console.print(grid)
-    if "confusion" in result:
-        names = result["confusion"]["labels"]
-        grid = Grid("true \\ predicted", *names, title="confusion")
-        for name, counts in zip(names, result["confusion"]["counts"], strict=True):
-            grid.add_row(name, *map(str, counts))
+    if "detail" in result:
+        grid = Grid(*result["detail"]["columns"], title=result["detail"]["title"])
+        for row in result["detail"]["rows"]:
+            grid.add_row(*(f"{each:.4f}" if isinstance(each, float) else str(each) for each in row))
         console.print(grid)

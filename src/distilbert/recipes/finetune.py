@@ -39,15 +39,20 @@ class Settings:
 
     Args:
         model: folder or hub id of a BERT or DistilBERT, with or without a head.
-        train: CSV, TSV, JSON lines or Parquet file, or hf:NAME[:CONFIG[:SPLIT]].
+        train: CSV, TSV, JSON lines or Parquet file, or hf:NAME[:CONFIG[:SPLIT]]; also files of
+            CoNLL's columns, SQuAD's JSON, IMDb's folder.
         validation: the same, to choose the best weights by.
         out: folder of the run; the model is in its `model`.
-        task: classification.
+        task: one of glue's (cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli), imdb, conll2003,
+            squad, squad2, swag; or for files of one's own classification, multi-label, regression,
+            token-classification, question-answering, multiple-choice.
         text_column: of the text; by default the task's.
         second_text_column: of the second text of a pair.
         label_column: of what is to be predicted; by default the task's.
         max_length: tokens of a text, special ones included; longer ones are cut, and counted. 0 is
-            what the model has positions for, and a longer text an error.
+            what the model has positions for, and a longer text an error. Contexts of questions are
+            split into windows, sentences of words into parts.
+        stride: question answering: pieces that two windows of a context share; by default 128.
         steps: optimiser steps; 0 goes by epochs.
         epochs: passes over the examples.
         batch_size: examples per optimiser step, over all processes.
@@ -74,6 +79,7 @@ class Settings:
     second_text_column: str | None = None
     label_column: str | None = None
     max_length: int = 0
+    stride: int | None = None
     steps: int = 0
     epochs: float = 3.0
     batch_size: int = 32
@@ -138,6 +144,7 @@ def _read(settings: Settings) -> Data:
         text_column=settings.text_column,
         second_text_column=settings.second_text_column,
         label_column=settings.label_column,
+        stride=settings.stride,
     )
     metric, known = settings.metric or task.metric, ("loss", *task.scores)
     if metric not in known:

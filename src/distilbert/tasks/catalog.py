@@ -1,34 +1,97 @@
-"""The tasks by name: those of one's own files."""
+"""The tasks by name: GLUE (arXiv 1804.07461), IMDb, SQuAD, CoNLL, SWAG, and one's own files.
 
-from collections.abc import Callable
+Columns are those of the data sets in `datasets`; the official TSV files are read as well.
+"""
+
 from dataclasses import replace
 
-from distilbert.tasks.classification import Classification
+from distilbert.tasks.choice import Choice
+from distilbert.tasks.classification import Classification, MultiLabel, Regression
+from distilbert.tasks.question_answering import QuestionAnswering
+from distilbert.tasks.tagging import Tagging
 from distilbert.tasks.task import Task
 
-_TASKS: dict[str, Callable[[], Task]] = {
-    "classification": lambda: Classification("classification", "accuracy", "text", None, "label"),
-}
-NAMES = tuple(_TASKS)
+_PAIR = ("sentence1", "sentence2")
+_ENTAILMENT = ("entailment", "not_entailment")
+
+_TASKS: tuple[Task, ...] = (
+    Classification("classification", "accuracy"),
+    MultiLabel("multi-label", "f1_micro"),
+    Regression("regression", "pearson"),
+    Tagging("token-classification", "f1"),
+    QuestionAnswering("question-answering", "f1"),
+    Choice("multiple-choice", "accuracy"),
+    Classification(
+        "cola",
+        "matthews",
+        text_column="sentence",
+        label_names=("unacceptable", "acceptable"),
+        tsv_header=("source", "label", "mark", "sentence"),
+    ),
+    Classification(
+        "sst2", "accuracy", text_column="sentence", label_names=("negative", "positive")
+    ),
+    Classification(
+        "mrpc",
+        "f1",
+        *_PAIR,
+        label_names=("not_equivalent", "equivalent"),
+        tsv_columns={"#1 String": "sentence1", "#2 String": "sentence2", "Quality": "label"},
+    ),
+    Regression("stsb", "spearman", *_PAIR, tsv_columns={"score": "label"}),
+    Classification(
+        "qqp",
+        "f1",
+        text_column="question1",
+        second_text_column="question2",
+        label_names=("not_duplicate", "duplicate"),
+        tsv_columns={"is_duplicate": "label"},
+    ),
+    Classification(
+        "mnli",
+        "accuracy",
+        text_column="premise",
+        second_text_column="hypothesis",
+        label_names=("entailment", "neutral", "contradiction"),
+        tsv_columns={
+            "sentence1": "premise",
+            "sentence2": "hypothesis",
+            "gold_label": "label",
+        },
+    ),
+    Classification(
+        "qnli",
+        "accuracy",
+        text_column="question",
+        second_text_column="sentence",
+        label_names=_ENTAILMENT,
+    ),
+    Classification("rte", "accuracy", *_PAIR, label_names=_ENTAILMENT),
+    Classification("wnli", "accuracy", *_PAIR, label_names=("not_entailment", "entailment")),
+    Classification("imdb", "accuracy", label_names=("neg", "pos")),
+    Tagging("conll2003", "f1"),
+    QuestionAnswering("squad", "f1"),
+    QuestionAnswering("squad2", "f1"),
+    Choice("swag", "accuracy"),
+)
+NAMES = tuple(task.name for task in _TASKS)
 
 
-def make_task(name: str, **columns: str | None) -> Task:
-    """Return a task, reading the columns that are named instead of its own.
+def make_task(name: str, **options: str | int | None) -> Task:
+    """Return a task, with some of its options replaced.
 
     Args:
-        columns: column settings of the task, such as text_column; None leaves the task's own.
+        options: such as text_column or stride; None leaves the task's own.
 
     Raises:
-        ValueError: there is no such task, or it has no such column; the message lists them.
+        ValueError: there is no such task, or it has no such option; the message lists them.
     """
-    if name not in _TASKS:
-        raise ValueError(f"task must be one of {', '.join(_TASKS)}; got {name!r}")
-    task = _TASKS[name]()
-    chosen = {setting: column for setting, column in columns.items() if column is not None}
-    for setting in chosen:
-        if setting not in vars(task):
-            there = ", ".join(each for each in vars(task) if each.endswith("_column"))
-            raise ValueError(
-                f"{name} reads no {setting}; the columns to name are {there or 'none'}"
-            )
-    return replace(task, **chosen)
+    if name not in NAMES:
+        raise ValueError(f"task must be one of {', '.join(NAMES)}; got {name!r}")
+    task = _TASKS[NAMES.index(name)]
+    chosen = {option: value for option, value in options.items() if value is not None}
+    for option in chosen:
+        if option not in vars(task):
+            there = [each for each in vars(task) if each.endswith("_column") or each == "stride"]
+            raise ValueError(f"{name} has no {option}; it has {', '.join(there)}")
+    return replace(task, **chosen)  # type: ignore[arg-type]

@@ -1,15 +1,18 @@
-"""A text, or a pair of texts, and its label."""
+"""A text, or a pair of texts, and its label, its labels or its value."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
 from distilbert.tasks import metrics
 from distilbert.tasks.features import Features, encode
-from distilbert.tasks.labels import Labels, learn
-from distilbert.tasks.tables import Table
-from distilbert.tasks.task import Examples, Task, require_texts, require_values
+from distilbert.tasks.labels import Labels, UnknownLabelError, learn
+from distilbert.tasks.tables import Table, read_table
+from distilbert.tasks.task import Detail, Examples, Task, require_texts, require_values
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 
@@ -21,20 +24,43 @@ class TextTask(Task):
         text_column: of the text.
         second_text_column: of the second text of a pair; none if there is one text.
         label_column: of what is to be predicted.
+        label_names: what the labels 0, 1, … stand for where the file does not say so.
+        tsv_header: of a TSV file that has none.
+        tsv_columns: other names that the columns have in a TSV file, to those above.
     """
 
-    text_column: str
-    second_text_column: str | None
-    label_column: str
+    text_column: str = "text"
+    second_text_column: str | None = None
+    label_column: str = "label"
+    label_names: tuple[str, ...] = ()
+    tsv_header: tuple[str, ...] = ()
+    tsv_columns: dict[str, str] = field(default_factory=dict)
 
     head: ClassVar[str] = "SequenceClassification"
 
-    def values(self, table: Table) -> list[object]:
-        """Return the labels as the table has them, each there.
+    def read(self, path: str) -> Table:
+        """Read a file, or a folder with a folder of text files per label.
 
         Raises:
-            ValueError: the column is missing, or a row without a label.
+            OSError, ValueError: it cannot be read.
         """
+        if Path(path).is_dir():
+            return _read_folders(Path(path), self.text_column, self.label_column)
+        is_tsv = path.lower().endswith(".tsv")
+        table = read_table(path, self.tsv_header if is_tsv else ())
+        columns = dict(table.columns)
+        for old, new in self.tsv_columns.items() if is_tsv else ():
+            if old in columns and new not in columns:
+                columns[new] = columns.pop(old)
+        names = dict(table.class_names)
+        values = columns.get(self.label_column, [])
+        if self.label_names and self.label_column not in names and _are_numbers(values):
+            columns[self.label_column] = [int(value) for value in values]
+            names[self.label_column] = list(self.label_names)
+        return Table(path, columns, names, table.lines)
+
+    def _labels(self, table: Table) -> list[Any]:
+        """Return the labels as the table has them, each there."""
         values = table.column(self.label_column, "label_column")
         require_values(table, self.label_column, values)
         return values
@@ -57,6 +83,35 @@ class TextTask(Task):
         return Features(rows.tokens, rows.lengths, rows.firsts, labels, pad_id), rows.cut
 
 
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(v, int) or (isinstance(v, str) and v.isdecimal()) for v in values)
+
+
+def _read_folders(folder: Path, text_column: str, label_column: str) -> Table:
+    """Read IMDb's format: folders named for labels, of a text file per text.
+
+    Raises:
+        ValueError: there are no such folders, or a file is not UTF-8.
+    """
+    files = [
+        file
+        for label in sorted(folder.iterdir())
+        if label.is_dir() and label.name != "unsup"
+        for file in sorted(label.glob("*.txt"))
+    ]
+    if not files:
+        raise ValueError(f"{folder} has no folders of .txt files, one folder per label")
+    texts = []
+    for file in files:
+        try:
+            texts.append(file.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{file} is not UTF-8: {error}; convert it") from None
+    return Table(
+        str(folder), {text_column: texts, label_column: [file.parent.name for file in files]}
+    )
+
+
 @dataclass(frozen=True)
 class Classification(TextTask):
     """One of several labels."""
@@ -70,7 +125,7 @@ class Classification(TextTask):
         Raises:
             ValueError: the column is missing, a row has no label, or all have the same.
         """
-        return learn(table, self.label_column, self.values(table))
+        return learn(table, self.label_column, self._labels(table))
 
     def examples(
         self, table: Table, labels: Labels, tokenizer: BertStyleTokenizer, max_length: int
@@ -80,7 +135,7 @@ class Classification(TextTask):
         Raises:
             ValueError: a column is missing, a row is empty, a label unknown.
         """
-        true = labels.numbers(table, self.label_column, self.values(table))
+        true = labels.numbers(table, self.label_column, self._labels(table))
         features, cut = self._features(table, true, tokenizer, max_length)
 
         def score(outputs: np.ndarray) -> dict[str, float]:
@@ -92,9 +147,129 @@ class Classification(TextTask):
                 "matthews": metrics.matthews(predicted, true),
             }
 
-        def confuse(outputs: np.ndarray) -> tuple[list[str], np.ndarray]:
+        def detail(outputs: np.ndarray) -> Detail:
             counts = np.zeros((len(labels), len(labels)), np.int64)
             np.add.at(counts, (true, outputs.argmax(-1)), 1)
-            return list(labels.names), counts
+            rows = zip(labels.names, counts.tolist(), strict=True)
+            return Detail(
+                "confusion",
+                ["true \\ predicted", *labels.names],
+                [[name, *row] for name, row in rows],
+            )
 
-        return Examples(features, score, confuse, cut, len(table))
+        return Examples(features, score, detail, cut, len(table))
+
+
+@dataclass(frozen=True)
+class MultiLabel(TextTask):
+    """Any number of several labels: a list, or in CSV and TSV names with commas between them."""
+
+    scores: ClassVar[tuple[str, ...]] = ("accuracy", "f1_micro", "f1_macro")
+    problem_type: ClassVar[str] = "multi_label_classification"
+
+    def _sets(self, table: Table) -> list[list[Any]]:
+        """Return the labels of each row; a row may have none."""
+        sets: list[list[Any]] = []
+        for row, value in enumerate(table.column(self.label_column, "label_column")):
+            if isinstance(value, str):
+                sets.append([name.strip() for name in value.split(",") if name.strip()])
+            elif value is None or isinstance(value, list):
+                sets.append(value or [])
+            else:
+                kind = type(value).__name__
+                raise ValueError(
+                    f"{table.where(row)}: {self.label_column!r} must be a list of labels or names "
+                    f"with commas between them, not of type {kind}"
+                )
+        return sets
+
+    def learn(self, table: Table) -> Labels:
+        """Return the labels of training data.
+
+        Raises:
+            ValueError: the column is missing or no list, or there are fewer than two labels.
+        """
+        values = [value for labels in self._sets(table) for value in labels]
+        return learn(table, self.label_column, values)
+
+    def examples(
+        self, table: Table, labels: Labels, tokenizer: BertStyleTokenizer, max_length: int
+    ) -> Examples:
+        """Make examples of a table.
+
+        Raises:
+            ValueError: a column is missing, a text is empty, a label unknown.
+        """
+        sets = self._sets(table)
+        owners = [row for row, values in enumerate(sets) for _ in values]
+        flat = [value for values in sets for value in values]
+        try:
+            found = labels.numbers_of(flat, table.path, table.class_names.get(self.label_column))
+        except UnknownLabelError as error:
+            raise ValueError(f"{table.where(owners[error.place])}: {error}") from None
+        true = np.zeros((len(sets), len(labels)), np.float32)
+        true[owners, found] = 1
+        features, cut = self._features(table, true, tokenizer, max_length)
+
+        def score(outputs: np.ndarray) -> dict[str, float]:
+            predicted = (outputs > 0).astype(np.int64)
+            known = true.astype(np.int64)
+            return {
+                "accuracy": metrics.accuracy(predicted, known),
+                "f1_micro": metrics.f1(predicted, known, "micro"),
+                "f1_macro": metrics.f1(predicted, known, "macro"),
+            }
+
+        def detail(outputs: np.ndarray) -> Detail:
+            predicted, known = outputs > 0, true > 0
+            rows: list[list[str | int]] = [
+                [name, *(int(each[:, i].sum()) for each in (known, predicted, known & predicted))]
+                for i, name in enumerate(labels.names)
+            ]
+            return Detail("labels", ["label", "true", "predicted", "right"], rows)
+
+        return Examples(features, score, detail, cut, len(table))
+
+
+@dataclass(frozen=True)
+class Regression(TextTask):
+    """A number."""
+
+    scores: ClassVar[tuple[str, ...]] = ("pearson", "spearman")
+    problem_type: ClassVar[str] = "regression"
+
+    def learn(self, table: Table) -> Labels:
+        """Return one label, named as the column is."""
+        return Labels((self.label_column,))
+
+    def examples(
+        self, table: Table, labels: Labels, tokenizer: BertStyleTokenizer, max_length: int
+    ) -> Examples:
+        """Make examples of a table.
+
+        Raises:
+            ValueError: a column is missing, a row is empty, a value is not a number.
+        """
+        values = self._labels(table)
+        true = np.array([self._number(table, row, v) for row, v in enumerate(values)], np.float32)
+        features, cut = self._features(table, true, tokenizer, max_length)
+
+        def score(outputs: np.ndarray) -> dict[str, float]:
+            return {
+                "pearson": metrics.pearson(outputs[:, 0], true),
+                "spearman": metrics.spearman(outputs[:, 0], true),
+            }
+
+        return Examples(features, score, None, cut, len(table))
+
+    def _number(self, table: Table, row: int, value: Any) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise ValueError(
+                f"{table.where(row)}: {self.label_column!r} is {value!r}, not a number; for "
+                "labels with names take the task classification"
+            )
+        return number

@@ -7,8 +7,9 @@ CSV is RFC 4180, TSV has no quoting (GLUE's files), both with a header; hub data
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,11 @@ class Table:
         )
 
 
-def read_table(path: str) -> Table:
+def read_table(path: str, header: Sequence[str] = ()) -> Table:
     """Read a file or a data set of the hub.
+
+    Args:
+        header: of a TSV file without one.
 
     Raises:
         ImportError: Parquet without pyarrow, or the hub without datasets.
@@ -89,18 +93,20 @@ def read_table(path: str) -> Table:
             )
         if not Path(path).is_file():
             raise FileNotFoundError(f"there is no file {path}")
-        table = _READERS[suffix](path)
+        table = _tsv(path, header) if suffix == ".tsv" else _READERS[suffix](path)
     if not len(table):
         raise ValueError(f"{path} has no rows")
     return table
 
 
 def fingerprint(path: str) -> str:
-    """Return what changes when the content does: of a file its SHA-256."""
+    """Return what changes when the content does: of files their SHA-256."""
     if path.startswith("hf:"):
         return hub_stream(path, "").fingerprint()
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(Path(path).rglob("*.txt")) if Path(path).is_dir() else [Path(path)]:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def decoded_lines(path: str) -> Iterator[str]:
@@ -129,9 +135,10 @@ def _csv(path: str) -> Table:
     return _of_records(path, records())
 
 
-def _tsv(path: str) -> Table:
+def _tsv(path: str, header: Sequence[str] = ()) -> Table:
     lines = enumerate(decoded_lines(path), 1)
-    return _of_records(path, ((n, line.rstrip("\r\n").split("\t")) for n, line in lines))
+    records = ((number, line.rstrip("\r\n").split("\t")) for number, line in lines)
+    return _of_records(path, chain([(0, list(header))] if header else [], records))
 
 
 def _of_records(path: str, records: Records) -> Table:

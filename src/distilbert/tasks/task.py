@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -20,17 +20,30 @@ class Examples:
     Args:
         features: what the model reads.
         score: from outputs, (E, …) or (N, …) float, to scores by name.
-        confuse: from the same to a table of label names and counts (true, predicted); none where
-            there is no such table.
+        detail: from the same to a table: confusion, or scores by entity; none where there is none.
         cut: texts (or questions) that were cut to the longest length.
         texts: how many there are.
     """
 
     features: Features
     score: Callable[[np.ndarray], dict[str, float]]
-    confuse: Callable[[np.ndarray], tuple[list[str], np.ndarray]] | None
+    detail: Callable[[np.ndarray], "Detail"] | None
     cut: int
     texts: int
+
+
+class Detail(NamedTuple):
+    """A table that says where scores come from.
+
+    Attributes:
+        title: such as confusion.
+        columns: their names, the first that of the rows.
+        rows: a name and numbers each.
+    """
+
+    title: str
+    columns: list[str]
+    rows: list[list[Any]]
 
 
 @dataclass(frozen=True)

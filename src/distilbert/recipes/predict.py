@@ -1,0 +1,192 @@
+"""`distilbert predict`: texts in, a model's answers out as JSON lines, in the order of the texts.
+
+Memory does not grow with the input.
+"""
+
+import json
+import logging
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distilbert.pipelines import pipeline
+from distilbert.pipelines.records import STDIN, Record, kind_of, read_records
+from distilbert.runtime.progress import Progress
+
+PREDICTION = "prediction"
+
+_logger = logging.getLogger("distilbert")
+
+
+@dataclass
+class Settings:
+    """What to predict, of what.
+
+    Args:
+        task: fill-mask, text-classification, token-classification, question-answering,
+            multiple-choice, zero-shot-classification, feature-extraction or sentence-embedding.
+        model: folder or hub id of a BERT or DistilBERT with the task's head.
+        input: a text file (a text per line), JSON lines, CSV or TSV; "-" is standard input.
+        output: file of JSON lines, or "-" for standard output. Each is the record of the input with
+            its prediction.
+        input_format: txt, jsonl, csv or tsv; by default what the file's name says.
+        text_column: where the text is.
+        second_text_column: text-classification: where the second text of a pair is.
+        question_column, context_column: question-answering: where both are.
+        choice_columns: multiple-choice: where the choices are; a single column holds a list.
+        max_length: tokens per row, special ones included; by default what the model takes.
+        truncation: cuts the end of a text that is too long, instead of an error.
+        top_k: answers per text.
+        targets: fill-mask: words to choose among.
+        candidate_labels: zero-shot-classification: labels to choose among.
+        hypothesis_template: zero-shot-classification: a sentence with {} where the label goes.
+        multi_label: zero-shot-classification: several labels may be true.
+        function_to_apply: text-classification: softmax, sigmoid or none.
+        aggregation_strategy: token-classification: none, simple, first, average or max.
+        doc_stride: question-answering: tokens that windows of a context share.
+        stride: token-classification: tokens that windows of a text share.
+        max_answer_len: question-answering: longest answer, in tokens.
+        handle_impossible_answer: question-answering: "" may be the answer.
+        pooling: feature-extraction, sentence-embedding: none, mean or first.
+        batch_tokens: most tokens that are computed at a time, padding included.
+        device: where to compute, such as cuda; cpu by default.
+        dtype: float32, bfloat16 or float16.
+    """
+
+    task: str
+    model: str
+    input: str
+    output: str = STDIN
+    input_format: str | None = None
+    text_column: str = "text"
+    second_text_column: str | None = None
+    question_column: str = "question"
+    context_column: str = "context"
+    choice_columns: tuple[str, ...] = ("choices",)
+    max_length: int | None = None
+    truncation: bool = False
+    top_k: int | None = None
+    targets: tuple[str, ...] = ()
+    candidate_labels: tuple[str, ...] = ()
+    hypothesis_template: str | None = None
+    multi_label: bool = False
+    function_to_apply: str | None = None
+    aggregation_strategy: str | None = None
+    doc_stride: int | None = None
+    stride: int | None = None
+    max_answer_len: int | None = None
+    handle_impossible_answer: bool = False
+    pooling: str | None = None
+    batch_tokens: int | None = None
+    device: str | None = None
+    dtype: str = "float32"
+
+
+_OPTIONS = (
+    "max_length", "truncation", "top_k", "targets", "candidate_labels", "hypothesis_template",
+    "multi_label", "function_to_apply", "aggregation_strategy", "doc_stride", "stride",
+    "max_answer_len", "handle_impossible_answer", "pooling", "batch_tokens", "device",
+)  # fmt: skip
+
+
+def main(settings: Settings) -> int:
+    """Predict, and return how many records were answered.
+
+    The output appears under its name once it is whole; what an interrupted or failed run has
+    written is beside it, with `.partial` behind its name.
+
+    Raises:
+        OSError: a file or folder cannot be found, read or written.
+        TypeError: a setting that the task has not.
+        ValueError: an unknown task, a model with another head, or a record that cannot be
+            answered; the message has its line.
+    """
+    path = settings.input
+    kind = settings.input_format or kind_of(path)
+    total = None if path == STDIN else sum(1 for _ in read_records(path, kind))
+    given = {name: getattr(settings, name) for name in _OPTIONS}
+    options = {name: value for name, value in given.items() if value not in (None, False, ())}
+    pipe = pipeline(settings.task, settings.model, dtype=settings.dtype, **options)
+
+    waiting: deque[Record] = deque()
+
+    def inputs() -> Iterator[Any]:
+        for line, record in read_records(path, kind):
+            waiting.append((line, record))
+            if PREDICTION in record:
+                raise ValueError(f"there is a column {PREDICTION!r} already: rename it")
+            yield _input(pipe.task, record, settings)
+
+    done, started = 0, time.monotonic()
+    bar = Progress(total=total, description=settings.task, unit="texts") if total else None
+    with _writer(settings.output) as write, bar or nullcontext():
+        try:
+            for answer in pipe(inputs()):
+                _, record = waiting.popleft()
+                write(record | {PREDICTION: answer})
+                done += 1
+                if bar:
+                    bar.advance(done, 1)
+        except (TypeError, ValueError) as error:
+            raise type(error)(_with_line(str(error), waiting)) from error
+    _logger.info("%d answers in %.1f s", done, time.monotonic() - started)
+    return done
+
+
+def _with_line(message: str, waiting: deque[Record]) -> str:
+    """Say the line of an input that was wrong, which is the last one read.
+
+    What is found later, once its neighbours are there, such as that a text is too long, begins with
+    the text instead.
+    """
+    wrong = re.match(r"(?:input \d+: |(?=there is (?:a|no) column ))(.*)", message, re.DOTALL)
+    return f"line {waiting[-1][0]}: {wrong[1]}" if wrong else message
+
+
+def _input(task: str, record: dict[str, Any], settings: Settings) -> Any:
+    """Return what the pipeline reads of a record."""
+
+    def column(name: str, setting: str) -> Any:
+        if name not in record:
+            raise ValueError(
+                f"there is no column {name!r} but {', '.join(record)}; say which one with {setting}"
+            )
+        return record[name]
+
+    if task == "question-answering":
+        return {
+            "question": column(settings.question_column, "question_column"),
+            "context": column(settings.context_column, "context_column"),
+        }
+    text = column(settings.text_column, "text_column")
+    if task == "multiple-choice":
+        choices = [column(name, "choice_columns") for name in settings.choice_columns]
+        return text, choices[0] if len(choices) == 1 else choices
+    if task == "text-classification" and settings.second_text_column is not None:
+        return text, column(settings.second_text_column, "second_text_column")
+    return text
+
+
+@contextmanager
+def _writer(path: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Open the output, and give it its name when it is whole."""
+    if path == STDIN:
+        yield lambda record: print(_json(record), flush=True)
+        return
+    partial = Path(f"{path}.partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with open(partial, "w", encoding="utf-8", newline="\n") as file:
+        yield lambda record: print(_json(record), file=file)
+    os.replace(partial, path)
+
+
+def _json(record: dict[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, default=np.ndarray.tolist)

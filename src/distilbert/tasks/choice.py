@@ -1,0 +1,85 @@
+"""Which of several endings goes on best: SWAG (arXiv 1808.05326) and files like it."""
+
+from dataclasses import dataclass
+from itertools import count, takewhile
+from typing import ClassVar
+
+import numpy as np
+
+from distilbert.tasks import metrics
+from distilbert.tasks.features import Features, encode
+from distilbert.tasks.labels import Labels
+from distilbert.tasks.tables import Table
+from distilbert.tasks.task import Examples, Task, require_texts, require_values
+from distilbert.tokenization.tokenizer import BertStyleTokenizer
+
+
+@dataclass(frozen=True)
+class Choice(Task):
+    """A text, the beginning of the next sentence, and its endings: ending0, ending1, …
+
+    Args:
+        text_column: of the text, or the question.
+        second_text_column: of the beginning; may be missing or empty.
+        label_column: of the number of the right ending, from 0.
+    """
+
+    text_column: str = "sent1"
+    second_text_column: str = "sent2"
+    label_column: str = "label"
+
+    head: ClassVar[str] = "MultipleChoice"
+    scores: ClassVar[tuple[str, ...]] = ("accuracy",)
+
+    def learn(self, table: Table) -> Labels:
+        """Return none: a choice is a place, not a label."""
+        return Labels(())
+
+    def examples(
+        self, table: Table, labels: Labels, tokenizer: BertStyleTokenizer, max_length: int
+    ) -> Examples:
+        """Make examples of a table, a row per choice.
+
+        Raises:
+            ValueError: a column is missing, a row is empty, a label is no ending.
+        """
+        texts = table.column(self.text_column, "text_column")
+        require_values(table, self.text_column, texts)
+        texts = require_texts(table, self.text_column, texts)
+        beginnings = table.columns.get(self.second_text_column, [""] * len(table))
+        beginnings = require_texts(table, self.second_text_column, beginnings)
+        names = list(takewhile(table.columns.__contains__, (f"ending{i}" for i in count())))
+        if len(names) < 2:
+            there = ", ".join(table.columns)
+            raise ValueError(
+                f"{table.path} needs the columns ending0, ending1, …; its columns are: {there}"
+            )
+        endings = [require_texts(table, name, table.columns[name]) for name in names]
+        for name, column in zip(names, endings, strict=True):
+            require_values(table, name, column)
+        true = self._numbers(table, len(names))
+        firsts = [text for text in texts for _ in names]
+        seconds = [
+            f"{beginning} {ending}".strip()
+            for beginning, row in zip(beginnings, zip(*endings, strict=True), strict=True)
+            for ending in row
+        ]
+        rows = encode(tokenizer, firsts, seconds, max_length)
+        pad_id = tokenizer.pad_token_id or 0
+        features = Features(rows.tokens, rows.lengths, rows.firsts, true, pad_id, len(names))
+
+        def score(outputs: np.ndarray) -> dict[str, float]:
+            return {"accuracy": metrics.accuracy(outputs.argmax(-1), true)}
+
+        return Examples(features, score, None, rows.cut, len(firsts))
+
+    def _numbers(self, table: Table, choices: int) -> np.ndarray:
+        values = table.column(self.label_column, "label_column")
+        for row, value in enumerate(values):
+            text = str(value)
+            if not text.isdecimal() or int(text) >= choices:
+                raise ValueError(
+                    f"{table.where(row)}: {self.label_column!r} is {value!r}; it must be the "
+                    f"number of the right ending, 0 to {choices - 1}"
+                )
+        return np.array([int(value) for value in values], np.int64)

@@ -1,0 +1,206 @@
+"""A tag for every word of a sentence: named entities and the like.
+
+The tag of a word is learned and read at its first piece (BERT, arXiv 1810.04805, section 5.3). A
+sentence that is too long is split between words.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from distilbert.distillation.masking import IGNORED
+from distilbert.tasks import metrics
+from distilbert.tasks.entities import entity_scores
+from distilbert.tasks.features import Features, flatten
+from distilbert.tasks.labels import Labels, UnknownLabelError, learn
+from distilbert.tasks.tables import Table, decoded_lines, read_table
+from distilbert.tasks.task import Detail, Examples, Task
+from distilbert.tokenization.tokenizer import BertStyleTokenizer
+
+_TABLES = (".parquet", ".jsonl", ".ndjson", ".json")
+
+
+@dataclass(frozen=True)
+class Tagging(Task):
+    """Words and their tags.
+
+    Args:
+        text_column: of the lists of words.
+        label_column: of the lists of tags.
+    """
+
+    text_column: str = "tokens"
+    label_column: str = "ner_tags"
+
+    head: ClassVar[str] = "TokenClassification"
+    scores: ClassVar[tuple[str, ...]] = ("precision", "recall", "f1", "accuracy")
+
+    def read(self, path: str) -> Table:
+        """Read Parquet, JSON lines or a hub data set; any other file has CoNLL's columns.
+
+        Raises:
+            OSError, ValueError: it cannot be read.
+        """
+        if path.startswith("hf:") or path.lower().endswith(_TABLES):
+            return read_table(path)
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+        return _read_conll(path, self.text_column, self.label_column)
+
+    def _sentences(self, table: Table) -> tuple[list[list[str]], list[list[Any]]]:
+        words = table.column(self.text_column, "text_column")
+        tags = table.column(self.label_column, "label_column")
+        for row, (ours, theirs) in enumerate(zip(words, tags, strict=True)):
+            if not isinstance(ours, list) or not isinstance(theirs, list):
+                raise ValueError(
+                    f"{table.where(row)}: {self.text_column!r} and {self.label_column!r} must be "
+                    "lists, of words and of their tags"
+                )
+            if len(ours) != len(theirs):
+                raise ValueError(
+                    f"{table.where(row)}: there are {len(ours)} words and {len(theirs)} tags"
+                )
+        return words, tags
+
+    def learn(self, table: Table) -> Labels:
+        """Return the tags of training data.
+
+        Raises:
+            ValueError: a column is missing, lists differ in length, or there is one tag only.
+        """
+        _, tags = self._sentences(table)
+        return learn(table, self.label_column, [tag for each in tags for tag in each])
+
+    def examples(
+        self, table: Table, labels: Labels, tokenizer: BertStyleTokenizer, max_length: int
+    ) -> Examples:
+        """Make examples of a table; `cut` is 0, as nothing is left out.
+
+        Raises:
+            ValueError: a column is missing, a tag unknown, or a word alone longer than a row.
+        """
+        words, tags = self._sentences(table)
+        sizes = [len(each) for each in words]
+        flat = [tag for each in tags for tag in each]
+        try:
+            true = labels.numbers_of(flat, table.path, table.class_names.get(self.label_column))
+        except UnknownLabelError as error:
+            row = int(np.searchsorted(np.cumsum(sizes), error.place, side="right"))
+            raise ValueError(f"{table.where(row)}: {error}") from None
+        rows, firsts = _rows(table, words, tokenizer, max_length)
+        lengths = np.array([len(row) for row in rows], np.int64)
+        token_labels = np.full(int(lengths.sum()), IGNORED, np.int64)
+        has_piece = firsts >= 0
+        token_labels[firsts[has_piece]] = true[has_piece]
+        pad_id = tokenizer.pad_token_id or 0
+        features = Features(
+            flatten(rows), lengths, lengths, token_labels, pad_id, has_outputs_per_token=True
+        )
+        outside = labels.names.index("O") if "O" in labels.names else 0
+
+        def predicted(outputs: np.ndarray) -> np.ndarray:
+            chosen = outputs.argmax(-1)[np.maximum(firsts, 0)]
+            return np.where(has_piece, chosen, outside)  # a word may have no piece at all
+
+        def by_sentence(numbers: np.ndarray) -> list[list[str]]:
+            cuts = np.cumsum(sizes)[:-1]
+            return [[labels.names[i] for i in part] for part in np.split(numbers, cuts)]
+
+        def score(outputs: np.ndarray) -> dict[str, float]:
+            chosen = predicted(outputs)
+            total, _ = entity_scores(by_sentence(chosen), by_sentence(true))
+            return {
+                "precision": total.precision,
+                "recall": total.recall,
+                "f1": total.f1,
+                "accuracy": metrics.accuracy(chosen, true),
+            }
+
+        def detail(outputs: np.ndarray) -> Detail:
+            _, by_type = entity_scores(by_sentence(predicted(outputs)), by_sentence(true))
+            columns = ["entity", "precision", "recall", "f1", "true", "predicted"]
+            return Detail("entities", columns, [[name, *each] for name, each in by_type.items()])
+
+        return Examples(features, score, detail, 0, len(table))
+
+
+def _rows(
+    table: Table, sentences: list[list[str]], tokenizer: BertStyleTokenizer, max_length: int
+) -> tuple[list[list[int]], np.ndarray]:
+    """Return rows of ids, and the place of each word's first piece among all of them, or -1."""
+    encoded = tokenizer(
+        sentences, is_split_into_words=True, add_special_tokens=False, verbose=False
+    )
+    cls_id, sep_id = tokenizer.cls_token_id, tokenizer.sep_token_id
+    assert cls_id is not None
+    assert sep_id is not None
+    rows: list[list[int]] = []
+    firsts: list[np.ndarray] = []
+    start = 0  # of the row among all tokens
+    for number, words in enumerate(sentences):
+        owners = np.array(encoded.word_ids(number), np.int64)
+        ids = encoded["input_ids"][number]
+        first = np.full(len(words), -1, np.int64)
+        begins = np.flatnonzero(np.diff(owners, prepend=-1))  # of words, among the pieces
+        for begin, end in _stretches(begins, len(ids), max_length - 2):
+            if end - begin > max_length - 2:
+                raise ValueError(
+                    f"{table.where(number)}: the word {words[owners[begin]]!r:.80} alone has "
+                    f"{end - begin} pieces; raise max_length ({max_length})"
+                )
+            rows.append([cls_id, *ids[begin:end], sep_id])
+            inside = begins[(begins >= begin) & (begins < end)]
+            first[owners[inside]] = start + 1 + inside - begin
+            start += end - begin + 2
+        firsts.append(first)
+    return rows, np.concatenate([np.zeros(0, np.int64), *firsts])
+
+
+def _stretches(begins: np.ndarray, count: int, room: int) -> list[tuple[int, int]]:
+    """Cut pieces into stretches of at most `room`, between words."""
+    stretches = []
+    start = 0
+    while start < count:
+        end = count
+        if count - start > room:
+            after = begins[(begins > start) & (begins <= start + room)]
+            later = begins[begins > start]
+            end = int(after[-1] if len(after) else later[0] if len(later) else count)
+        stretches.append((start, end))
+        start = end
+    return stretches
+
+
+def _read_conll(path: str, text_column: str, label_column: str) -> Table:
+    """Read a word per line, its tag in the last column, and an empty line between sentences.
+
+    Raises:
+        ValueError: a line has no tag, or there is no sentence.
+    """
+    words: list[list[str]] = []
+    tags: list[list[str]] = []
+    lines: list[int] = []
+    inside = False
+    for number, line in enumerate(decoded_lines(path), 1):
+        fields = line.split("\t") if "\t" in line else line.split()
+        fields = [each.strip() for each in fields]
+        if not any(fields) or fields[0] == "-DOCSTART-":
+            inside = False
+            continue
+        if len(fields) < 2 or not fields[-1]:
+            raise ValueError(
+                f"{path}, line {number}: {line.strip()!r:.80} has no tag; a line is a word and, "
+                "in its last column, the tag"
+            )
+        if not inside:
+            words.append([])
+            tags.append([])
+            lines.append(number)
+            inside = True
+        words[-1].append(fields[0])
+        tags[-1].append(fields[-1])
+    if not words:
+        raise ValueError(f"{path} has no sentences")
+    return Table(path, {text_column: words, label_column: tags}, lines=lines)

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+import torch
+
+from distilbert import DistilBertForSequenceClassification, DistilBertModel
+from distilbert.modeling.arrays import ArrayModel, open_arrays
+
+INPUTS = {
+    "input_ids": np.array([[2, 7, 8, 3], [2, 9, 3, 0]]),
+    "attention_mask": np.array([[1, 1, 1, 1], [1, 1, 1, 0]]),
+}
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa", "varlen"])
+def test_outputs_are_the_model_s(tiny, attention):
+    model = DistilBertForSequenceClassification(tiny)
+    model.set_attn_implementation(attention)
+    model.train()
+    found = ArrayModel(model)(**INPUTS)
+    assert not model.training
+    with torch.no_grad():
+        expected = model(**{k: torch.from_numpy(v) for k, v in INPUTS.items()})
+    np.testing.assert_allclose(found["logits"], expected.logits.numpy(), atol=1e-6)
+
+
+def test_outputs_are_float32_and_without_gradients(tiny):
+    model = DistilBertModel(tiny).bfloat16()
+    states = ArrayModel(model)(**INPUTS)["last_hidden_state"]
+    assert states.dtype == np.float32
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_folder_without_the_head(tiny, tmp_path):
+    DistilBertModel(tiny).save_pretrained(tmp_path)
+    assert open_arrays(tmp_path, "Model").config.dim == 32
+    with pytest.raises(ValueError, match=r"not a whole DistilBertForMaskedLM: vocab_.* is missing"):
+        open_arrays(tmp_path, "ForMaskedLM")
+
+
+def test_a_tagger_is_no_classifier_though_their_layers_have_one_shape(tiny, tmp_path):
+    DistilBertForSequenceClassification(tiny).save_pretrained(tmp_path)
+    with pytest.raises(
+        ValueError,
+        match="is a DistilBertForSequenceClassification, not a DistilBertForTokenClassification",
+    ):
+        open_arrays(tmp_path, "ForTokenClassification")

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+import distilbert
+
+
+@pytest.fixture
+def fill(tokenizer):
+    """A model that likes token 40 best, then 41, and so on."""
+
+    def model(input_ids, attention_mask):
+        liking = np.zeros(len(tokenizer))
+        liking[40:46] = np.arange(9, 3, -1)
+        return np.broadcast_to(liking, (*input_ids.shape, len(tokenizer)))
+
+    config = distilbert.DistilBertConfig(vocab_size=len(tokenizer), max_position_embeddings=48)
+    return distilbert.pipeline("fill-mask", model, tokenizer, config=config)
+
+
+def test_the_likeliest_tokens_first(fill, tokenizer):
+    found = fill("the [MASK] model")
+    assert [each["token"] for each in found] == [40, 41, 42, 43, 44]
+    assert found[0]["token_str"] == tokenizer.decode([40])
+    liking = np.exp([9, 8, 7, 6, 5, 4]).sum() + len(tokenizer) - 6
+    assert found[0]["score"] == pytest.approx(np.exp(9) / liking)
+    assert len(fill("the [MASK]", top_k=500)) == len(tokenizer)
+
+
+def test_several_masks_each_on_its_own(fill):
+    found = fill("[MASK] the [MASK]", top_k=1)
+    assert len(found) == 2
+    assert found[0][0]["sequence"].count("[MASK]") == 1
+    assert found[0][0]["sequence"].startswith("[CLS]")
+
+
+def test_targets(fill, tokenizer):
+    found = fill("[MASK]", targets=["small", "THE", "small"])
+    assert [each["token_str"] for each in found] == ["small", "the"]
+    assert fill("[MASK]", targets="##er")[0]["token"] == tokenizer.convert_tokens_to_ids("##er")
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (["smaller"], r"the target 'smaller' is not one token .* but \['small', '##er'\]"),
+        (["\U0001f600"], r"is not one token of the vocabulary but \['\[UNK\]'\]"),
+        ([], "targets is empty"),
+        ([" "], "a target is empty"),
+    ],
+)
+def test_impossible_targets(fill, targets, message):
+    with pytest.raises(ValueError, match=message):
+        fill("[MASK]", targets=targets)
+
+
+def test_bad_input(fill, tiny_vocab):
+    with pytest.raises(ValueError, match=r"'the model' has no \[MASK\]; write it"):
+        fill("the model")
+    with pytest.raises(ValueError, match=r"input 1: .* has no \[MASK\]"):
+        fill(["[MASK]", "the model"])
+    with pytest.raises(ValueError, match=r"no \[MASK\] is left of .* once its end is cut"):
+        fill("the " * 60 + "[MASK]", truncation=True)
+    with pytest.raises(ValueError, match="top_k=0"):
+        fill("[MASK]", top_k=0)
+    bare = distilbert.DistilBertTokenizerFast(tiny_vocab, mask_token=None)
+    with pytest.raises(ValueError, match="no mask token"):
+        distilbert.FillMaskPipeline(fill.model, bare, config=fill.config)

@@ -1,0 +1,313 @@
+"""What holds for every pipeline, with real models."""
+
+import itertools
+import subprocess
+import sys
+import tracemalloc
+import types
+
+import numpy as np
+import pytest
+
+import distilbert
+from distilbert.pipelines.opening import TASKS
+from distilbert.pipelines.pipeline import softmax, text_of
+
+
+def assert_close(one, other):
+    """Equal, numbers to 1e-5."""
+    if isinstance(other, dict):
+        assert one.keys() == other.keys()
+        for key in other:
+            assert_close(one[key], other[key])
+    elif isinstance(other, list):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert_close(a, b)
+    elif isinstance(other, float | np.ndarray):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    else:
+        assert one == other
+
+
+@pytest.fixture(params=["sdpa", "varlen"])
+def pipe(request, task, head, make_model, tokenizer):
+    model = make_model(head)
+    model.set_attn_implementation(request.param)
+    return distilbert.pipeline(task, model, tokenizer)
+
+
+def single(pipe, item, options):
+    """The answer to one input; text classification alone gives a list of it."""
+    answer = pipe(item, **options)
+    return answer[0] if pipe.task == "text-classification" else answer
+
+
+def test_an_answer_does_not_depend_on_its_neighbours(pipe, inputs, options):
+    alone = [single(pipe, item, options) for item in inputs]
+    assert_close(pipe(inputs, **options), alone)
+    assert_close(pipe(inputs[::-1], **options)[::-1], alone)
+    assert_close(pipe(inputs * 3, **options), alone * 3)
+
+
+def test_batches_and_reading_ahead_change_nothing(
+    task, head, make_model, tokenizer, inputs, options
+):
+    model = make_model(head)
+    expected = distilbert.pipeline(task, model, tokenizer)(inputs, **options)
+    for batch_tokens, read_ahead in ((1, 1), (20, 2), (10_000, 3)):
+        pipe = distilbert.pipeline(
+            task, model, tokenizer, batch_tokens=batch_tokens, read_ahead=read_ahead
+        )
+        assert_close(pipe(inputs, **options), expected)
+
+
+def test_an_iterable_is_answered_lazily_and_in_order(pipe, inputs, options):
+    read = 0
+
+    def endless():
+        nonlocal read
+        for item in itertools.cycle(inputs):
+            read += 1
+            yield item
+
+    pipe.read_ahead = 4
+    answers = pipe(endless(), **options)
+    assert isinstance(answers, types.GeneratorType)
+    assert read == 0
+    first = list(itertools.islice(answers, 7))
+    assert read == 8
+    assert_close(first, (pipe(inputs, **options) * 2)[:7])
+
+
+def test_a_folder_opens(task, head, folder, inputs, options, make_model, tokenizer):
+    place = folder(head)
+    expected = distilbert.pipeline(task, make_model(head), tokenizer)(inputs, **options)
+    pipe = distilbert.pipeline(task, str(place))
+    assert pipe.model.model.config.attn_implementation == "varlen"
+    assert_close(pipe(inputs, **options), expected)
+    slow = distilbert.DistilBertTokenizer.from_pretrained(place)
+    assert_close(distilbert.pipeline(task, place, slow)(inputs, **options), expected)
+
+
+def test_any_callable_will_do(task, head, make_model, tokenizer, inputs, options):
+    """Such as the model in ONNX, which returns a list, and knows nothing of a configuration."""
+    import torch
+
+    model = make_model(head)
+
+    def session(**arrays):
+        assert all(isinstance(values, np.ndarray) for values in arrays.values())
+        assert arrays.keys() == {"input_ids", "attention_mask"}
+        with torch.no_grad():
+            outputs = model(**{k: torch.from_numpy(v) for k, v in arrays.items()})
+        return [values.numpy() for values in outputs.values()]
+
+    expected = distilbert.pipeline(task, model, tokenizer)(inputs, **options)
+    pipe = distilbert.pipeline(task, session, tokenizer, config=model.config)
+    assert_close(pipe(inputs, **options), expected)
+    with pytest.raises(TypeError, match="function has no config; pass config="):
+        distilbert.pipeline(task, session, tokenizer)
+
+
+def test_a_bert_gets_its_segments(task, head, make_model, tokenizer, inputs, options):
+    model = make_model(head, "Bert")
+    seen = []
+    pipe = distilbert.pipeline(task, model, tokenizer)
+    whole = pipe.model
+    pipe.model = lambda **arrays: seen.append(arrays["token_type_ids"]) or whole(**arrays)
+    pipe(inputs, **options)
+    in_pairs = task in ("question-answering", "multiple-choice", "zero-shot-classification")
+    assert any(types.any() for types in seen) == in_pairs
+
+
+def test_a_progress_bar_changes_no_answer(pipe, inputs, options, capsys):
+    assert_close(pipe(inputs, progress=True, **options), pipe(inputs, **options))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "100%" in captured.err
+
+
+def test_nothing_in_nothing_out(pipe, options):
+    assert pipe([], **options) == []
+    assert list(pipe(iter(()), **options)) == []
+
+
+def test_a_model_in_training_is_put_into_evaluation(
+    task, head, make_model, tokenizer, inputs, options
+):
+    model = make_model(head)
+    pipe = distilbert.pipeline(task, model, tokenizer)
+    expected = pipe(inputs, **options)
+    model.train()
+    assert_close(pipe(inputs, **options), expected)
+    assert not model.training
+
+
+def test_another_head(task, head, make_model, tokenizer, folder):
+    other = "ForTokenClassification" if head == "ForMaskedLM" else "ForMaskedLM"
+    with pytest.raises(ValueError, match=f"{task} needs .* and DistilBert{other} has a "):
+        distilbert.pipeline(task, make_model(other), tokenizer)
+    if head != "Model":
+        with pytest.raises(ValueError, match=f"is a DistilBert{other}, not a DistilBert{head}"):
+            distilbert.pipeline(task, folder(other))
+
+
+def test_outputs_of_another_head(task, head, make_model, tokenizer, inputs, options):
+    """A callable does not say what it is; its outputs do."""
+    model = make_model("ForMaskedLM" if head != "ForMaskedLM" else "ForSequenceClassification")
+
+    def session(**arrays):
+        import torch
+
+        with torch.no_grad():
+            flat = {k: torch.from_numpy(v).flatten(0, -2) for k, v in arrays.items()}
+            return {k: v.numpy() for k, v in model(**flat).items()}
+
+    pipe = distilbert.pipeline(task, session, tokenizer, config=model.config)
+    with pytest.raises(ValueError, match=r"the model gave .*(needs (a|one)|has another head)"):
+        pipe(inputs, **options)
+
+
+def test_unknown_options(pipe, inputs):
+    with pytest.raises(TypeError, match=f"{pipe.task} has no option 'topk'; it has max_length, "):
+        pipe(inputs, topk=3)
+    with pytest.raises(ValueError, match="max_length=49 must be from 1 to the model's 48"):
+        pipe(inputs, max_length=49)
+
+
+@pytest.mark.parametrize("name", ["batch_tokens", "read_ahead"])
+def test_sizes_are_positive(name, make_model, tokenizer):
+    with pytest.raises(ValueError, match=f"{name}=0 must be at least 1"):
+        distilbert.pipeline("fill-mask", make_model("ForMaskedLM"), tokenizer, **{name: 0})
+
+
+def test_empty_and_other_inputs_are_told_with_their_number(pipe, inputs, options):
+    empty = {
+        "question-answering": {"question": " ", "context": "x"},
+        "multiple-choice": ("", ["a", "b"]),
+    }
+    bad = empty.get(pipe.task, " \n")
+    with pytest.raises(ValueError, match=r"^input 1: the (text|question) is empty"):
+        pipe([inputs[0], bad], **options)
+    with pytest.raises(ValueError, match=r"^the (text|question) is empty"):
+        pipe(bad, **options)
+    with pytest.raises(TypeError, match=r"^input 2: "):
+        list(pipe(iter([*inputs[:2], 3]), **options))
+    with pytest.raises(TypeError, match="expected a"):
+        pipe(3, **options)
+
+
+def test_long_inputs_are_refused_or_cut_or_read_in_windows(pipe, options):
+    long = "the small model " * 40
+    if pipe.task == "question-answering":
+        assert pipe(question="what?", context=long)["answer"]
+        return
+    if pipe.task == "token-classification":
+        assert pipe(long, ignore_labels=[])[-1]["end"] == len(long) - 1
+        return
+    item = f"[MASK] {long}" if pipe.task == "fill-mask" else long
+    item = {"text": long, "choices": ["a", "b"]} if pipe.task == "multiple-choice" else item
+    with pytest.raises(
+        ValueError, match=r"has 1[23]\d tokens, and at most 48 fit: .*truncation=True"
+    ):
+        pipe(item, **options)
+    assert pipe(item, truncation=True, **options) is not None
+
+
+def test_unknown_tasks():
+    with pytest.raises(ValueError, match="no task 'fill-masks'; did you mean fill-mask"):
+        distilbert.pipeline("fill-masks", "x")
+    with pytest.raises(
+        ValueError, match=r"no task 'zzz'\. There are feature-extraction, fill-mask, "
+    ):
+        distilbert.pipeline("zzz", "x")
+
+
+def test_other_names_of_tasks(make_model, tokenizer):
+    ner = distilbert.pipeline("ner", make_model("ForTokenClassification"), tokenizer)
+    assert isinstance(ner, distilbert.TokenClassificationPipeline)
+    mood = distilbert.pipeline(
+        "sentiment-analysis", make_model("ForSequenceClassification"), tokenizer
+    )
+    assert isinstance(mood, distilbert.TextClassificationPipeline)
+
+
+def test_every_task_has_its_class():
+    assert {cls.__name__ for cls in TASKS.values()} == {
+        name for name in distilbert.__all__ if name.endswith("Pipeline")
+    }
+
+
+def test_what_is_no_model(tokenizer, make_model, tmp_path):
+    with pytest.raises(ValueError, match="needs its tokenizer"):
+        distilbert.pipeline("fill-mask", make_model("ForMaskedLM"))
+    with pytest.raises(TypeError, match="or a callable in its place"):
+        distilbert.FillMaskPipeline("folder", tokenizer)
+    with pytest.raises(OSError, match="nowhere"):
+        distilbert.pipeline("fill-mask", str(tmp_path / "nowhere"), local_files_only=True)
+
+
+def test_a_stream_needs_constant_memory(tokenizer):
+    config = distilbert.DistilBertConfig(vocab_size=len(tokenizer))
+
+    def model(input_ids, attention_mask):
+        return np.zeros((len(input_ids), 2))
+
+    pipe = distilbert.pipeline(
+        "text-classification", model, tokenizer, config=config, read_ahead=16
+    )
+
+    def peak(count):
+        tracemalloc.start()
+        for _ in pipe(f"the small model {i % 7}" for i in range(count)):
+            pass
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(50)
+    assert peak(2000) < 2 * peak(100)
+
+
+def test_long_inputs_end_the_reading_ahead(tokenizer):
+    read = []
+
+    def texts():
+        for _ in range(10):
+            read.append(1)
+            yield "the " * 100_000  # 400,000 characters
+
+    config = distilbert.DistilBertConfig(vocab_size=len(tokenizer))
+
+    def model(input_ids, attention_mask):
+        return np.zeros((*input_ids.shape, 2))
+
+    pipe = distilbert.pipeline("token-classification", model, tokenizer, config=config)
+    next(pipe(texts()))
+    assert len(read) == 3
+
+
+def test_making_a_pipeline_of_a_callable_needs_no_framework():
+    code = """
+import sys, numpy as np, distilbert as d
+words = "[PAD] [UNK] [CLS] [SEP] [MASK] a".split()
+tokenizer = d.DistilBertTokenizer({word: i for i, word in enumerate(words)})
+model = lambda input_ids, attention_mask: np.ones((len(input_ids), 2))
+print(d.pipeline("text-classification", model, tokenizer, config=d.DistilBertConfig())("a"))
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    roots = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "distilbert" in roots
+    assert not roots & {"torch", "tensorflow", "keras", "transformers", "rich", "sklearn", "scipy"}
+
+
+def test_softmax_stays_finite():
+    np.testing.assert_allclose(softmax(np.array([[1e4, 0], [-1e4, 0]])), [[1, 0], [0, 1]])
+
+
+def test_text_of():
+    assert text_of(" a ") == " a "
+    with pytest.raises(TypeError, match=r"the label must be a string, not 3 \(int\)"):
+        text_of(3, "the label")

@@ -1,0 +1,71 @@
+import io
+import types
+
+import pytest
+
+from distilbert.pipelines.records import kind_of, read_records
+
+
+@pytest.fixture
+def read(tmp_path):
+    def reader(content, kind):
+        path = tmp_path / f"input.{kind}"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return list(read_records(str(path), kind))
+
+    return reader
+
+
+def test_text(read):
+    assert read("é a\r\n\nb", "txt") == [
+        (1, {"text": "é a"}),
+        (2, {"text": ""}),
+        (3, {"text": "b"}),
+    ]
+
+
+def test_json_lines(read):
+    assert read('{"a": 1}\n\n{"b": [2]}', "jsonl") == [(1, {"a": 1}), (3, {"b": [2]})]
+
+
+def test_csv(read):
+    found = read('a,b\n1,"x, ""y""\nz"\n\n2,\n', "csv")
+    assert found == [(3, {"a": "1", "b": 'x, "y"\nz'}), (5, {"a": "2", "b": ""})]
+
+
+def test_tsv_has_no_quotes(read):
+    assert read('a\tb\n"1\t2\n', "tsv") == [(2, {"a": '"1', "b": "2"})]
+
+
+def test_standard_input(monkeypatch):
+    stdin = types.SimpleNamespace(buffer=io.BytesIO("é\nb\n".encode()))
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert [record["text"] for _, record in read_records("-", "txt")] == ["é", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "message"),
+    [
+        ("{", "jsonl", "is not JSON lines: line 1: "),
+        ("{}\n[1]", "jsonl", "line 2 is a list; every line must be a JSON object"),
+        ("a,b\n1\n", "csv", "the record that ends in line 2 has 1 fields, the header 2"),
+        ("a,a\n", "csv", "two columns 'a'"),
+        ('a\n"x', "csv", "is not CSV: line 2: "),
+        (b"caf\xe9", "txt", "UTF-8"),
+        ("a", "xml", "input_format must be txt, jsonl, csv or tsv; got 'xml'"),
+    ],
+)
+def test_bad_files(read, content, kind, message):
+    with pytest.raises(ValueError, match=message):
+        read(content, kind)
+
+
+def test_kinds():
+    assert [kind_of(name) for name in ("a.TXT", "b.ndjson", "c.csv", "d.tsv")] == [
+        "txt",
+        "jsonl",
+        "csv",
+        "tsv",
+    ]
+    with pytest.raises(ValueError, match=r"a\.parquet does not say .*input_format"):
+        kind_of("a.parquet")

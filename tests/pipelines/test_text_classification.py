@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+import distilbert
+
+LOGITS = np.array([1.0, -2.0, 3.0])
+NAMES = {0: "a", 1: "b", 2: "c"}
+
+
+def classifier(tokenizer, logits=LOGITS, **settings):
+    def model(input_ids, attention_mask):
+        return np.broadcast_to(logits, (len(input_ids), len(logits)))
+
+    names = {i: NAMES[i] for i in range(len(logits))}
+    config = distilbert.DistilBertConfig(id2label=names, max_position_embeddings=48, **settings)
+    return distilbert.pipeline("text-classification", model, tokenizer, config=config)
+
+
+def test_one_label(tokenizer):
+    classify = classifier(tokenizer)
+    score = np.exp(3) / np.exp(LOGITS).sum()
+    assert classify(["the", "model"]) == [{"label": "c", "score": pytest.approx(score)}] * 2
+    assert classify("the") == [{"label": "c", "score": pytest.approx(score)}]
+
+
+def test_top_k(tokenizer):
+    classify = classifier(tokenizer)
+    assert [each["label"] for each in classify("the", top_k=2)] == ["c", "a"]
+    assert [each["label"] for each in classify(["the"], top_k=None)[0]] == ["c", "a", "b"]
+
+
+def test_several_labels_each_on_its_own(tokenizer):
+    classify = classifier(tokenizer, problem_type="multi_label_classification")
+    scores = {each["label"]: each["score"] for each in classify("the", top_k=None)}
+    assert scores == pytest.approx({n: 1 / (1 + np.exp(-LOGITS[i])) for i, n in NAMES.items()})
+
+
+def test_values(tokenizer):
+    value = classifier(tokenizer, np.array([-7.5]), problem_type="regression")
+    assert value("the") == [{"label": "a", "score": -7.5}]
+    alone = classifier(tokenizer, np.array([0.0]))
+    assert alone("the") == [{"label": "a", "score": 0.5}]
+    assert alone("the", function_to_apply="none")[0]["score"] == 0
+
+
+def test_pairs(tokenizer):
+    seen = []
+    classify = classifier(tokenizer)
+    inner = classify.model
+    classify.model = lambda **arrays: seen.append(arrays["input_ids"]) or inner(**arrays)
+    pair = tokenizer("the", "model")["input_ids"]
+    assert isinstance(classify({"text": "the", "text_pair": "model"}), list)
+    classify([("the", "model"), "un"])
+    assert seen[0].tolist() == [pair]
+    assert seen[1][0].tolist() == pair
+
+
+def test_bad_input(tokenizer):
+    classify = classifier(tokenizer)
+    with pytest.raises(ValueError, match=r"the keys text and text_pair, got \['texts'\]"):
+        classify({"texts": "the"})
+    with pytest.raises(ValueError, match="input 0: the second text is empty"):
+        classify([("the", "")])
+    with pytest.raises(TypeError, match="a text, or a tuple of two, not"):
+        classify([["the", "model"]])
+    with pytest.raises(ValueError, match="has no tokens"):
+        classify("\u200b\u00ad")
+    with pytest.raises(ValueError, match="top_k=0"):
+        classify("the", top_k=0)
+    with pytest.raises(ValueError, match="must be one of softmax, sigmoid, none"):
+        classify("the", function_to_apply="relu")
+
+
+def test_labels_and_logits_must_agree(tokenizer):
+    classify = classifier(tokenizer)
+    classify.config = distilbert.DistilBertConfig(num_labels=2)
+    with pytest.raises(ValueError, match=r"logits of shape \(3,\) .* has 2 labels"):
+        classify("the")

@@ -1,0 +1,179 @@
+"""`distilbert predict`, through the command line."""
+
+import io
+import json
+import types
+
+import pytest
+
+import distilbert
+from distilbert.cli import main
+
+NLI = {0: "contradiction", 1: "neutral", 2: "entailment"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny_vocab):
+    """Make a folder with a model of a head."""
+    torch = pytest.importorskip("torch")
+
+    def make(head):
+        place = tmp_path_factory.mktemp(head)
+        config = distilbert.DistilBertConfig(
+            vocab_size=len(tiny_vocab), max_position_embeddings=32, dim=16, n_heads=2, n_layers=1,
+            hidden_dim=16, id2label=NLI, initializer_range=0.3,
+        )  # fmt: skip
+        torch.manual_seed(0)
+        getattr(distilbert, f"DistilBert{head}")(config).save_pretrained(place)
+        distilbert.DistilBertTokenizerFast(tiny_vocab).save_pretrained(place)
+        return str(place)
+
+    return make
+
+
+@pytest.fixture
+def predict(tmp_path, folder):
+    """Run the command and return the records of its output."""
+
+    def run(task, head, content, name="in.txt", **flags):
+        source, target = tmp_path / name, tmp_path / "out" / "answers.jsonl"
+        source.write_text(content, encoding="utf-8")
+        place = folder(head)
+        words = ["--task", task, "--model", place, "--input", str(source), "--output", str(target)]
+        for flag, value in flags.items():
+            values = value if isinstance(value, list) else [value]
+            words += [f"--{flag}"] if value is True else [f"--{flag}", *map(str, values)]
+        assert main(["predict", *words]) == 0
+        assert not (tmp_path / "out" / "answers.jsonl.partial").exists()
+        found = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
+        return found, distilbert.pipeline(task, place)
+
+    return run
+
+
+def test_text_classification(predict):
+    found, pipe = predict("text-classification", "ForSequenceClassification", "un\né the\nmodel\n")
+    assert [each["text"] for each in found] == ["un", "é the", "model"]
+    assert [each["prediction"] for each in found] == pipe(["un", "é the", "model"])
+
+
+def test_pairs_of_other_columns(predict):
+    content = "id,one,two\n7,un,the\n8,model,é\n"
+    found, pipe = predict(
+        "text-classification", "ForSequenceClassification", content, "in.csv",
+        text_column="one", second_text_column="two", top_k=2,
+    )  # fmt: skip
+    assert {name: found[0][name] for name in ("id", "one", "two")} == {
+        "id": "7", "one": "un", "two": "the",
+    }  # fmt: skip
+    expected = pipe([("un", "the"), ("model", "é")], top_k=2)
+    assert [each["prediction"] for each in found] == expected
+
+
+def test_fill_mask(predict):
+    found, pipe = predict(
+        "fill-mask", "ForMaskedLM", "the [MASK]\n", targets=["small", "un"], top_k=2
+    )
+    assert found[0]["prediction"] == pipe("the [MASK]", targets=["small", "un"])
+
+
+def test_token_classification(predict):
+    found, pipe = predict(
+        "ner", "ForTokenClassification", "the small models\n", aggregation_strategy="first"
+    )
+    assert found[0]["prediction"] == pipe("the small models", aggregation_strategy="first")
+
+
+def test_question_answering(predict):
+    asked = {"question": "what?", "context": "the small model " * 20}
+    content = json.dumps({"id": 1, **asked}) + "\n"
+    found, pipe = predict(
+        "question-answering", "ForQuestionAnswering", content, "in.jsonl", top_k=3, doc_stride=5
+    )
+    assert found[0]["id"] == 1
+    assert found[0]["prediction"] == pipe(asked, top_k=3, doc_stride=5)
+
+
+@pytest.mark.parametrize("separate", [True, False])
+def test_multiple_choice(predict, separate):
+    if separate:
+        content, name, flags = "text,a,b\nthe,un,model\n", "in.csv", {"choice_columns": ["a", "b"]}
+    else:
+        content, name, flags = '{"text": "the", "choices": ["un", "model"]}\n', "in.jsonl", {}
+    found, pipe = predict("multiple-choice", "ForMultipleChoice", content, name, **flags)
+    assert found[0]["prediction"] == pipe(("the", ["un", "model"]))
+
+
+def test_zero_shot(predict):
+    found, pipe = predict(
+        "zero-shot-classification", "ForSequenceClassification", "the model\n",
+        candidate_labels=["small", "un"], multi_label=True,
+    )  # fmt: skip
+    assert found[0]["prediction"] == pipe("the model", ["small", "un"], multi_label=True)
+
+
+def test_vectors(predict):
+    found, pipe = predict("sentence-embedding", "Model", "the model\nun\n")
+    assert found[1]["prediction"] == pytest.approx(pipe("un").tolist(), abs=1e-5)
+
+
+def test_from_standard_input_to_standard_output(folder, monkeypatch, capsys):
+    stdin = types.SimpleNamespace(buffer=io.BytesIO("é\nun\n".encode()))
+    monkeypatch.setattr("sys.stdin", stdin)
+    words = ["--task", "text-classification", "--model", folder("ForSequenceClassification")]
+    assert main(["predict", *words, "--input", "-"]) == 0
+    captured = capsys.readouterr()
+    assert [json.loads(line)["text"] for line in captured.out.splitlines()] == ["é", "un"]
+    assert "2 answers in" in captured.err
+
+
+def test_an_answer_does_not_depend_on_its_place(predict):
+    texts = ["un", "the small model", "é", "models models models"]
+    one, _ = predict("text-classification", "ForSequenceClassification", "\n".join(texts))
+    other, _ = predict(
+        "text-classification", "ForSequenceClassification", "\n".join(texts[::-1]), batch_tokens=8
+    )
+    for a, b in zip(one, other[::-1], strict=True):
+        assert a["text"] == b["text"]
+        assert a["prediction"]["score"] == pytest.approx(b["prediction"]["score"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "flags", "message"),
+    [
+        ("un\n\nthe\n", "in.txt", [], "line 2: the text is empty"),
+        ("a,b\n1,2\n", "in.csv", [], "line 2: there is no column 'text' but a, b; .* text_column"),
+        ('{"text": 3}\n', "in.jsonl", [], "line 1: expected a text, .* not 3"),
+        (
+            '{"text": "a", "prediction": 1}',
+            "in.jsonl",
+            [],
+            "line 1: there is a column 'prediction'",
+        ),
+        ("un\n", "in.xml", [], "does not say what it is"),
+        ("the " * 99, "in.txt", [], "has 101 tokens, and at most 32 fit: .*truncation=True"),
+        ("un\n", "in.txt", ["--targets", "a"], "text-classification has no option 'targets'"),
+        ("un\n", "in.txt", ["--task", "mood"], "no task 'mood'"),
+        ("un\n", "in.txt", ["--task", "ner"], "is a DistilBertForSequenceClassification, not a"),
+    ],
+)
+def test_bad_input(folder, tmp_path, capsys, content, name, flags, message):
+    import re
+
+    source = tmp_path / name
+    source.write_text(content, encoding="utf-8")
+    words = ["--task", "text-classification", "--model", folder("ForSequenceClassification")]
+    words += ["--input", str(source), "--output", str(tmp_path / "out.jsonl"), *flags]
+    assert main(["predict", *words]) == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_what_was_answered_before_a_failure_is_kept(folder, tmp_path):
+    source = tmp_path / "in.txt"
+    source.write_text("un\n" * 300 + "\n", encoding="utf-8")
+    words = ["--task", "text-classification", "--model", folder("ForSequenceClassification")]
+    target = tmp_path / "out.jsonl"
+    assert main(["predict", *words, "--input", str(source), "--output", str(target)]) == 1
+    partial = (tmp_path / "out.jsonl.partial").read_text(encoding="utf-8")
+    assert len(partial.splitlines()) == 256
