@@ -270,13 +270,14 @@ def test_a_stream_needs_constant_memory(tokenizer):
     assert peak(2000) < 2 * peak(100)
 
 
-def test_long_inputs_end_the_reading_ahead(tokenizer):
+def test_long_inputs_end_the_reading_ahead(tokenizer, monkeypatch):
+    monkeypatch.setattr("distilbert.pipelines.pipeline.MOST_CHARACTERS_AHEAD", 1000)
     read = []
 
     def texts():
         for _ in range(10):
             read.append(1)
-            yield "the " * 100_000  # 400,000 characters
+            yield "the " * 100
 
     config = distilbert.DistilBertConfig(vocab_size=len(tokenizer))
 
@@ -301,6 +302,16 @@ print(*sys.modules)
     roots = {name.partition(".")[0] for name in done.stdout.split()}
     assert "distilbert" in roots
     assert not roots & {"torch", "tensorflow", "keras", "transformers", "rich", "sklearn", "scipy"}
+
+
+def test_a_folder_needs_torch_and_says_so(folder):
+    code = f"""
+import sys, distilbert
+sys.modules["torch"] = None
+distilbert.pipeline("fill-mask", {str(folder("ForMaskedLM"))!r})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "torch is not installed: pip install 'distilbert[torch]'" in done.stderr
 
 
 def test_softmax_stays_finite():
