@@ -11,8 +11,8 @@ from distilbert.pipelines.feature_extraction import (
     SentenceEmbeddingPipeline,
 )
 from distilbert.pipelines.fill_mask import FillMaskPipeline
+from distilbert.pipelines.flow import Pipeline
 from distilbert.pipelines.multiple_choice import MultipleChoicePipeline
-from distilbert.pipelines.pipeline import Pipeline
 from distilbert.pipelines.question_answering import QuestionAnsweringPipeline
 from distilbert.pipelines.text_classification import TextClassificationPipeline
 from distilbert.pipelines.token_classification import TokenClassificationPipeline

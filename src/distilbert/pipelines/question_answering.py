@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from distilbert.pipelines.pipeline import Encoded, Options, Pipeline, text_of
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, text_of
 from distilbert.pipelines.running import Outputs, Row
 from distilbert.tasks.answers import Windows, find_answers, log_probabilities, make_windows
 

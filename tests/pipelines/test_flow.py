@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import distilbert
+from distilbert.pipelines.flow import softmax, text_of
 from distilbert.pipelines.opening import TASKS
-from distilbert.pipelines.pipeline import softmax, text_of
 
 
 def assert_close(one, other):
@@ -271,7 +271,7 @@ def test_a_stream_needs_constant_memory(tokenizer):
 
 
 def test_long_inputs_end_the_reading_ahead(tokenizer, monkeypatch):
-    monkeypatch.setattr("distilbert.pipelines.pipeline.MOST_CHARACTERS_AHEAD", 1000)
+    monkeypatch.setattr("distilbert.pipelines.flow.MOST_CHARACTERS_AHEAD", 1000)
     read = []
 
     def texts():
