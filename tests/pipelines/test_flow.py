@@ -144,15 +144,6 @@ def test_a_model_in_training_is_put_into_evaluation(
     assert not model.training
 
 
-def test_another_head(task, head, make_model, tokenizer, folder):
-    other = "ForTokenClassification" if head == "ForMaskedLM" else "ForMaskedLM"
-    with pytest.raises(ValueError, match=f"{task} needs .* and DistilBert{other} has a "):
-        distilbert.pipeline(task, make_model(other), tokenizer)
-    if head != "Model":
-        with pytest.raises(ValueError, match=f"is a DistilBert{other}, not a DistilBert{head}"):
-            distilbert.pipeline(task, folder(other))
-
-
 def test_outputs_of_another_head(task, head, make_model, tokenizer, inputs, options):
     """A callable does not say what it is; its outputs do."""
     model = make_model("ForMaskedLM" if head != "ForMaskedLM" else "ForSequenceClassification")
@@ -239,15 +230,6 @@ def test_every_task_has_its_class():
     }
 
 
-def test_what_is_no_model(tokenizer, make_model, tmp_path):
-    with pytest.raises(ValueError, match="needs its tokenizer"):
-        distilbert.pipeline("fill-mask", make_model("ForMaskedLM"))
-    with pytest.raises(TypeError, match="or a callable in its place"):
-        distilbert.FillMaskPipeline("folder", tokenizer)
-    with pytest.raises(OSError, match="nowhere"):
-        distilbert.pipeline("fill-mask", str(tmp_path / "nowhere"), local_files_only=True)
-
-
 def test_a_stream_needs_constant_memory(tokenizer):
     config = distilbert.DistilBertConfig(vocab_size=len(tokenizer))
 
@@ -302,16 +284,6 @@ print(*sys.modules)
     roots = {name.partition(".")[0] for name in done.stdout.split()}
     assert "distilbert" in roots
     assert not roots & {"torch", "tensorflow", "keras", "transformers", "rich", "sklearn", "scipy"}
-
-
-def test_a_folder_needs_torch_and_says_so(folder):
-    code = f"""
-import sys, distilbert
-sys.modules["torch"] = None
-distilbert.pipeline("fill-mask", {str(folder("ForMaskedLM"))!r})
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "torch is not installed: pip install 'distilbert[torch]'" in done.stderr
 
 
 def test_softmax_stays_finite():
