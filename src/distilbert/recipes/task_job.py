@@ -35,11 +35,7 @@ class Reader:
     max_length: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_length <= self.positions:
-            raise ValueError(
-                f"max_length must be at most {self.positions}, the positions of the model, or 0 "
-                f"for all of them; got {self.max_length}"
-            )
+        longest_of(self.max_length, self.positions)
 
     def read(self, table: Table) -> Examples:
         """Make examples of a table.
@@ -47,14 +43,9 @@ class Reader:
         Raises:
             ValueError: a column is missing, a row is empty, a label unknown, a text too long.
         """
-        longest = self.max_length or self.positions
+        longest = longest_of(self.max_length, self.positions)
         examples = self.task.examples(table, self.labels, self.tokenizer, longest)
-        if examples.cut and not self.max_length:
-            raise ValueError(
-                f"{table.path}: {examples.cut} of {examples.texts} texts have more than the "
-                f"{self.positions} tokens that the model has positions for; say "
-                f"max_length={self.positions} to cut them there"
-            )
+        check_cut(table.path, examples.cut, examples.texts, self.max_length, longest)
         return examples
 
     def note(self, table: Table, examples: Examples) -> str:
@@ -64,6 +55,33 @@ class Reader:
         return (
             f"{table.path}: {examples.texts:,} texts, {len(features.tokens):,} tokens, the "
             f"longest {features.lengths.max():,}{cut}"
+        )
+
+
+def longest_of(max_length: int, positions: int) -> int:
+    """Return how many tokens a row may have.
+
+    Raises:
+        ValueError: the setting is more than the model has positions for.
+    """
+    if not 0 <= max_length <= positions:
+        raise ValueError(
+            f"max_length must be at most {positions}, the positions of the model, or 0 for all of "
+            f"them; got {max_length}"
+        )
+    return max_length or positions
+
+
+def check_cut(path: str, cut: int, texts: int, max_length: int, longest: int) -> None:
+    """Check that texts were cut only if that was said.
+
+    Raises:
+        ValueError: they were, and it was not.
+    """
+    if cut and not max_length:
+        raise ValueError(
+            f"{path}: {cut} of {texts} texts have more than the {longest} tokens that the model "
+            f"has positions for; say max_length={longest} to cut them there"
         )
 
 
