@@ -6,7 +6,7 @@ import torch
 
 import distilbert
 from distilbert.pipelines.token_classification import STRATEGIES
-from distilbert.tasks.answers import answer_positions, make_windows
+from distilbert.tasks.windows import answer_positions, make_windows
 
 pytestmark = [
     pytest.mark.parity,

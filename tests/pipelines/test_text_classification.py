@@ -50,9 +50,10 @@ def test_pairs(tokenizer):
     classify.model = lambda **arrays: seen.append(arrays["input_ids"]) or inner(**arrays)
     pair = tokenizer("the", "model")["input_ids"]
     assert isinstance(classify({"text": "the", "text_pair": "model"}), list)
+    assert isinstance(classify(("the", "model")), list)
     classify([("the", "model"), "un"])
-    assert seen[0].tolist() == [pair]
-    assert seen[1][0].tolist() == pair
+    assert seen[0].tolist() == seen[1].tolist() == [pair]
+    assert seen[2][0].tolist() == pair
 
 
 def test_bad_input(tokenizer):

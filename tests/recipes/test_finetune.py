@@ -1,6 +1,7 @@
 """`distilbert finetune` on files of one's own: it learns, resumes, and refuses what cannot be."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -256,3 +257,87 @@ def test_every_kind_of_task(finetune, evaluate, tmp_path, task, head, kind):
         assert list(config.id2label.values()) == names[task]
     result = evaluate(model=model, data=data["validation"], **options)
     assert result["scores"] == pytest.approx(scores, abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def task_teacher(tmp_path_factory, reviews):
+    """A BERT that knows the task, with its labels the other way round."""
+    from accelerate.state import AcceleratorState, GradientState
+
+    folder = tmp_path_factory.mktemp("teacher")
+    base = save_model(folder / "base", "bert", head="SequenceClassification")
+    config = json.loads((folder / "base" / "config.json").read_text())
+    config |= {"id2label": {"0": "pos", "1": "neg"}, "label2id": {"pos": 0, "neg": 1}}
+    (folder / "base" / "config.json").write_text(json.dumps(config))
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    main(Settings(model=base, out=str(folder / "run"), **reviews, **{**QUICK, "epochs": 8.0}))
+    return str(folder / "run" / "model")
+
+
+def test_a_teacher_is_enough(finetune, task_teacher, reviews, tmp_path):
+    """The student learns from the teacher alone, on labels that are wrong."""
+    content = Path(reviews["train"]).read_text()
+    for before, after in ((",neg", ",?"), (",pos", ",neg"), (",?", ",pos")):
+        content = content.replace(before, after)
+    (tmp_path / "wrong.csv").write_text(content)
+    wrong = {"train": str(tmp_path / "wrong.csv")}
+    finetune("plain", **wrong)
+    assert numbers(tmp_path / "plain")[-1]["validation/accuracy"] < 0.2
+    taught = finetune("taught", teacher=task_teacher, labels=0.0, ce=1.0, **wrong)
+    assert taught["accuracy"] > 0.95
+    model = d.DistilBertForSequenceClassification.from_pretrained(tmp_path / "taught" / "model")
+    assert model.config.id2label == {0: "neg", 1: "pos"}
+
+
+def test_all_terms_of_a_teacher(finetune, task_teacher, tmp_path):
+    scores = finetune(teacher=task_teacher, hidden=0.5, attention=0.5)
+    assert scores["accuracy"] > 0.95
+    logged = [line for line in numbers(tmp_path / "run") if "ce" in line]
+    assert logged[-1].keys() >= {"labels", "ce", "hidden", "attention", "loss"}
+    for line in logged:
+        mean = 0.5 * sum(line[name] for name in ("labels", "ce", "hidden", "attention"))
+        assert line["loss"] == pytest.approx(mean, rel=1e-4)
+    assert logged[-1]["hidden"] < logged[0]["hidden"]
+
+
+def test_teachers_that_do_not_fit(finetune, task_teacher, masked_lm, reviews, tmp_path):
+    with pytest.raises(ValueError, match="has no SequenceClassification head"):
+        finetune(teacher=masked_lm)
+    with pytest.raises(ValueError, match="hidden needs a teacher"):
+        finetune(hidden=1.0)
+    with pytest.raises(ValueError, match="gradient_checkpointing does not go"):
+        finetune(teacher=task_teacher, hidden=1.0, gradient_checkpointing=True)
+    other = save_model(tmp_path / "other", head="SequenceClassification",
+                       id2label={0: "a", 1: "b"})  # fmt: skip
+    with pytest.raises(ValueError, match=r"has the labels a, b; the data have neg, pos"):
+        finetune(teacher=other)
+    words = d.DistilBertTokenizerFast.from_pretrained(other).get_vocab()
+    last = max(words, key=words.get)
+    plain = save_model(tmp_path / "plain", head="SequenceClassification")
+    d.DistilBertTokenizerFast(
+        {"else" if word == last else word: i for word, i in words.items()}
+    ).save_pretrained(plain)
+    with pytest.raises(ValueError, match="another vocabulary than the student"):
+        finetune(teacher=plain)
+
+
+def test_frozen_layers_stay_and_rates_fall(finetune, masked_lm, tmp_path):
+    finetune(steps=3, frozen_layers=1, layer_decay=0.5)
+    before = load_file(f"{masked_lm}/model.safetensors")
+    after = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    for name, weight in after.items():
+        if name in before:
+            is_frozen = "embeddings" in name or ".layer.0." in name
+            assert torch.equal(weight, before[name]) == is_frozen, name
+
+
+def test_class_weights_change_the_balance(finetune):
+    few = {"steps": 8, "learning_rate": 1e-4}
+    plain = finetune("plain", **few)
+    weighed = finetune("weighed", class_weights=("pos=50",), **few)
+    assert weighed != plain
+    with pytest.raises(ValueError, match="is neither 'balanced' nor NAME=WEIGHT"):
+        finetune("other", class_weights=("good=2",))
+    with pytest.raises(ValueError, match=r"multiple-choice has no class_weights|no column"):
+        finetune("other", task="multiple-choice", class_weights=("balanced",))

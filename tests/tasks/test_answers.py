@@ -1,17 +1,11 @@
-import itertools
 import time
 
 import numpy as np
 import pytest
 
 from distilbert import DistilBertTokenizer, DistilBertTokenizerFast
-from distilbert.tasks.answers import (
-    Windows,
-    answer_positions,
-    find_answers,
-    log_probabilities,
-    make_windows,
-)
+from distilbert.tasks.answers import find_answers, log_probabilities
+from distilbert.tasks.windows import Windows, answer_positions, make_windows
 
 CONTEXT = "The smaller model (élan) is unaffable, 中é and\u200bthe \U0001f600 models. " * 4
 
@@ -40,26 +34,6 @@ def peaked(windows: Windows, spans: dict[int, tuple[int, int]]) -> tuple[list, l
     return logits
 
 
-def test_windows_cover_the_context_and_share_the_stride(tokenizer):
-    windows = make_windows(tokenizer, ["the model?", "who"], [CONTEXT, "the model"], 24, 5)
-    assert len(windows) > 5
-    assert set(windows.question) == {0, 1}
-    assert all(len(ids) <= 24 for ids in windows.input_ids)
-    whole = tokenizer(CONTEXT, add_special_tokens=False, return_offsets_mapping=True)
-    spans = [
-        c for c, q in zip(windows.chars, windows.question, strict=True) if q == 0
-    ]  # fmt: skip
-    for before, after in itertools.pairwise(spans):
-        assert (before[-5:] == after[:5]).all()
-    joined = np.concatenate([spans[0], *(s[5:] for s in spans[1:])])
-    assert joined.tolist() == [list(pair) for pair in whole["offset_mapping"]]
-    for w, ids in enumerate(windows.input_ids):
-        assert ids[windows.starts[w] - 1] == ids[windows.stops[w]] == tokenizer.sep_token_id
-        assert len(windows.chars[w]) == windows.stops[w] - windows.starts[w]
-        types = windows.token_type_ids[w]
-        assert types == [0] * windows.starts[w] + [1] * (len(ids) - windows.starts[w])
-
-
 @pytest.mark.parametrize("text", ["élan", "unaffable", "中é", "smaller", "\U0001f600", "model"])
 def test_an_answer_comes_back_as_the_characters_it_was(tokenizer, text):
     at = CONTEXT.rindex(text)
@@ -68,22 +42,6 @@ def test_an_answer_comes_back_as_the_characters_it_was(tokenizer, text):
     answer = find_answers(windows, *logits)[0].best[0]
     assert (answer.text, answer.start, answer.end) == (text, at, at + len(text))
     assert answer.score == 20
-
-
-def test_positions_are_zero_in_windows_without_the_whole_answer(tokenizer):
-    windows = make_windows(tokenizer, ["the", "un"], [CONTEXT, CONTEXT], 24, 8)
-    at = CONTEXT.rindex("smaller model")
-    starts, ends = answer_positions(windows, [at, -1], [at + 13, -1])
-    assert (starts[windows.question == 1] == 0).all()
-    assert (starts > 0).any()
-    for w in range(len(windows)):
-        span = windows.chars[w]
-        holds = span[0, 0] <= at and span[-1, 1] >= at + 13 and windows.question[w] == 0
-        assert (starts[w] > 0) == (ends[w] > 0) == holds
-        if holds:
-            first, last = starts[w] - windows.starts[w], ends[w] - windows.starts[w]
-            assert span[first, 0] == at
-            assert span[last, 1] == at + 13
 
 
 def test_the_plain_way_finds_the_same(tokenizer):
@@ -199,18 +157,8 @@ def test_a_hundred_thousand_characters(tiny_vocab):
 
 
 def test_bad_input(tokenizer):
-    with pytest.raises(ValueError, match="2 questions and 1 contexts"):
-        make_windows(tokenizer, ["a", "b"], ["c"])
-    with pytest.raises(
-        ValueError, match=r"has 20 tokens: windows of max_length=24 leave 1 .*stride=8"
-    ):
-        make_windows(tokenizer, ["a " * 20], ["c"], 24, 8)
     windows = make_windows(tokenizer, ["a"], ["the model"])
     with pytest.raises(ValueError, match="n_best=0"):
         find_answers(windows, *logits_of(windows), n_best=0)
     with pytest.raises(ValueError, match="1 windows and logits for 2"):
         find_answers(windows, np.zeros((2, 9)), np.zeros((2, 9)))
-    with pytest.raises(ValueError, match="characters 4 to 99 of a context of 9"):
-        answer_positions(windows, [4], [99])
-    with pytest.raises(ValueError, match="2 starts and 1 ends for 1 questions"):
-        answer_positions(windows, [4, 5], [6])

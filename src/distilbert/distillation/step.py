@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from distilbert.distillation import objectives
 from distilbert.distillation.batches import Counts
+from distilbert.distillation.layers import attention_term, hidden_term, layer_pairs
 from distilbert.distillation.masking import IGNORED
 from distilbert.distillation.taps import Taps
 from distilbert.distillation.vocabulary_terms import Decoder, vocabulary_terms
@@ -141,8 +142,7 @@ class DistillationStep(nn.Module):
                 raise ValueError(
                     f"relation_heads ({self.relation_heads}) must divide the widths, got {width}"
                 )
-        # Student layer i learns from teacher layer pairs[i]; 0 is the embeddings.
-        self.pairs = [round(i * other.n_layers / own.n_layers) for i in range(own.n_layers + 1)]
+        self.pairs = layer_pairs(own.n_layers, other.n_layers)
         needs_last = weights.ce or weights.cos or weights.hidden or weights.attention
         teacher.requires_grad_(False)
         if not needs_last:
@@ -204,15 +204,11 @@ class DistillationStep(nn.Module):
             assert taught is not None
             assert taught.layers is not None
             states = [x.flatten(0, -2) for x in encoded.layers]
-            goals = [taught.layers[layer].flatten(0, -2) for layer in self.pairs]
-            terms = [
-                objectives.hidden_mse(self._project(x), y)
-                for x, y in zip(states, goals, strict=True)
-            ]
-            add("hidden", weights.hidden, torch.stack(terms).mean())
+            goals = [x.flatten(0, -2) for x in taught.layers]
+            add("hidden", weights.hidden, hidden_term(states, goals, self.pairs, self._project))
         if weights.attention:
-            terms = [self._attention(own, layer, blocks) for own, layer in self._layer_pairs()]
-            add("attention", weights.attention, torch.stack(terms).mean())
+            taps = self._student_taps, self._teacher_taps
+            add("attention", weights.attention, attention_term(*taps, self.pairs, blocks))
         if weights.relation:
             add("relation", weights.relation, self._relation(blocks))
         self._student_taps.clear()
@@ -268,17 +264,6 @@ class DistillationStep(nn.Module):
 
     def _project(self, x: Tensor) -> Tensor:
         return x if self.projection is None else self.projection(x)
-
-    def _layer_pairs(self) -> list[tuple[int, int]]:
-        return [(own - 1, self.pairs[own] - 1) for own in range(1, len(self.pairs))]
-
-    def _attention(self, own: int, layer: int, blocks: objectives.Blocks) -> Tensor:
-        student, teacher = self._student_taps, self._teacher_taps
-        return objectives.attention_mse(
-            (student.heads(own, "q_lin"), student.heads(own, "k_lin")),
-            (teacher.heads(layer, "q_lin"), teacher.heads(layer, "k_lin")),
-            blocks,
-        )
 
     def _relation(self, blocks: objectives.Blocks) -> Tensor:
         last = self.student.config.n_layers - 1

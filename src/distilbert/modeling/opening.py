@@ -5,7 +5,8 @@ from typing import Any
 from distilbert.config import BertConfig
 from distilbert.hub import CONFIG_FILE, Source, read_json
 from distilbert.modeling import bert, distilbert
-from distilbert.modeling.bert import BertForMaskedLM
+from distilbert.modeling.backbone import Backbone, DistilBertModel
+from distilbert.modeling.bert import BertForMaskedLM, BertModel
 from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import Head, MaskedLM
 
@@ -52,6 +53,27 @@ def open_masked_lm(name: str, *, needs_head: bool = True, **options: Any) -> Mas
             f"{name} has no masked-LM head ({head[0]} is missing): continue its pre-training "
             "first, or leave out the terms that need the head"
         )
+    return model
+
+
+def open_encoder(name: str, **options: Any) -> Backbone:
+    """Open the encoder of a model, BERT or DistilBERT, without its head; it has to be whole.
+
+    Args:
+        options: of `from_pretrained`. Fields of the configuration go by DistilBERT's names.
+
+    Raises:
+        OSError: it cannot be found.
+        ValueError: it is neither kind, or lacks weights.
+    """
+    cls: type[BertModel] | type[DistilBertModel] = DistilBertModel
+    if is_bert(name):
+        cls = BertModel
+        options = {BertConfig.aliases.get(field, field): v for field, v in options.items()}
+    model, info = cls.from_pretrained(name, output_loading_info=True, **options)
+    rest = [key for key in info["missing_keys"] if not key.startswith("pooler.")]
+    if rest:
+        raise ValueError(f"{name} is not a whole model: {rest[0]} is missing")
     return model
 
 

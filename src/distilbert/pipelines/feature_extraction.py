@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from distilbert.pipelines.pipeline import Encoded, Options, Pipeline, text_of
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, text_of
 from distilbert.pipelines.running import Outputs, Row
 
 POOLING = ("none", "mean", "first")

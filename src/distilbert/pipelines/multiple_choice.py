@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from distilbert.pipelines.pipeline import Encoded, Options, Pipeline, softmax, text_of
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of
 
 
 @dataclass(frozen=True)

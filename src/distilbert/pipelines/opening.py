@@ -11,8 +11,9 @@ from distilbert.pipelines.feature_extraction import (
     SentenceEmbeddingPipeline,
 )
 from distilbert.pipelines.fill_mask import FillMaskPipeline
+from distilbert.pipelines.flow import Pipeline
+from distilbert.pipelines.models import open_model
 from distilbert.pipelines.multiple_choice import MultipleChoicePipeline
-from distilbert.pipelines.pipeline import Pipeline
 from distilbert.pipelines.question_answering import QuestionAnsweringPipeline
 from distilbert.pipelines.text_classification import TextClassificationPipeline
 from distilbert.pipelines.token_classification import TokenClassificationPipeline
@@ -78,11 +79,6 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
     if tokenizer is None or isinstance(tokenizer, str | os.PathLike):
         tokenizer = DistilBertTokenizerFast.from_pretrained(tokenizer or model, **reach)
     if isinstance(model, str | os.PathLike):
-        from distilbert.extras import require
-
-        require("torch")
-        from distilbert.modeling.arrays import open_arrays
-
         of_model = {key: options.pop(key) for key in _OF_MODEL & options.keys()}
-        model = open_arrays(model, cls.head, **of_model)
+        model = open_model(model, cls.head, **of_model)
     return cls(model, tokenizer, **options)

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from distilbert.pipelines.pipeline import Encoded, Options, Pipeline, text_of
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, text_of
 from distilbert.pipelines.running import Outputs, Row
-from distilbert.tasks.answers import Windows, find_answers, log_probabilities, make_windows
+from distilbert.tasks.answers import find_answers, log_probabilities
+from distilbert.tasks.windows import Windows, make_windows
 
 USUAL_LENGTH, USUAL_STRIDE = 384, 128
 

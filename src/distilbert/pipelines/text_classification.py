@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from distilbert.pipelines.pipeline import Encoded, Options, Pipeline, softmax, text_of
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of
 
 FUNCTIONS = ("softmax", "sigmoid", "none")
 
@@ -65,7 +65,9 @@ class TextClassificationPipeline(Pipeline):
     task = "text-classification"
     head = "ForSequenceClassification"
     options_class = TextClassificationOptions
-    _expected = "a text, a dict with text and text_pair, or an iterable of these"
+    _expected = (
+        "a text, a pair (a dict with text and text_pair, or a tuple), or an iterable of these"
+    )
 
     def __call__(self, inputs: Any, *, progress: bool = False, **options: Any) -> Any:
         """See `Pipeline`; one text gives a list, as it always did in transformers."""
@@ -73,7 +75,7 @@ class TextClassificationPipeline(Pipeline):
         return [answer] if isinstance(answer, dict) else answer
 
     def _is_one(self, inputs: Any) -> bool:
-        return isinstance(inputs, str | Mapping)
+        return isinstance(inputs, str | Mapping | tuple)
 
     def _read(self, item: Any, options: TextClassificationOptions) -> tuple[str, str | None]:
         if isinstance(item, Mapping):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from distilbert.pipelines.pipeline import Encoded, Options, Pipeline, softmax, text_of
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of
 from distilbert.pipelines.running import Outputs, Row
 from distilbert.pipelines.text_classification import labelled
 from distilbert.tasks.entities import split_tag

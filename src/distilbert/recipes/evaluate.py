@@ -11,20 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table as Grid
 
 from distilbert.distillation.masking import Masking
-from distilbert.hub import staged, write_json
+from distilbert.hub import CONFIG_FILE, read_json, staged, write_json
 from distilbert.modeling.heads import Head
-from distilbert.modeling.opening import open_head, open_masked_lm
+from distilbert.modeling.opening import open_encoder, open_head, open_masked_lm
+from distilbert.modeling.pretrained import PreTrainedModel
+from distilbert.recipes.embedding import embeddings, sts_scores
 from distilbert.recipes.masked_lm import check_vocabulary, masked_lm_scores, open_source
-from distilbert.recipes.task_job import Reader, labels_of, outputs_of
+from distilbert.recipes.report import Comparison, show, show_comparison, write_report
+from distilbert.recipes.task_job import Reader, check_cut, labels_of, longest_of, outputs_of
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.catalog import NAMES, make_task
+from distilbert.tasks.classification import Regression
 from distilbert.tasks.features import Features
-from distilbert.tasks.step import logits_of, to_inputs
+from distilbert.tasks.step import logits_of, run, to_inputs
+from distilbert.tasks.task import Task
 from distilbert.tokenization import DistilBertTokenizerFast
 
 MASKED_LM = "mlm"
@@ -35,13 +38,17 @@ _logger = logging.getLogger("distilbert")
 
 @dataclass
 class Settings:
-    """Which model, on what.
+    """Which model, on what; or which models, or results, to compare.
 
     Args:
         model: folder or hub id of a BERT or DistilBERT with the task's head.
         data: as for `distilbert finetune`; for mlm the folder that `distilbert prepare` wrote.
         task: one of `distilbert finetune`, or mlm (masked tokens).
-        out: JSON file to write the result to.
+        out: JSON file to write the result to; of a comparison the folder of report.html.
+        compare: models, or folders of results that `out` wrote, one file per task. The first is
+            what the others are compared with.
+        embedding: score the cosine of mean-pooled embeddings instead of a head; for stsb, or files
+            of one's own with the task regression.
         text_column: of the text; by default the task's.
         second_text_column: of the second text of a pair.
         label_column: of what is to be predicted; by default the task's.
@@ -55,10 +62,12 @@ class Settings:
         precision: no (fp32), bf16 or fp16.
     """
 
-    model: str
-    data: str
+    model: str | None = None
+    data: str | None = None
     task: str = "classification"
     out: str | None = None
+    compare: tuple[str, ...] = ()
+    embedding: bool = False
     text_column: str | None = None
     second_text_column: str | None = None
     label_column: str | None = None
@@ -71,23 +80,20 @@ class Settings:
 
 
 def main(settings: Settings) -> dict[str, Any]:
-    """Evaluate, print tables, and return scores, confusion, size and speed.
+    """Evaluate, print tables, and return scores, confusion, size and speed; or the comparison.
 
     Raises:
         OSError: a file or folder cannot be read or written.
         ValueError: a model without the task's head, or data that do not fit it.
     """
     launch = launching.start(settings.precision)
-    if settings.task == MASKED_LM:
-        result = _masked_lm(settings, launch)
-    elif settings.task in NAMES:
-        result = _task(settings, launch)
-    else:
-        raise ValueError(
-            f"task must be one of {', '.join((*NAMES, MASKED_LM))}; got {settings.task!r}"
-        )
+    if settings.compare:
+        return _compare(settings, launch)
+    if settings.model is None:
+        raise ValueError("say which model, or which ones to compare")
+    result = _evaluate(settings, settings.model, launch)
     if launch.is_main:
-        _show(result)
+        show(result)
         if settings.out is not None:
             path = Path(settings.out)
             with staged(path.parent) as scratch:
@@ -95,33 +101,124 @@ def main(settings: Settings) -> dict[str, Any]:
     return result
 
 
-def _masked_lm(settings: Settings, launch: Launch) -> dict[str, Any]:
+def _evaluate(settings: Settings, model: str, launch: Launch) -> dict[str, Any]:
+    if settings.data is None:
+        raise ValueError("say which data to evaluate on")
+    if settings.task == MASKED_LM:
+        return _masked_lm(settings, model, settings.data, launch)
+    if settings.task not in NAMES:
+        raise ValueError(
+            f"task must be one of {', '.join((*NAMES, MASKED_LM))}; got {settings.task!r}"
+        )
+    if settings.embedding:
+        return _embedding(settings, model, settings.data, launch)
+    return _task(settings, model, settings.data, launch)
+
+
+def _compare(settings: Settings, launch: Launch) -> dict[str, Any]:
+    if settings.model is not None:
+        raise ValueError("give the models to compare, or one model, not both")
+    names = settings.compare
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ValueError(f"compare needs two or more different models or folders, got {names}")
+    results = {name: _results(settings, name, launch) for name in names}
+    tasks = results[names[0]][1]
+    for name in names[1:]:
+        if results[name][1].keys() != tasks.keys():
+            raise ValueError(
+                f"{names[0]} has results of {', '.join(tasks)}, {name} of "
+                f"{', '.join(results[name][1])}: compare the same tasks"
+            )
+    comparison = Comparison(names, tasks, {name: results[name][0] for name in names})
+    if launch.is_main:
+        show_comparison(comparison)
+        if settings.out is not None:
+            _logger.info("%s", write_report(Path(settings.out), comparison))
+    return {
+        "retention": {
+            name: {task: comparison.retention(name, task) for task in tasks} for name in names
+        },
+        "results": dict(comparison.results),
+    }
+
+
+def _results(
+    settings: Settings, name: str, launch: Launch
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Return results and metrics by task: of the files in a folder, or of a model."""
+    folder = Path(name)
+    if not folder.is_dir() or (folder / CONFIG_FILE).exists():
+        found = [_evaluate(settings, name, launch)]
+    else:
+        found = [read_json(file) for file in sorted(folder.glob("*.json"))]
+        wrong = [each for each in found if not {"task", "metric", "scores"} <= each.keys()]
+        if wrong or not found:
+            raise ValueError(
+                f"{name} is neither a model nor a folder of results: evaluate with out={name}/"
+                "TASK.json first"
+            )
+    by_task = {each["task"]: each for each in found}
+    return by_task, {task: each["metric"] for task, each in by_task.items()}
+
+
+def _masked_lm(settings: Settings, name: str, data: str, launch: Launch) -> dict[str, Any]:
     source = open_source(
         launch,
-        settings.data,
+        data,
         seed=0,
         sequences_per_step=launch.ranks,
         micro_tokens=settings.micro_tokens,
         masking=Masking(settings.mask_rate, settings.mask_smoothing),
     )
-    model = open_masked_lm(settings.model, attn_implementation="varlen")
-    check_vocabulary(settings.model, model, source.corpus)
+    model = open_masked_lm(name, attn_implementation="varlen")
+    check_vocabulary(name, model, source.corpus)
     model.to(launch.device)
     scores = masked_lm_scores(launch, model, source)
-    return {"model": settings.model, "task": MASKED_LM, "scores": scores, "size": _size(model)}
+    head = {"model": name, "data": data, "task": MASKED_LM, "metric": "accuracy"}
+    return head | {"scores": scores, "size": _size(model)}
 
 
-def _task(settings: Settings, launch: Launch) -> dict[str, Any]:
-    task = make_task(
+def _embedding(settings: Settings, name: str, data: str, launch: Launch) -> dict[str, Any]:
+    task = _make_task(settings)
+    if not isinstance(task, Regression) or task.second_text_column is None:
+        raise ValueError(
+            "embedding needs pairs of texts and their similarity: the task stsb, or regression "
+            f"with second_text_column; got {settings.task}"
+        )
+    model = open_encoder(name, attn_implementation="varlen")
+    tokenizer = DistilBertTokenizerFast.from_pretrained(name)
+    longest = longest_of(settings.max_length, model.config.max_position_embeddings)
+    first, second, true = task.pairs(task.read(data))
+    model.to(launch.device)
+    texts = [*first, *second]
+    started = time.perf_counter()
+    found, cut = embeddings(launch, model, tokenizer, texts, longest, settings.micro_tokens)
+    seconds = time.perf_counter() - started
+    check_cut(data, cut, len(texts), settings.max_length, longest)
+    head = {"model": name, "data": data, "task": f"{task.name}-embedding", "metric": "spearman"}
+    return head | {
+        "scores": sts_scores(found[: len(first)], found[len(first) :], true),
+        "size": _size(model),
+        "speed": {"texts_per_s": len(texts) / seconds},
+        "cut": cut,
+    }
+
+
+def _make_task(settings: Settings) -> Task:
+    return make_task(
         settings.task,
         text_column=settings.text_column,
         second_text_column=settings.second_text_column,
         label_column=settings.label_column,
         stride=settings.stride,
     )
-    model = open_head(settings.model, task.head, is_trained=True, attn_implementation="varlen")
+
+
+def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str, Any]:
+    task = _make_task(settings)
+    model = open_head(name, task.head, is_trained=True, attn_implementation="varlen")
     model.config.problem_type = task.problem_type
-    tokenizer = DistilBertTokenizerFast.from_pretrained(settings.model)
+    tokenizer = DistilBertTokenizerFast.from_pretrained(name)
     reader = Reader(
         task,
         labels_of(model),
@@ -129,7 +226,7 @@ def _task(settings: Settings, launch: Launch) -> dict[str, Any]:
         model.config.max_position_embeddings,
         settings.max_length,
     )
-    table = task.read(settings.data)
+    table = task.read(data)
     examples = reader.read(table)
     _logger.info("%s", reader.note(table, examples))
     model.to(launch.device)
@@ -137,9 +234,10 @@ def _task(settings: Settings, launch: Launch) -> dict[str, Any]:
     outputs, loss = outputs_of(launch, model, examples.features, settings.micro_tokens)
     seconds = time.perf_counter() - started
     result: dict[str, Any] = {
-        "model": settings.model,
-        "data": settings.data,
+        "model": name,
+        "data": data,
         "task": task.name,
+        "metric": task.metric,
         "scores": {"loss": loss, **examples.score(outputs)},
         "size": _size(model),
         "speed": {
@@ -154,7 +252,7 @@ def _task(settings: Settings, launch: Launch) -> dict[str, Any]:
     return result
 
 
-def _size(model: Head) -> dict[str, float]:
+def _size(model: PreTrainedModel) -> dict[str, float]:
     parameters = model.num_parameters()
     return {
         "parameters": parameters,
@@ -171,26 +269,8 @@ def _latency_ms(launch: Launch, model: Head, features: Features) -> float:
     for number in range(min(_LATENCY_RUNS, len(features))):
         batch = features.batch(torch.tensor([number]).numpy())
         started = time.perf_counter()
-        ids, types, lengths, _ = to_inputs(batch, model.device)
+        ids, types, lengths, *_ = to_inputs(batch, model.device)
         with launch.autocast():
-            logits_of(model, ids, types, lengths).cpu()
+            logits_of(model, run(model, ids, types, lengths), lengths).cpu()
         times.append(time.perf_counter() - started)
     return 1000 * sorted(times)[len(times) // 2]
-
-
-def _show(result: dict[str, Any]) -> None:
-    """Print the result as tables, to standard output."""
-    console = Console()
-    grid = Grid(title=f"{result['model']}: {result['task']}", show_header=False)
-    grid.add_column()
-    grid.add_column(justify="right")
-    for part in ("scores", "size", "speed"):
-        for name, value in result.get(part, {}).items():
-            text = f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
-            grid.add_row(name.replace("_", " "), text)
-    console.print(grid)
-    if "detail" in result:
-        grid = Grid(*result["detail"]["columns"], title=result["detail"]["title"])
-        for row in result["detail"]["rows"]:
-            grid.add_row(*(f"{each:.4f}" if isinstance(each, float) else str(each) for each in row))
-        console.print(grid)

@@ -5,32 +5,34 @@ command is given again.
 """
 
 import dataclasses
-import logging
-import shutil
-import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from distilbert.config import BertConfig, DistilBertConfig
 from distilbert.distillation.randomness import torch_seed
-from distilbert.hub import staged, write_json
+from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import is_bert, open_head
+from distilbert.recipes.layer_rates import freeze, rate_scale
 from distilbert.recipes.loop import Plan, steps_of, train
+from distilbert.recipes.seeds import sum_up
 from distilbert.recipes.task_job import Reader, TaskJob, label_fields
+from distilbert.recipes.teacher import open_teacher, teach
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch
 from distilbert.runtime.run import start_run
 from distilbert.tasks.batches import TaskSource
 from distilbert.tasks.catalog import make_task
+from distilbert.tasks.class_weights import class_weights
+from distilbert.tasks.classification import Classification
 from distilbert.tasks.labels import Labels
-from distilbert.tasks.step import TaskStep
+from distilbert.tasks.step import TaskStep, Weights
 from distilbert.tasks.tables import fingerprint
+from distilbert.tasks.tagging import Tagging
 from distilbert.tasks.task import Examples, Task
 from distilbert.tokenization import DistilBertTokenizerFast
-
-_logger = logging.getLogger("distilbert")
 
 
 @dataclass
@@ -58,9 +60,18 @@ class Settings:
         batch_size: examples per optimiser step, over all processes.
         micro_tokens: real tokens that one process computes at a time.
         learning_rate: highest, after the warm-up.
+        layer_decay: factor on the rate of each layer against the one above it.
+        frozen_layers: the first so many stay as they are, and the embeddings with them.
         warmup: share of the steps in which the learning rate rises; then it falls linearly.
         weight_decay: of AdamW.
         max_norm: gradients are scaled down to this norm.
+        class_weights: weight of labels in the loss: balanced, or NAME=WEIGHT of some.
+        teacher: folder or hub id of a model fine-tuned for the task, with the same vocabulary.
+        labels: with a teacher: weight of the task's own loss.
+        ce: with a teacher: weight of its outputs.
+        hidden: with a teacher: weight of its hidden states in all layers (TinyBERT).
+        attention: with a teacher: weight of its attention scores in all layers (TinyBERT).
+        temperature: of the teacher's outputs.
         metric: score that chooses the best weights; by default the task's.
         patience: stop after so many validations without a better score; 0 goes to the end.
         save_every: steps between checkpoints, each after a validation; 0 is an epoch.
@@ -85,9 +96,18 @@ class Settings:
     batch_size: int = 32
     micro_tokens: int = 4096
     learning_rate: float = 5e-5
+    layer_decay: float = 1.0
+    frozen_layers: int = 0
     warmup: float = 0.1
     weight_decay: float = 0.01
     max_norm: float = 1.0
+    class_weights: tuple[str, ...] = ()
+    teacher: str | None = None
+    labels: float = 0.5
+    ce: float = 0.5
+    hidden: float = 0.0
+    attention: float = 0.0
+    temperature: float = 2.0
     metric: str | None = None
     patience: int = 0
     save_every: int = 0
@@ -98,7 +118,6 @@ class Settings:
 
 
 FREE = ("out",)
-SEEDS_FILE = "seeds.json"
 
 
 def main(settings: Settings) -> dict[str, float]:
@@ -114,14 +133,14 @@ def main(settings: Settings) -> dict[str, float]:
     launch = launching.start(
         settings.precision, seed=settings.seeds[0], deterministic=settings.deterministic
     )
-    data = _read(settings)
+    data = _teach(settings, launch, _read(settings))
     if len(settings.seeds) == 1:
         return _finetune(settings, launch, data, settings.seeds[0], Path(settings.out))
     scores = {
         seed: _finetune(settings, launch, data, seed, Path(settings.out) / f"seed-{seed}")
         for seed in settings.seeds
     }
-    return _sum_up(settings, launch, data.metric, scores)
+    return sum_up(launch, Path(settings.out), data.metric, scores)
 
 
 @dataclass(frozen=True)
@@ -136,6 +155,8 @@ class Data:
     validation: Examples
     notes: tuple[str, ...]
     fingerprint: dict[str, str]
+    class_weights: np.ndarray | None
+    teacher: Head | None = None
 
 
 def _read(settings: Settings) -> Data:
@@ -168,7 +189,39 @@ def _read(settings: Settings) -> Data:
         validation,
         tuple(reader.note(table, examples) for table, examples in parts),
         {name: fingerprint(getattr(settings, name)) for name in ("train", "validation")},
+        _class_weights(settings, task, labels, training),
     )
+
+
+def _class_weights(
+    settings: Settings, task: Task, labels: Labels, training: Examples
+) -> np.ndarray | None:
+    if settings.class_weights and not isinstance(task, Classification | Tagging):
+        raise ValueError(f"{task.name} has no class_weights: its loss is not that of one label")
+    return class_weights(settings.class_weights, labels, training.features.labels)
+
+
+def _teach(settings: Settings, launch: Launch, data: Data) -> Data:
+    """Add the teacher and its outputs for the training data."""
+    if settings.teacher is None:
+        given = [n for n in ("hidden", "attention") if getattr(settings, n)]
+        if given:
+            raise ValueError(f"{given[0]} needs a teacher: say which with teacher")
+        return data
+    features = data.training.features
+    teacher = open_teacher(
+        settings.teacher, data.task, data.labels, data.tokenizer, int(features.lengths.max())
+    )
+    taught = teach(
+        launch,
+        settings.teacher,
+        teacher,
+        data.labels,
+        features,
+        batch_tokens=settings.micro_tokens,
+    )
+    training = dataclasses.replace(data.training, features=taught)
+    return dataclasses.replace(data, training=training, teacher=teacher)
 
 
 def _finetune(
@@ -181,9 +234,20 @@ def _finetune(
         batch_size=settings.batch_size,
         micro_tokens=settings.micro_tokens,
         ranks=launch.ranks,
+        class_weights=data.class_weights,
     )
     count = len(data.training.features)
     steps = steps_of(settings.steps, settings.epochs, count, settings.batch_size, "batch_size")
+    torch.manual_seed(torch_seed(seed, "weights"))
+    model = open_head(
+        settings.model,
+        data.task.head,
+        attn_implementation="varlen",
+        **label_fields(data.task, data.labels),
+    )
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    freeze(model, settings.frozen_layers)
     plan = Plan(
         steps=steps,
         peak=settings.learning_rate,
@@ -197,16 +261,9 @@ def _finetune(
         validates_first=False,
         metric=data.metric,
         patience=settings.patience,
+        scale_of=rate_scale(model, settings.layer_decay),
     )
-    torch.manual_seed(torch_seed(seed, "weights"))
-    model = open_head(
-        settings.model,
-        data.task.head,
-        attn_implementation="varlen",
-        **label_fields(data.task, data.labels),
-    )
-    if settings.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
+    step = _step(settings, model, data)
     with start_run(
         folder,
         dataclasses.replace(settings, seeds=(seed,)),
@@ -216,32 +273,18 @@ def _finetune(
         is_main=launch.is_main,
     ) as run:
         launch.barrier()
-        job = TaskJob(TaskStep(model), model, source, data.validation, data.tokenizer)
+        job = TaskJob(step, model, source, data.validation, data.tokenizer)
         return train(launch, folder, job, plan, "finetune", [*data.notes, *run.notes])
 
 
-def _sum_up(
-    settings: Settings, launch: Launch, metric: str, scores: dict[int, dict[str, float]]
-) -> dict[str, float]:
-    """Report the medians, and publish the model of the best seed."""
-    medians = {
-        name: statistics.median(each[name] for each in scores.values())
-        for name in next(iter(scores.values()))
-    }
-    best = max(scores, key=lambda seed: (-1 if metric == "loss" else 1) * scores[seed][metric])
-    folder = Path(settings.out)
-    if launch.is_main:
-        with staged(folder / "model") as scratch:
-            for file in (folder / f"seed-{best}" / "model").iterdir():
-                shutil.copyfile(file, scratch / file.name)
-        record = {"scores": {str(s): each for s, each in scores.items()}, "median": medians}
-        write_json(folder / SEEDS_FILE, {**record, "published": best})
-        _logger.info(
-            "%s of the seeds: %s; median %.4f; published is the model of seed %d",
-            metric,
-            ", ".join(f"{seed}: {each[metric]:.4f}" for seed, each in scores.items()),
-            medians[metric],
-            best,
-        )
-    launch.barrier()
-    return medians
+def _step(settings: Settings, model: Head, data: Data) -> TaskStep:
+    by_class = None if data.class_weights is None else torch.from_numpy(data.class_weights)
+    if data.teacher is None:
+        return TaskStep(model, by_class)
+    terms = ("labels", "ce", "hidden", "attention")
+    weights = Weights(**{name: getattr(settings, name) for name in terms})
+    inner = weights.hidden or weights.attention
+    if inner and settings.gradient_checkpointing:
+        raise ValueError("gradient_checkpointing does not go with the terms hidden and attention")
+    teacher = data.teacher if inner else None
+    return TaskStep(model, by_class, weights, settings.temperature, teacher)

@@ -8,7 +8,7 @@ same bits.
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +98,7 @@ class Plan:
         metric: the score by which the best weights are chosen, the greater the better but for
             `loss`; none publishes the last.
         patience: stop after so many validations without a better score; 0 goes to the end.
+        scale_of: from a parameter's name to a factor on its learning rate.
 
     Raises:
         ValueError: a number is out of range.
@@ -115,6 +116,7 @@ class Plan:
     validates_first: bool = True
     metric: str | None = None
     patience: int = 0
+    scale_of: Callable[[str], float] = lambda name: 1.0
 
     def __post_init__(self) -> None:
         for name, value, is_right, rule in (
@@ -203,7 +205,11 @@ def train(
     """
     module = job.module.to(launch.device)
     optimizer = make_optimizer(
-        module, betas=plan.betas, eps=plan.eps, weight_decay=plan.weight_decay
+        module,
+        betas=plan.betas,
+        eps=plan.eps,
+        weight_decay=plan.weight_decay,
+        scale_of=plan.scale_of,
     )
     standing = _resume(launch, folder, module, optimizer)
     start = standing.step

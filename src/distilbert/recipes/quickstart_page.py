@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from distilbert.recipes import report
+from distilbert.recipes import page
 from distilbert.recipes.quickstart_scores import Row, Share
 from distilbert.runtime.metrics import read_metrics
 
@@ -101,15 +101,15 @@ def write_report(
         OSError: it cannot be written.
     """
     sized = [row for row in rows if row.parameters is not None]
-    parts = [report.table(lines_of(rows)), *map(report.paragraph, said)]
+    parts = [page.table(lines_of(rows)), *map(page.paragraph, said)]
     parts += [_learning(runs), _sizes(sized), _kept_bars(rows)]
-    parts += ["<h2>Filled masks</h2>", report.table(filled)]
-    parts += ["<h2>The same scores again</h2>", *(report.paragraph(f"`{c}`") for c in commands)]
-    report.write_page(path, "DistilBERT in miniature", parts)
+    parts += ["<h2>Filled masks</h2>", page.table(filled)]
+    parts += ["<h2>The same scores again</h2>", *(page.paragraph(f"`{c}`") for c in commands)]
+    page.write_page(path, "DistilBERT in miniature", parts)
 
 
 def _learning(runs: Mapping[str, Path]) -> str:
-    figure, (loss, accuracy) = report.figure(2)
+    figure, (loss, accuracy) = page.figure(2)
     for name, folder in runs.items():
         lines = read_metrics(folder)
         for axes, key in ((loss, "validation/loss"), (accuracy, "validation/accuracy")):
@@ -121,28 +121,28 @@ def _learning(runs: Mapping[str, Path]) -> str:
         axes.set_xlabel("steps")
         axes.spines[["top", "right"]].set_visible(False)
     accuracy.legend(frameon=False)
-    return report.svg(figure)
+    return page.svg(figure)
 
 
 def _sizes(rows: Sequence[Row]) -> str:
-    figure, (size, latency, speed) = report.figure(3)
-    report.bars(size, {row.name: row.size_mb or 0 for row in rows}, "Size, MB")
-    report.bars(latency, {row.name: row.latency_ms or 0 for row in rows}, "One text, ms")
-    report.bars(speed, {row.name: row.texts_per_s or 0 for row in rows}, "Texts per second")
-    return report.svg(figure)
+    figure, (size, latency, speed) = page.figure(3)
+    page.bars(size, {row.name: row.size_mb or 0 for row in rows}, "Size, MB")
+    page.bars(latency, {row.name: row.latency_ms or 0 for row in rows}, "One text, ms")
+    page.bars(speed, {row.name: row.texts_per_s or 0 for row in rows}, "Texts per second")
+    return page.svg(figure)
 
 
 def _kept_bars(rows: Sequence[Row]) -> str:
     teacher = rows[0]
-    figure, (guesses, task) = report.figure(2)
+    figure, (guesses, task) = page.figure(2)
     if teacher.guesses is not None:
         kept = {
             row.name: 100 * row.guesses.mean / teacher.guesses.mean for row in rows if row.guesses
         }
-        report.bars(guesses, kept, "Kept of the teacher at masked tokens, %")
+        page.bars(guesses, kept, "Kept of the teacher at masked tokens, %")
     kept = {row.name: 100 * row.task.mean / teacher.task.mean for row in rows}
-    report.bars(task, kept, "Kept of the teacher at the task, %")
-    return report.svg(figure)
+    page.bars(task, kept, "Kept of the teacher at the task, %")
+    return page.svg(figure)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -1,78 +1,155 @@
-"""A page of results: one HTML file with its plots inside, to be opened anywhere."""
+"""Results of evaluations side by side: printed tables, and `report.html` with plots."""
 
 import html
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table as Grid
+
 from distilbert.extras import require
+from distilbert.hub import staged
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 62em; padding: 0 1em; }
-table { border-collapse: collapse; margin: 1em 0; }
-th, td { border-bottom: 1px solid #ccc; padding: .3em .8em; text-align: right; }
-th:first-child, td:first-child { text-align: left; }
-code { background: #f2f2f2; padding: .1em .3em; }
-svg { max-width: 100%; height: auto; }
-"""
+Result = Mapping[str, Any]
+REPORT_FILE = "report.html"
 
 
-def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return rows as an HTML table; the keys of the first are the heads of the columns."""
-    heads = list(rows[0])
-    lines = ["".join(f"<th>{html.escape(head)}</th>" for head in heads)]
-    lines += ["".join(f"<td>{html.escape(row[head])}</td>" for head in heads) for row in rows]
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+@dataclass(frozen=True)
+class Comparison:
+    """What two or more models do on the same tasks; the first is the reference.
+
+    Args:
+        names: of the models.
+        metrics: the score of each task that is compared, by task.
+        results: by model, then by task.
+    """
+
+    names: Sequence[str]
+    metrics: Mapping[str, str]
+    results: Mapping[str, Mapping[str, Result]]
+
+    def score(self, name: str, task: str) -> float:
+        """Return the score of a model on a task."""
+        return self.results[name][task]["scores"][self.metrics[task]]
+
+    def retention(self, name: str, task: str) -> float:
+        """Return the share of the reference's score that a model keeps; nan where that is 0."""
+        reference = self.score(self.names[0], task)
+        return self.score(name, task) / reference if reference else float("nan")
+
+    def mean_retention(self, name: str) -> float:
+        """Return the mean over tasks."""
+        return sum(self.retention(name, task) for task in self.metrics) / len(self.metrics)
+
+    def rows(self) -> list[list[str]]:
+        """Return a table: its head, a row per task, and the means, sizes and times."""
+        first = self.names[0]
+        rows = [["", *(cell for name in self.names for cell in (name, f"of {first}"))]]
+        for task, metric in self.metrics.items():
+            cells = [
+                cell
+                for name in self.names
+                for cell in (f"{self.score(name, task):.4f}", f"{self.retention(name, task):.1%}")
+            ]
+            rows.append([f"{task} ({metric})", *cells])
+        means = [cell for name in self.names for cell in ("", f"{self.mean_retention(name):.1%}")]
+        rows.append(["mean", *means])
+        for part, key, title in (
+            ("size", "parameters", "parameters"),
+            ("size", "megabytes", "megabytes"),
+            ("speed", "latency_ms", "latency, ms"),
+            ("speed", "examples_per_s", "examples/s"),
+        ):
+            values = [self._mean(name, part, key) for name in self.names]
+            known = [value for value in values if value is not None]
+            if len(known) < len(values):
+                continue  # results of masked tokens have no speed
+            cells = [c for v in known for c in (f"{v:,.5g}", f"{v / known[0]:.1%}")]
+            rows.append([title, *cells])
+        return rows
+
+    def _mean(self, name: str, part: str, key: str) -> float | None:
+        """Return the mean over tasks of a number that each has."""
+        found = [self.results[name][task].get(part, {}).get(key) for task in self.metrics]
+        return None if None in found else sum(found) / len(found)
 
 
-def paragraph(text: str) -> str:
-    """Return a text as an HTML paragraph; what is between backquotes becomes code."""
-    parts = html.escape(text).split("`")
-    marked = (f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
-    return f"<p>{''.join(marked)}</p>"
+def show(result: Result) -> None:
+    """Print one result as tables, to standard output."""
+    console = Console()
+    grid = Grid(title=f"{result['model']}: {result['task']}", show_header=False)
+    grid.add_column()
+    grid.add_column(justify="right")
+    for part in ("scores", "size", "speed"):
+        for name, value in result.get(part, {}).items():
+            text = f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
+            grid.add_row(name.replace("_", " "), text)
+    console.print(grid)
+    if "detail" in result:
+        grid = Grid(*result["detail"]["columns"], title=result["detail"]["title"])
+        for row in result["detail"]["rows"]:
+            grid.add_row(*(f"{each:.4f}" if isinstance(each, float) else str(each) for each in row))
+        console.print(grid)
 
 
-def figure(columns: int = 1) -> tuple[Any, list[Any]]:
-    """Return a matplotlib figure and its axes, side by side; no display is needed.
+def show_comparison(comparison: Comparison) -> None:
+    """Print a comparison, to standard output."""
+    head, *rows = comparison.rows()
+    grid = Grid(head[0], title=f"compared with {comparison.names[0]}")
+    for cell in head[1:]:
+        grid.add_column(cell, justify="right")
+    for row in rows:
+        grid.add_row(*row)
+    Console().print(grid)
+
+
+def write_report(folder: Path, comparison: Comparison) -> Path:
+    """Write `report.html`, one file with its plots inside, and return its path.
 
     Raises:
-        ImportError: matplotlib is not installed.
+        ImportError: matplotlib is not installed. OSError: the folder cannot be written.
     """
-    require("matplotlib")
-    from matplotlib.figure import Figure
-
-    made = Figure(figsize=(5.2 * columns, 3.4), layout="constrained")
-    return made, list(made.subplots(1, columns, squeeze=False)[0])
-
-
-def bars(axes: Any, values: Mapping[str, float], title: str, unit: str = "") -> None:
-    """Draw horizontal bars, each with its name and its value, the first on top."""
-    names = list(values)
-    drawn = axes.barh(names, [values[name] for name in names], color="#4c78a8")
-    axes.bar_label(drawn, fmt=f"%.4g{unit}", padding=3)
-    axes.invert_yaxis()
-    axes.margins(x=0.2)
-    axes.set_title(title)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def svg(made: Any) -> str:
-    """Return a figure as the SVG element of a page."""
-    file = io.StringIO()
-    made.savefig(file, format="svg", metadata={"Date": None})
-    text = file.getvalue()
-    return text[text.index("<svg") :]
-
-
-def write_page(path: Path, title: str, parts: Sequence[str]) -> None:
-    """Write a page of HTML parts.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    head = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}'
-        f"</title><style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>"
+    head, *rows = comparison.rows()
+    cells = "".join(_row("td", row) for row in rows)
+    title = html.escape(f"Compared with {comparison.names[0]}")
+    page = (
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        "<style>body {font-family: sans-serif; margin: 2em} td, th {padding: .2em .8em; "
+        "text-align: right} td:first-child {text-align: left} svg {max-width: 100%}</style>\n"
+        f"<h1>{title}</h1>\n<table>\n{_row('th', head)}{cells}</table>\n{_plots(comparison)}\n"
+        "</html>\n"
     )
-    path.write_text(head + "\n".join(parts) + "</body></html>\n", encoding="utf-8")
+    with staged(folder) as scratch:
+        (scratch / REPORT_FILE).write_text(page, encoding="utf-8")
+    return folder / REPORT_FILE
+
+
+def _row(kind: str, cells: Sequence[str]) -> str:
+    inside = "".join(f"<{kind}>{html.escape(cell)}</{kind}>" for cell in cells)
+    return f"<tr>{inside}</tr>\n"
+
+
+def _plots(comparison: Comparison) -> str:
+    """Return an SVG: retention by task, and against the number of parameters."""
+    figures = require("matplotlib.figure")
+    tasks = list(comparison.metrics)
+    figure = figures.Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    width = 0.8 / len(comparison.names)
+    for i, name in enumerate(comparison.names):
+        places = [place + i * width for place in range(len(tasks))]
+        left.bar(places, [100 * comparison.retention(name, task) for task in tasks], width)
+        parameters = [comparison.results[name][task]["size"]["parameters"] for task in tasks]
+        mean = sum(parameters) / len(parameters) / 1e6
+        right.scatter([mean], [100 * comparison.mean_retention(name)], label=name)
+    left.set_xticks([p + 0.4 - width / 2 for p in range(len(tasks))], tasks, rotation=30)
+    left.set_ylabel(f"% of the score of {comparison.names[0]}")
+    right.set_xlabel("million parameters")
+    right.set_ylabel("mean, %")
+    right.legend()
+    content = io.StringIO()
+    figure.savefig(content, format="svg", metadata={"Date": None})
+    return content.getvalue().partition("<svg")[1] + content.getvalue().partition("<svg")[2]

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from distilbert.modeling.heads import Head, MultipleChoice, QuestionAnswering
 from distilbert.recipes.loop import Job
@@ -14,7 +13,7 @@ from distilbert.runtime.launch import Launch
 from distilbert.tasks.batches import Counts, TaskSource, count, in_order
 from distilbert.tasks.features import Batch, Features
 from distilbert.tasks.labels import Labels
-from distilbert.tasks.step import Inputs, TaskStep, logits_of, loss_sum, to_inputs
+from distilbert.tasks.step import Inputs, TaskStep, logits_of, loss_sum, real_tokens, run, to_inputs
 from distilbert.tasks.tables import Table
 from distilbert.tasks.task import Examples, Task
 from distilbert.tokenization import DistilBertTokenizerFast
@@ -36,11 +35,7 @@ class Reader:
     max_length: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_length <= self.positions:
-            raise ValueError(
-                f"max_length must be at most {self.positions}, the positions of the model, or 0 "
-                f"for all of them; got {self.max_length}"
-            )
+        longest_of(self.max_length, self.positions)
 
     def read(self, table: Table) -> Examples:
         """Make examples of a table.
@@ -48,14 +43,9 @@ class Reader:
         Raises:
             ValueError: a column is missing, a row is empty, a label unknown, a text too long.
         """
-        longest = self.max_length or self.positions
+        longest = longest_of(self.max_length, self.positions)
         examples = self.task.examples(table, self.labels, self.tokenizer, longest)
-        if examples.cut and not self.max_length:
-            raise ValueError(
-                f"{table.path}: {examples.cut} of {examples.texts} texts have more than the "
-                f"{self.positions} tokens that the model has positions for; say "
-                f"max_length={self.positions} to cut them there"
-            )
+        check_cut(table.path, examples.cut, examples.texts, self.max_length, longest)
         return examples
 
     def note(self, table: Table, examples: Examples) -> str:
@@ -65,6 +55,33 @@ class Reader:
         return (
             f"{table.path}: {examples.texts:,} texts, {len(features.tokens):,} tokens, the "
             f"longest {features.lengths.max():,}{cut}"
+        )
+
+
+def longest_of(max_length: int, positions: int) -> int:
+    """Return how many tokens a row may have.
+
+    Raises:
+        ValueError: the setting is more than the model has positions for.
+    """
+    if not 0 <= max_length <= positions:
+        raise ValueError(
+            f"max_length must be at most {positions}, the positions of the model, or 0 for all of "
+            f"them; got {max_length}"
+        )
+    return max_length or positions
+
+
+def check_cut(path: str, cut: int, texts: int, max_length: int, longest: int) -> None:
+    """Check that texts were cut only if that was said.
+
+    Raises:
+        ValueError: they were, and it was not.
+    """
+    if cut and not max_length:
+        raise ValueError(
+            f"{path}: {cut} of {texts} texts have more than the {longest} tokens that the model "
+            f"has positions for; say max_length={longest} to cut them there"
         )
 
 
@@ -94,12 +111,12 @@ class TaskJob(Job):
         self.validation, self.tokenizer = validation, tokenizer
 
     def inputs(self, micro: Batch, device: torch.device) -> Inputs:
-        """Return ids, token types, lengths and labels."""
+        """Return ids, token types, lengths, labels and the teacher's outputs."""
         return to_inputs(micro, device)
 
     def means(self, sums: dict[str, float], counts: Counts) -> dict[str, float]:
-        """Return the terms per label."""
-        return {name: total / max(counts.weight, 1e-12) for name, total in sums.items()}
+        """Return the terms, which are divided already."""
+        return sums
 
     def validate(self, launch: Launch, done: int) -> dict[str, float]:
         """Return the loss and the task's scores."""
@@ -139,12 +156,14 @@ def outputs_of(
     outputs = torch.zeros(shape, device=model.device)
     total = torch.zeros((), dtype=torch.float64, device=model.device)
     for batch in in_order(features, batch_tokens, rank=launch.rank, ranks=launch.ranks):
-        ids, types, lengths, labels = to_inputs(batch, model.device)
+        ids, types, lengths, labels, _ = to_inputs(batch, model.device)
         with launch.autocast():
-            logits = logits_of(model, ids, types, lengths)
+            logits = logits_of(model, run(model, ids, types, lengths), lengths)
         total += loss_sum(model, logits, labels).double()
         places = torch.from_numpy(batch.places).to(model.device)
-        outputs[places] = _real(logits, batch) if features.has_outputs_per_token else logits
+        if features.has_outputs_per_token:
+            logits = logits[real_tokens(batch.lengths, logits.shape[1]).to(logits.device)]
+        outputs[places] = logits
     model.train(was_training)
     if launch.ranks > 1:
         outputs, total = launch.reduce_sum(outputs), launch.reduce_sum(total)
@@ -156,13 +175,6 @@ def _width(model: Head, features: Features) -> int:
     if isinstance(model, MultipleChoice):
         return features.rows
     return 2 if isinstance(model, QuestionAnswering) else model.config.num_labels
-
-
-def _real(logits: Tensor, batch: Batch) -> Tensor:
-    """(B, T, L) -> (n, L), without padding."""
-    columns = torch.arange(logits.shape[1])
-    is_real = columns < torch.tensor(batch.lengths)[:, None]
-    return logits[is_real.to(logits.device)]
 
 
 def label_fields(task: Task, labels: Labels) -> dict[str, Any]:

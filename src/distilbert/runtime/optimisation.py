@@ -1,7 +1,7 @@
 """One optimiser step: rate, clipping, AdamW; and its state as named tensors."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -19,6 +19,7 @@ def make_optimizer(
     betas: tuple[float, float] = (0.9, 0.98),
     eps: float = 1e-6,
     weight_decay: float = 0.0,
+    scale_of: Callable[[str], float] = lambda name: 1.0,
 ) -> torch.optim.AdamW:
     """Return AdamW over the parameters that take gradients, by name.
 
@@ -27,6 +28,7 @@ def make_optimizer(
 
     Args:
         module: the model itself, not as `Launch.wrap` returns it.
+        scale_of: from a parameter's name to a factor on its learning rate.
 
     Raises:
         ValueError: no parameter takes a gradient.
@@ -34,13 +36,21 @@ def make_optimizer(
     trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     if not trained:
         raise ValueError(f"no parameter of the {type(module).__name__} takes a gradient")
-    groups = [
-        {"params": [(n, p) for n, p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [(n, p) for n, p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    groups: dict[tuple[bool, float], list[tuple[str, nn.Parameter]]] = {}
+    for is_matrix in (True, False):
+        for name, parameter in trained:
+            if (parameter.ndim > 1) == is_matrix:
+                groups.setdefault((is_matrix, scale_of(name)), []).append((name, parameter))
     fused = all(p.device.type in ("cpu", "cuda") for _, p in trained)
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=0.0, betas=betas, eps=eps, fused=fused
+        [
+            {"params": named, "weight_decay": weight_decay if is_matrix else 0.0, "scale": scale}
+            for (is_matrix, scale), named in groups.items()
+        ],
+        lr=0.0,
+        betas=betas,
+        eps=eps,
+        fused=fused,
     )
 
 
@@ -92,7 +102,7 @@ def update(
         ValueError: a gradient is NaN or infinite; the weights are still those of the last step.
     """
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("scale", 1.0)
     scaler = launch.scaler
     if scaler is not None:
         scaler.unscale_(optimizer)

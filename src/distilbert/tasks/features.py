@@ -27,6 +27,7 @@ class Batch:
         labels: of its examples, or (B, T) of its tokens, -100 where there is none.
         places: where its outputs belong among all: numbers of examples, or of tokens (n,).
         rows: per example.
+        taught: a teacher's outputs, one per place: (n, L).
     """
 
     input_ids: np.ndarray
@@ -35,6 +36,7 @@ class Batch:
     labels: np.ndarray
     places: np.ndarray
     rows: int = 1
+    taught: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -52,6 +54,7 @@ class Features:
         pad_id: what rows are padded with.
         rows: per example.
         has_outputs_per_token: outputs are those of tokens, not of examples.
+        taught: a teacher's outputs, (E, L) or (N, L).
     """
 
     tokens: np.ndarray
@@ -61,6 +64,7 @@ class Features:
     pad_id: int
     rows: int = 1
     has_outputs_per_token: bool = False
+    taught: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.lengths) // self.rows
@@ -100,13 +104,15 @@ class Features:
             labels[is_real] = self.labels[flat]
         else:
             labels = self.labels[examples]
+        places = flat if self.has_outputs_per_token else np.asarray(examples)
         return Batch(
             input_ids=ids,
             token_type_ids=(is_real & (columns >= self.firsts[rows][:, None])).astype(np.int64),
             lengths=lengths.tolist(),
             labels=labels,
-            places=flat if self.has_outputs_per_token else np.asarray(examples),
+            places=places,
             rows=self.rows,
+            taught=None if self.taught is None else self.taught[places],
         )
 
 

@@ -1,6 +1,6 @@
 """SQuAD 1.1 and 2.0 (arXiv 1606.05250, 1806.03822): the answer to a question in a text.
 
-Contexts of any length are read through windows with stride (see `answers.py`).
+Contexts of any length are read through windows with stride (see `windows.py`).
 """
 
 import json
@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from distilbert.tasks import metrics
-from distilbert.tasks.answers import Answers, Windows, answer_positions, find_answers, make_windows
+from distilbert.tasks.answers import Answers, find_answers
 from distilbert.tasks.features import Features, flatten
 from distilbert.tasks.labels import Labels
 from distilbert.tasks.tables import Table, decoded_lines, read_table
 from distilbert.tasks.task import Examples, Task, require_texts, require_values
+from distilbert.tasks.windows import Windows, answer_positions, make_windows
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 _QUESTIONS = 1024  # that are encoded at a time

@@ -1,26 +1,31 @@
-"""What one micro-batch contributes to a step of fine-tuning.
+"""What one micro-batch contributes to a step of fine-tuning, with a teacher or without.
 
-The loss is the micro-batch's sum divided by the count of the whole optimiser step: adding up
+The loss is the micro-batch's sums divided by the counts of the whole optimiser step: adding up
 micro-batches and ranks gives the loss of the batch, however it was split.
 """
 
+from dataclasses import dataclass
+from itertools import chain, groupby
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distilbert.distillation.layers import attention_term, hidden_term, layer_pairs
 from distilbert.distillation.masking import IGNORED
-from distilbert.modeling.heads import Head, QuestionAnswering
+from distilbert.distillation.taps import Taps
+from distilbert.modeling.heads import Head, QuestionAnswering, TokenClassification
 from distilbert.modeling.losses import lowest
+from distilbert.outputs import ModelOutput
 from distilbert.tasks.batches import Counts
 from distilbert.tasks.features import Batch
 
-Inputs = tuple[Tensor, Tensor, list[Any], Tensor]
+Inputs = tuple[Tensor, Tensor, list[Any], Tensor, Tensor | None]
 
 
 def to_inputs(batch: Batch, device: torch.device) -> Inputs:
-    """Return ids, token types, lengths and labels of a batch, on the device.
+    """Return ids, token types, lengths, labels and the teacher's outputs, on the device.
 
     Of several rows per example the first three are (E, rows, T) and a list per example.
     """
@@ -28,26 +33,40 @@ def to_inputs(batch: Batch, device: torch.device) -> Inputs:
         torch.from_numpy(x).to(device, non_blocking=True)
         for x in (batch.input_ids, batch.token_type_ids, batch.labels)
     )
+    taught = None if batch.taught is None else torch.from_numpy(batch.taught).to(device)
     if batch.rows == 1:
-        return ids, types, batch.lengths, labels
+        return ids, types, batch.lengths, labels, taught
     shape = (-1, batch.rows, ids.shape[1])
     starts = range(0, len(batch), batch.rows)
     nested = [batch.lengths[start : start + batch.rows] for start in starts]
-    return ids.view(shape), types.view(shape), nested, labels
+    return ids.view(shape), types.view(shape), nested, labels, taught
 
 
-def logits_of(model: Head, ids: Tensor, types: Tensor, lengths: list[Any]) -> Tensor:
+def run(
+    model: Head, ids: Tensor, types: Tensor, lengths: list[Any], hidden: bool = False
+) -> ModelOutput:
+    """Return what a model gives; a BERT gets the token types."""
+    options = {"token_type_ids": types} if model.config.type_vocab_size else {}
+    return model(
+        input_ids=ids, lengths=lengths, output_hidden_states=hidden, return_dict=True, **options
+    )
+
+
+def logits_of(model: Head, output: ModelOutput, lengths: list[Any]) -> Tensor:
     """Return logits as float32: (E, L) of examples; (B, T, L) of tokens.
 
     In question answering the last axis is start and end, and padding gets the lowest number.
     """
-    options = {"token_type_ids": types} if model.config.type_vocab_size else {}
-    output = model(input_ids=ids, lengths=lengths, return_dict=True, **options)
     if not isinstance(model, QuestionAnswering):
         return output.logits.float()
     logits = torch.stack([output.start_logits, output.end_logits], -1).float()
-    is_real = torch.arange(ids.shape[1]) < torch.tensor(lengths)[:, None]
-    return logits.masked_fill(~is_real.to(logits.device)[..., None], lowest(logits))
+    is_padding = ~real_tokens(lengths, logits.shape[1])
+    return logits.masked_fill(is_padding.to(logits.device)[..., None], lowest(logits))
+
+
+def real_tokens(lengths: list[int], columns: int) -> Tensor:
+    """(B, T), true where a token is real; on the CPU."""
+    return torch.arange(columns) < torch.tensor(lengths)[:, None]
 
 
 def loss_sum(
@@ -70,24 +89,175 @@ def loss_sum(
     )
 
 
+def taught_sum(
+    model: Head,
+    logits: Tensor,
+    taught: Tensor,
+    labels: Tensor,
+    lengths: list[Any],
+    temperature: float,
+) -> Tensor:
+    """Return the sum of T^2 KL(teacher || student) over the labels. Count: `Counts.targets`.
+
+    Of several labels per text it is the KL of each yes or no; in regression the squared difference.
+
+    Args:
+        logits: of the student, as `logits_of` returns them.
+        taught: of the teacher, (E, L) or (n, L) of real tokens.
+    """
+    kind = model.config.problem_type
+    if kind == "regression":
+        return F.mse_loss(logits, taught, reduction="sum")
+    if kind == "multi_label_classification":
+        goal, own = taught / temperature, logits / temperature
+        entropy = F.binary_cross_entropy_with_logits(goal, goal.sigmoid(), reduction="sum")
+        cross = F.binary_cross_entropy_with_logits(own, goal.sigmoid(), reduction="sum")
+        return temperature**2 * (cross - entropy)
+    if isinstance(model, QuestionAnswering):
+        padded = torch.full_like(logits, lowest(logits))
+        padded[real_tokens(lengths, logits.shape[1]).to(logits.device)] = taught
+        logits, taught = logits.transpose(1, 2), padded.transpose(1, 2)
+    if isinstance(model, TokenClassification):
+        is_real = real_tokens(lengths, logits.shape[1]).to(logits.device)
+        labelled = labels[is_real] != IGNORED
+        logits, taught = logits[is_real][labelled], taught[labelled]
+    return temperature**2 * F.kl_div(
+        F.log_softmax(logits / temperature, -1),
+        F.log_softmax(taught / temperature, -1),
+        log_target=True,
+        reduction="sum",
+    )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weight of each term.
+
+    Attributes:
+        labels: the task's own loss.
+        ce: the teacher's outputs.
+        hidden: its hidden states in all layers (TinyBERT).
+        attention: its attention scores in all layers (TinyBERT).
+
+    Raises:
+        ValueError: one is below 0, or neither labels nor outputs count: the head would not learn.
+    """
+
+    labels: float = 1.0
+    ce: float = 0.0
+    hidden: float = 0.0
+    attention: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(vars(self).values()) < 0 or not (self.labels or self.ce):
+            raise ValueError(
+                f"weights of terms must be 0 or more, and that of labels or ce above: {vars(self)}"
+            )
+
+
 class TaskStep(nn.Module):
-    """The task's own loss.
+    """The loss of the task, and what a teacher adds to it.
 
     Args:
         model: with the task's head.
         class_weights: (L,), of each label's loss.
+        weights: of the terms.
+        temperature: of the teacher's outputs.
+        teacher: for `hidden` and `attention`; its outputs come with the batches.
+
+    Raises:
+        ValueError: a temperature that is not above 0, or attention transfer between models with
+            different numbers of heads.
     """
 
-    def __init__(self, model: Head, class_weights: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        model: Head,
+        class_weights: Tensor | None = None,
+        weights: Weights | None = None,
+        temperature: float = 1.0,
+        teacher: Head | None = None,
+    ) -> None:
         super().__init__()
+        if temperature <= 0:
+            raise ValueError(f"temperature must be above 0, got {temperature}")
         self.model = model
+        self.weights = weights or Weights()
+        self.temperature = temperature
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.class_weights: Tensor | None
+        # Not a submodule: it is neither trained, saved nor synchronised.
+        self._teacher = (teacher,)
+        self.projection: nn.Linear | None = None
+        if teacher is not None:
+            self._pair(model, teacher)
+
+    def _pair(self, model: Head, teacher: Head) -> None:
+        own, other = model.config, teacher.config
+        if self.weights.attention and own.n_heads != other.n_heads:
+            raise ValueError(
+                f"attention transfer needs equal heads: the teacher has {other.n_heads}, the "
+                f"student {own.n_heads}"
+            )
+        teacher.requires_grad_(False).eval()
+        self.pairs = layer_pairs(own.n_layers, other.n_layers)
+        if self.weights.hidden and own.dim != other.dim:
+            self.projection = nn.Linear(own.dim, other.dim)
+        attends = bool(self.weights.attention)
+        layers = sorted({layer - 1 for layer in self.pairs[1:]})
+        self._own_taps = Taps(model.base_model.transformer, range(own.n_layers) if attends else ())
+        self._other_taps = Taps(teacher.base_model.transformer, layers if attends else ())
 
     def forward(
-        self, ids: Tensor, types: Tensor, lengths: list[Any], labels: Tensor, counts: Counts
+        self,
+        ids: Tensor,
+        types: Tensor,
+        lengths: list[Any],
+        labels: Tensor,
+        taught: Tensor | None,
+        counts: Counts,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss, a part of the whole batch's, and the sum of each term."""
-        logits = logits_of(self.model, ids, types, lengths)
-        total = loss_sum(self.model, logits, labels, self.class_weights)
-        return total / max(counts.weight, 1e-12), {"task": total.detach()}
+        """Return the loss, a part of the whole batch's, and each term, a part as well."""
+        weights = self.weights
+        output = run(self.model, ids, types, lengths, hidden=bool(weights.hidden))
+        logits = logits_of(self.model, output, lengths)
+        terms: dict[str, Tensor] = {}
+        if weights.labels:
+            total = loss_sum(self.model, logits, labels, self.class_weights)
+            terms["labels"] = total / max(counts.weight, 1e-12)
+        if weights.ce:
+            assert taught is not None
+            total = taught_sum(self.model, logits, taught, labels, lengths, self.temperature)
+            terms["ce"] = total / max(counts.targets, 1)
+        if weights.hidden or weights.attention:
+            terms |= self._inner(output, ids, types, lengths, counts)
+        loss = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+        return loss, {name: term.detach() for name, term in terms.items()}
+
+    def _inner(
+        self, output: ModelOutput, ids: Tensor, types: Tensor, lengths: list[Any], counts: Counts
+    ) -> dict[str, Tensor]:
+        """Return the terms between layers, over real tokens."""
+        [teacher] = self._teacher
+        assert teacher is not None
+        weights = self.weights
+        with torch.no_grad(), torch.autocast(ids.device.type, enabled=False):
+            taught = run(teacher, ids, types, lengths, hidden=bool(weights.hidden))
+        nested = bool(lengths) and isinstance(lengths[0], list)
+        rows: list[int] = list(chain.from_iterable(lengths)) if nested else lengths
+        per_token = 1 / max(counts.tokens, 1)
+        terms = {}
+        if weights.hidden:
+            is_real = real_tokens(rows, ids.shape[-1]).to(ids.device)
+            states = [x[is_real] for x in output.hidden_states]
+            goals = [x[is_real] for x in taught.hidden_states]
+            project = self.projection or nn.Identity()
+            terms["hidden"] = per_token * hidden_term(states, goals, self.pairs, project)
+        if weights.attention:
+            # The unpadded path has the rows in order of length; the padded one, rows of one length.
+            blocks = [(len(list(run)), length) for length, run in groupby(sorted(rows))]
+            total = attention_term(self._own_taps, self._other_taps, self.pairs, blocks)
+            terms["attention"] = per_token * total
+        self._own_taps.clear()
+        self._other_taps.clear()
+        return terms

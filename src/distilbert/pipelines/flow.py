@@ -1,7 +1,7 @@
 """What all pipelines share: options, inputs read ahead, rows run in batches, answers in order."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from distilbert.pipelines.models import as_arrays, check_head
 from distilbert.pipelines.running import Outputs, Row, run
 
 if TYPE_CHECKING:
     from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
-HEADS = {
-    "ForMaskedLM": "a masked-LM head",
-    "ForSequenceClassification": "a sequence-classification head",
-    "ForMultipleChoice": "a multiple-choice head",
-    "ForTokenClassification": "a token-classification head",
-    "ForQuestionAnswering": "a question-answering head",
-    "Model": "no head",
-}
 MOST_CHARACTERS_AHEAD = 1_000_000
 
 
@@ -83,8 +76,8 @@ class Pipeline(ABC):
         read_ahead: int = 256,
         **options: Any,
     ) -> None:
-        self._check_head(model)
-        self.model = _as_arrays(model)
+        check_head(model, self.head, self.task)
+        self.model = as_arrays(model)
         self.tokenizer = tokenizer
         self.config: Any = getattr(self.model, "config", None) if config is None else config
         if self.config is None:
@@ -242,16 +235,6 @@ class Pipeline(ABC):
                 )
         return rows
 
-    def _check_head(self, model: Any) -> None:
-        for cls in type(model).__mro__:
-            for head, name in HEADS.items():
-                if cls.__name__ in (f"DistilBert{head}", f"Bert{head}") and head != self.head:
-                    remedy = "; pass model.base_model" if self.head == "Model" else ""
-                    raise ValueError(
-                        f"{self.task} needs {HEADS[self.head]}, and {type(model).__name__} has "
-                        f"{name}{remedy}"
-                    )
-
 
 def text_of(value: Any, name: str = "the text") -> str:
     """Return a text that has something in it.
@@ -271,21 +254,6 @@ def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     """Return probabilities over the last axis, in float64."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
     return shifted / shifted.sum(-1, keepdims=True)
-
-
-def _as_arrays(model: Any) -> Callable[..., Any]:
-    """Wrap a PyTorch model; anything else is called as it is."""
-    if any(f"{c.__module__}.{c.__name__}" == "torch.nn.modules.module.Module"
-           for c in type(model).__mro__):  # fmt: skip
-        from distilbert.modeling.arrays import ArrayModel
-
-        return ArrayModel(model)
-    if not callable(model):
-        raise TypeError(
-            f"expected a model, or a callable in its place, not {model!r:.60}; "
-            "distilbert.pipeline(task, folder) opens a folder"
-        )
-    return model
 
 
 def _characters(value: Any) -> int:

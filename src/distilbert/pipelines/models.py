@@ -1,0 +1,60 @@
+"""What may be in the place of a model; PyTorch's become functions of arrays here, and only here."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from distilbert.extras import require
+
+HEADS = {
+    "ForMaskedLM": "a masked-LM head",
+    "ForSequenceClassification": "a sequence-classification head",
+    "ForMultipleChoice": "a multiple-choice head",
+    "ForTokenClassification": "a token-classification head",
+    "ForQuestionAnswering": "a question-answering head",
+    "Model": "no head",
+}
+
+
+def check_head(model: Any, head: str, task: str) -> None:
+    """Raise ValueError if a model is of a class with another head; a callable may be anything."""
+    for cls in type(model).__mro__:
+        for other, name in HEADS.items():
+            if cls.__name__ in (f"DistilBert{other}", f"Bert{other}") and other != head:
+                remedy = "; pass model.base_model" if head == "Model" else ""
+                raise ValueError(
+                    f"{task} needs {HEADS[head]}, and {type(model).__name__} has {name}{remedy}"
+                )
+
+
+def as_arrays(model: Any) -> Callable[..., Any]:
+    """Make a function of arrays of a PyTorch model; anything else is called as it is.
+
+    Raises:
+        TypeError: it cannot be called.
+    """
+    kinds = {f"{cls.__module__}.{cls.__name__}" for cls in type(model).__mro__}
+    if "torch.nn.modules.module.Module" in kinds:
+        from distilbert.modeling.arrays import ArrayModel
+
+        return ArrayModel(model)
+    if not callable(model):
+        raise TypeError(
+            f"expected a model, or a callable in its place, not {model!r:.60}; "
+            "distilbert.pipeline(task, folder) opens a folder"
+        )
+    return model
+
+
+def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Callable[..., Any]:
+    """Open a folder or hub repository in PyTorch; options as `from_pretrained`.
+
+    Raises:
+        ImportError: torch is not installed.
+        OSError: it cannot be found.
+        ValueError: it is no DistilBERT or BERT, or has another head.
+    """
+    require("torch")
+    from distilbert.modeling.arrays import open_arrays
+
+    return open_arrays(name, head, **options)

@@ -1,0 +1,78 @@
+"""A page of results: one HTML file with its plots inside, to be opened anywhere."""
+
+import html
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from distilbert.extras import require
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 62em; padding: 0 1em; }
+table { border-collapse: collapse; margin: 1em 0; }
+th, td { border-bottom: 1px solid #ccc; padding: .3em .8em; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+code { background: #f2f2f2; padding: .1em .3em; }
+svg { max-width: 100%; height: auto; }
+"""
+
+
+def table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return rows as an HTML table; the keys of the first are the heads of the columns."""
+    heads = list(rows[0])
+    lines = ["".join(f"<th>{html.escape(head)}</th>" for head in heads)]
+    lines += ["".join(f"<td>{html.escape(row[head])}</td>" for head in heads) for row in rows]
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def paragraph(text: str) -> str:
+    """Return a text as an HTML paragraph; what is between backquotes becomes code."""
+    parts = html.escape(text).split("`")
+    marked = (f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+    return f"<p>{''.join(marked)}</p>"
+
+
+def figure(columns: int = 1) -> tuple[Any, list[Any]]:
+    """Return a matplotlib figure and its axes, side by side; no display is needed.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    require("matplotlib")
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(5.2 * columns, 3.4), layout="constrained")
+    return made, list(made.subplots(1, columns, squeeze=False)[0])
+
+
+def bars(axes: Any, values: Mapping[str, float], title: str, unit: str = "") -> None:
+    """Draw horizontal bars, each with its name and its value, the first on top."""
+    names = list(values)
+    drawn = axes.barh(names, [values[name] for name in names], color="#4c78a8")
+    axes.bar_label(drawn, fmt=f"%.4g{unit}", padding=3)
+    axes.invert_yaxis()
+    axes.margins(x=0.2)
+    axes.set_title(title)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def svg(made: Any) -> str:
+    """Return a figure as the SVG element of a page."""
+    file = io.StringIO()
+    made.savefig(file, format="svg", metadata={"Date": None})
+    text = file.getvalue()
+    return text[text.index("<svg") :]
+
+
+def write_page(path: Path, title: str, parts: Sequence[str]) -> None:
+    """Write a page of HTML parts.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    head = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}'
+        f"</title><style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>"
+    )
+    path.write_text(head + "\n".join(parts) + "</body></html>\n", encoding="utf-8")

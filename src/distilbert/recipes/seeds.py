@@ -1,0 +1,45 @@
+"""Several runs that differ in their seed only: the median is what one reports."""
+
+import logging
+import shutil
+import statistics
+from pathlib import Path
+
+from distilbert.hub import staged, write_json
+from distilbert.runtime.launch import Launch
+
+SEEDS_FILE = "seeds.json"
+
+_logger = logging.getLogger("distilbert")
+
+
+def sum_up(
+    launch: Launch, folder: Path, metric: str, scores: dict[int, dict[str, float]]
+) -> dict[str, float]:
+    """Return the medians, and publish the model of the best seed as `folder / "model"`.
+
+    Args:
+        folder: has the run of each seed as `seed-N`.
+        metric: the score that says which is the best.
+        scores: by seed.
+    """
+    medians = {
+        name: statistics.median(each[name] for each in scores.values())
+        for name in next(iter(scores.values()))
+    }
+    best = max(scores, key=lambda seed: (-1 if metric == "loss" else 1) * scores[seed][metric])
+    if launch.is_main:
+        with staged(folder / "model") as scratch:
+            for file in (folder / f"seed-{best}" / "model").iterdir():
+                shutil.copyfile(file, scratch / file.name)
+        record = {"scores": {str(s): each for s, each in scores.items()}, "median": medians}
+        write_json(folder / SEEDS_FILE, {**record, "published": best})
+        _logger.info(
+            "%s of the seeds: %s; median %.4f; published is the model of seed %d",
+            metric,
+            ", ".join(f"{seed}: {each[metric]:.4f}" for seed, each in scores.items()),
+            medians[metric],
+            best,
+        )
+    launch.barrier()
+    return medians

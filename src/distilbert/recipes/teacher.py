@@ -1,0 +1,85 @@
+"""A fine-tuned teacher for fine-tuning: opened, compared with the student, asked once."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from distilbert.modeling.heads import Head
+from distilbert.modeling.opening import open_head
+from distilbert.recipes.task_job import labels_of, outputs_of
+from distilbert.runtime.launch import Launch
+from distilbert.tasks.features import Features
+from distilbert.tasks.labels import Labels
+from distilbert.tasks.task import Task
+from distilbert.tokenization import DistilBertTokenizerFast
+
+
+def open_teacher(
+    name: str, task: Task, labels: Labels, tokenizer: DistilBertTokenizerFast, longest: int
+) -> Head:
+    """Open the teacher of a task.
+
+    Args:
+        labels: of the student; the teacher may have them in another order.
+        tokenizer: of the student.
+        longest: tokens of the longest row.
+
+    Raises:
+        OSError: it cannot be found.
+        ValueError: it has no head for the task, other labels, another vocabulary, or too few
+            positions.
+    """
+    teacher = open_head(name, task.head, is_trained=True, attn_implementation="varlen")
+    teacher.config.problem_type = task.problem_type
+    _order(name, teacher, labels)
+    if DistilBertTokenizerFast.from_pretrained(name).get_vocab() != tokenizer.get_vocab():
+        raise ValueError(
+            f"the teacher {name} has another vocabulary than the student: both must read the same "
+            "ids"
+        )
+    positions = teacher.config.max_position_embeddings
+    if positions < longest:
+        raise ValueError(
+            f"the teacher {name} has {positions} positions, and there are rows of {longest} "
+            f"tokens: say max_length={positions}"
+        )
+    return teacher
+
+
+def _order(name: str, teacher: Head, labels: Labels) -> list[int]:
+    """Return the teacher's number of each of the student's labels."""
+    theirs = labels_of(teacher).names
+    if not labels.names:
+        return []
+    if set(theirs) == set(labels.names):
+        return [theirs.index(label) for label in labels.names]
+    if theirs == tuple(f"LABEL_{i}" for i in range(len(labels))):
+        return list(range(len(labels)))  # without names: their order is taken to be the same
+    raise ValueError(
+        f"the teacher {name} has the labels {', '.join(theirs)}; the data have "
+        f"{', '.join(labels.names)}"
+    )
+
+
+def teach(
+    launch: Launch,
+    name: str,
+    teacher: Head,
+    labels: Labels,
+    features: Features,
+    *,
+    batch_tokens: int,
+) -> Features:
+    """Return the features with the teacher's outputs, computed once for all epochs.
+
+    Args:
+        batch_tokens: real tokens that are computed at a time.
+    """
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(launch.precision)
+    teacher.to(launch.device, half or torch.float32).eval()
+    outputs, _ = outputs_of(launch, teacher, features, batch_tokens)
+    order = _order(name, teacher, labels)
+    if order:
+        outputs = np.ascontiguousarray(outputs[:, order])
+    return dataclasses.replace(features, taught=outputs)

@@ -1,0 +1,34 @@
+import subprocess
+import sys
+
+import pytest
+
+import distilbert
+
+
+def test_another_head(task, head, make_model, tokenizer, folder):
+    other = "ForTokenClassification" if head == "ForMaskedLM" else "ForMaskedLM"
+    with pytest.raises(ValueError, match=f"{task} needs .* and DistilBert{other} has a "):
+        distilbert.pipeline(task, make_model(other), tokenizer)
+    if head != "Model":
+        with pytest.raises(ValueError, match=f"is a DistilBert{other}, not a DistilBert{head}"):
+            distilbert.pipeline(task, folder(other))
+
+
+def test_what_is_no_model(tokenizer, make_model, tmp_path):
+    with pytest.raises(ValueError, match="needs its tokenizer"):
+        distilbert.pipeline("fill-mask", make_model("ForMaskedLM"))
+    with pytest.raises(TypeError, match="or a callable in its place"):
+        distilbert.FillMaskPipeline("folder", tokenizer)
+    with pytest.raises(OSError, match="nowhere"):
+        distilbert.pipeline("fill-mask", str(tmp_path / "nowhere"), local_files_only=True)
+
+
+def test_a_folder_needs_torch_and_says_so(folder):
+    code = f"""
+import sys, distilbert
+sys.modules["torch"] = None
+distilbert.pipeline("fill-mask", {str(folder("ForMaskedLM"))!r})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "torch is not installed: pip install 'distilbert[torch]'" in done.stderr
