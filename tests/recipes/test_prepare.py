@@ -1,6 +1,8 @@
 """`distilbert prepare`: what it says to wrong settings and to text it can make nothing of."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -122,3 +124,21 @@ def test_from_the_command_line(tmp_path, capfd):
     assert len(Corpus.open(tmp_path / "corpus")) == 20
     assert cli(["prepare", *flags, "--mode", "pack"]) == 1
     assert "mode was 'split', is 'pack'" in capfd.readouterr().err
+
+
+def test_two_at_once_do_not_meet(prepared, tmp_path):
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from distilbert.runtime.lock import held\n"
+        "with held(Path(sys.argv[1])):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "corpus")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(OSError, match="another process is running in"):
+            prepared()
+        other.communicate()
+    assert prepared().is_dir()

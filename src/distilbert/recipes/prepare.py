@@ -6,9 +6,12 @@ Interrupted, it continues when the same command is given again.
 import logging
 import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from distilbert.distillation.blocks import Source
 from distilbert.distillation.corpus import Corpus
 from distilbert.distillation.preparation import (
     Progress,
@@ -21,6 +24,7 @@ from distilbert.distillation.preparation import (
 from distilbert.distillation.sequences import Shape
 from distilbert.distillation.sources import open_sources
 from distilbert.distillation.vocabulary import Sample, open_tokenizer, train_tokenizer
+from distilbert.runtime.lock import held
 from distilbert.tokenization import DistilBertTokenizerFast
 from distilbert.tokenization.fitting import UNBOUNDED
 
@@ -90,6 +94,17 @@ def main(settings: Settings) -> Path:
                 source["left_out"],
                 ", ".join(source["left_out_first"]),
             )
+    with held(out):
+        return _prepare(settings, out, shape, sources, described)
+
+
+def _prepare(
+    settings: Settings,
+    out: Path,
+    shape: Shape,
+    sources: Sequence[Source],
+    described: Sequence[Mapping[str, Any]],
+) -> Path:
     chosen = settings_of(settings, without=("sources", "out", "workers"))
     place = Workplace(out, chosen, described)
     if place.is_finished:

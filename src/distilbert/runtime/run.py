@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
@@ -19,11 +18,11 @@ from typing import Any, Self
 
 import distilbert
 from distilbert.hub import read_json, staged, write_json
+from distilbert.runtime.lock import take
 from distilbert.runtime.scratch import remove_scratch
 
 FORMAT = 1
 RUN_FILE = "run.json"
-LOCK_FILE = ".lock"
 _PACKAGES = ("torch", "accelerate", "numpy", "safetensors", "tokenizers")
 
 
@@ -102,7 +101,7 @@ def start_run(
     if folder.is_file():
         raise OSError(f"{folder} is a file; give a folder for the run")
     folder.mkdir(parents=True, exist_ok=True)
-    lock = _lock(folder)
+    lock = take(folder)
     try:
         return _start(folder, lock, settings, fingerprint or {}, free, machine or {})
     except BaseException:
@@ -192,26 +191,6 @@ def _path(value: Any) -> str:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     raise TypeError(f"{value!r} is a {type(value).__name__}")
-
-
-def _lock(folder: Path) -> int:
-    """Take the folder for this process; the system lets go of it however the process ends."""
-    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
-    if sys.platform == "win32":
-        return descriptor  # no such lock
-    import fcntl
-
-    try:
-        # Held by the process, not by the open file: a worker that outlives it does not keep it.
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        os.close(descriptor)
-        raise OSError(
-            f"another process is running in {folder}; wait for it, or give another folder"
-        ) from None
-    except OSError:
-        pass  # a file system without locks
-    return descriptor
 
 
 def _write(folder: Path, record: dict[str, Any]) -> None:

@@ -1,0 +1,52 @@
+"""One process at a time in a folder."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOCK_FILE = ".lock"
+
+
+def take(folder: Path) -> int:
+    """Take a folder for this process until the returned file descriptor is closed.
+
+    The system lets go of it however the process ends.
+
+    Raises:
+        OSError: another process has it.
+    """
+    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+    if sys.platform == "win32":
+        return descriptor  # no such lock
+    import fcntl
+
+    try:
+        # Held by the process, not by the open file: a worker that outlives it does not keep it.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        os.close(descriptor)
+        raise OSError(
+            f"another process is running in {folder}; wait for it, or give another folder"
+        ) from None
+    except OSError:
+        pass  # a file system without locks
+    return descriptor
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder, made if missing, inside the block.
+
+    Raises:
+        OSError: it is a file, or another process has it.
+    """
+    if folder.is_file():
+        raise OSError(f"{folder} is a file; give a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = take(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
