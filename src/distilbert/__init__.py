@@ -26,6 +26,15 @@ _NAMES = {
         "DistilBertModel",
         "DistilBertPreTrainedModel",
     ),
+    "tf": (
+        "TFDistilBertForMaskedLM",
+        "TFDistilBertForMultipleChoice",
+        "TFDistilBertForQuestionAnswering",
+        "TFDistilBertForSequenceClassification",
+        "TFDistilBertForTokenClassification",
+        "TFDistilBertModel",
+        "TFDistilBertPreTrainedModel",
+    ),
     "tokenization": (
         "BasicTokenizer",
         "BatchEncoding",
@@ -44,6 +53,7 @@ __all__ = sorted(_HOME)
 if TYPE_CHECKING:  # the same names, for type checkers
     from distilbert.config import *  # noqa: F403
     from distilbert.modeling import *  # noqa: F403
+    from distilbert.tf import *  # noqa: F403
     from distilbert.tokenization import *  # noqa: F403
 
 
