@@ -139,6 +139,9 @@ class TFDistilBertForMultipleChoice(_FirstToken):
         super().__init__(config, **options)
         self._add_layers(1)
 
+    def _input_shape(self, batch: int | None, tokens: int | None) -> inputs.Sizes:
+        return (batch, None, tokens)
+
     def check_inputs(self, given: Mapping[str, Any]) -> tuple[inputs.Size, inputs.Size]:
         """Check inputs (B, choices, T), and labels of B questions."""
         name = "input_ids" if "input_ids" in given else "inputs_embeds"

@@ -163,6 +163,52 @@ class TFDistilBertPreTrainedModel(keras.Model):
 
     # Files
 
+    def input_signature(
+        self, batch: int | None = None, tokens: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Return what `export` takes as inputs: ids and mask, int32, of fixed or any (None) size.
+
+        Example:
+            >>> from distilbert import DistilBertConfig, TFDistilBertModel
+            >>> config = DistilBertConfig(vocab_size=9, n_layers=1, n_heads=2, dim=8, hidden_dim=8)
+            >>> model = TFDistilBertModel(config)
+            >>> model.input_signature(1, 128)[0]["input_ids"].shape
+            (1, 128)
+        """
+        shape = self._input_shape(batch, tokens)
+        return [
+            {
+                name: keras.InputSpec(dtype="int32", shape=shape, name=name)
+                for name in ("input_ids", "attention_mask")
+            }
+        ]
+
+    def _input_shape(self, batch: int | None, tokens: int | None) -> inputs.Sizes:
+        return (batch, tokens)
+
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **options: Any,
+    ) -> None:
+        """Write the model for inference elsewhere, by Keras's exporters.
+
+        The result takes `input_ids` and `attention_mask` and gives what a call gives.
+
+        Args:
+            filepath: a folder, or for LiteRT a file `….tflite`.
+            format: "tf_saved_model", "litert", or another that Keras knows.
+            input_signature: by default `input_signature()`: batches of any size and length.
+            options: of Keras's exporter; for LiteRT those of TensorFlow's converter, as
+                `optimizations=[tf.lite.Optimize.DEFAULT]` for int8 weights.
+        """
+        if input_signature is None:
+            input_signature = self.input_signature()
+        super().export(filepath, format, verbose, input_signature, **options)
+
     def get_config(self) -> dict[str, Any]:
         """Return what Keras writes into a `.keras` file to build the model again."""
         return {

@@ -138,12 +138,8 @@ class TaskModel(TFDistilBertPreTrainedModel):
             labels = dict(y)
         else:
             labels = dict(zip(names, y if len(names) > 1 else (y,), strict=True))
-        batch, length = self._sizes(x)
-        self.check_labels(labels, batch, length)
+        self.check_inputs({**self._by_name((x,), {}), **labels})
         return labels
-
-    def _sizes(self, x: Any) -> tuple[inputs.Size, inputs.Size]:
-        return super().check_inputs(self._by_name((x,), {}))
 
     def _targets(self, labels: dict[str, Any]) -> Any:
         if not labels:
