@@ -65,15 +65,34 @@ class TFDistilBertPreTrainedModel(keras.Model):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute; see `call` for the arguments, which may also be one dict, list or tuple."""
+        return super().__call__(**self._checked(args, kwargs))
+
+    def stateless_call(
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Compute with given weights; what Keras calls under JAX, past `__call__`."""
+        return super().stateless_call(
+            trainable_variables,
+            non_trainable_variables,
+            return_losses=return_losses,
+            **self._checked(args, kwargs),
+        )
+
+    def _checked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         given = self._by_name(args, kwargs)
         if given.pop("token_type_ids", None) is not None:
             warnings.warn(
                 "token_type_ids are ignored: DistilBERT has no token types, "
                 "only [SEP] separates texts",
-                stacklevel=2,
+                stacklevel=3,
             )
         self.check_inputs(given)
-        return super().__call__(**given)
+        return given
 
     def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of `call` by name, those that are None left out."""
