@@ -34,6 +34,7 @@ _NAMES = {
         "TFDistilBertForTokenClassification",
         "TFDistilBertModel",
         "TFDistilBertPreTrainedModel",
+        "TFDistiller",
     ),
     "tokenization": (
         "BasicTokenizer",

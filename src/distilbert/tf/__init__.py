@@ -11,6 +11,7 @@ except ModuleNotFoundError as error:  # Keras, or the backend that it is set to
 
 from distilbert.tf import pytrees
 from distilbert.tf.backbone import TFDistilBertModel
+from distilbert.tf.distillation import TFDistiller
 from distilbert.tf.every_token import (
     TFDistilBertForQuestionAnswering,
     TFDistilBertForTokenClassification,
@@ -30,6 +31,7 @@ __all__ = [
     "TFDistilBertForTokenClassification",
     "TFDistilBertModel",
     "TFDistilBertPreTrainedModel",
+    "TFDistiller",
 ]
 
 pytrees.register()
