@@ -48,7 +48,7 @@ def test_keras_files(class_name, draw_config, draw_inputs, tmp_path):
 
 def test_a_keras_file_of_a_compiled_model_in_mixed_precision(tiny, ids, tmp_path):
     model = d.TFDistilBertForSequenceClassification(tiny, dtype="mixed_bfloat16")
-    model.compile(optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
+    model.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
     model.fit({"input_ids": ids}, np.array([0, 1, 2]), verbose=0)
     model.save(tmp_path / "model.keras")
     back = keras.models.load_model(tmp_path / "model.keras")

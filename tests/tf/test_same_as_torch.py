@@ -127,13 +127,12 @@ def test_masks_of_every_shape_and_type(dtype, make_pair):
     pair.check({"input_ids": ids, "attention_mask": keep[:, 1].astype(dtype)})
     wide = np.repeat(pairs[:, None], heads, 1)
     for mask in (pairs, pairs[:, None], wide, pairs[:1, None], pairs[:, None, :1]):
-        pair.check({"input_ids": ids, "attention_mask": mask}, gradients=True)
-        pair.torch.zero_grad()
+        pair.check({"input_ids": ids, "attention_mask": mask})
+    pair.check({"input_ids": ids, "attention_mask": pairs}, gradients=True)
 
 
-@pytest.mark.parametrize("seed", [0, 2])
-def test_head_mask(class_name, seed, make_pair, draw_inputs):
-    pair = make_pair(class_name, seed)
+def test_head_mask(class_name, make_pair, draw_inputs):
+    pair = make_pair(class_name, 2)  # with pruned heads
     config = pair.torch.config
     given = draw_inputs(class_name, config, "right")
     draw = np.random.default_rng(0)

@@ -1,4 +1,7 @@
-"""Training as Keras users do it: compile without a loss, fit, evaluate, predict, callbacks."""
+"""Training as Keras users do it: compile without a loss, fit, evaluate, predict, callbacks.
+
+Most of it runs eagerly: tracing a graph takes longer than what is tested.
+"""
 
 import keras
 import numpy as np
@@ -49,7 +52,7 @@ def test_labels_inside_or_beside_the_inputs(class_name, config, draw_inputs):
         return
     expected = float(model(inputs, **labels).loss)
     beside = next(iter(labels.values())) if len(labels) == 1 else labels
-    model.compile(optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
+    model.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
     assert model.evaluate({**inputs, **labels}, verbose=0) == pytest.approx(expected, rel=1e-4)
     assert model.evaluate(inputs, beside, verbose=0) == pytest.approx(expected, rel=1e-4)
     history = model.fit({**inputs, **labels}, epochs=2, verbose=0)
@@ -67,7 +70,7 @@ def test_it_learns_under_xla(config, texts):
     keras.utils.set_random_seed(0)
     model = d.TFDistilBertForSequenceClassification(without_dropout(config))
     model.compile(
-        optimizer=keras.optimizers.Adam(0.02), weighted_metrics=["accuracy"], jit_compile=True
+        optimizer=keras.optimizers.SGD(0.5), weighted_metrics=["accuracy"], jit_compile=True
     )
     stop = keras.callbacks.EarlyStopping("accuracy", baseline=2.0, patience=40)
     history = model.fit(*texts, epochs=40, batch_size=4, verbose=0, callbacks=[stop]).history
@@ -93,13 +96,13 @@ def test_tf_data_of_unequal_lengths(config, texts):
 def test_a_loss_of_keras(config, texts):
     model = d.TFDistilBertForSequenceClassification(without_dropout(config))
     inputs, labels = texts
-    model.compile(optimizer="sgd", jit_compile=False)
+    model.compile(optimizer="sgd", run_eagerly=True)
     own = model.evaluate(inputs, labels, verbose=0)
     model.compile(
         optimizer="sgd",
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        jit_compile=False,
+        run_eagerly=True,
     )
     theirs = model.evaluate(inputs, labels, verbose=0, return_dict=True)
     assert theirs["loss"] == pytest.approx(own, rel=1e-5)
@@ -116,12 +119,12 @@ def test_metrics_leave_out_what_has_no_label(config, texts):
     draw = np.random.default_rng(1)
     labels = np.where(inputs["attention_mask"], draw.integers(0, 3, (12, 6)), -100)
     model = d.TFDistilBertForTokenClassification(config)
-    model.compile(optimizer="sgd", weighted_metrics=["accuracy"], jit_compile=False)
+    model.compile(optimizer="sgd", weighted_metrics=["accuracy"], run_eagerly=True)
     found = model.evaluate(inputs, labels, verbose=0, return_dict=True)["accuracy"]
     right = model.predict(inputs, verbose=0).logits.argmax(-1) == labels
     assert found == pytest.approx(right[labels != -100].mean(), rel=1e-4)
     answers = d.TFDistilBertForQuestionAnswering(config)
-    answers.compile(optimizer="sgd", metrics={"start_positions": "accuracy"}, jit_compile=False)
+    answers.compile(optimizer="sgd", metrics={"start_positions": "accuracy"}, run_eagerly=True)
     spans = {"start_positions": labels[:, 0] * 0 + 1, "end_positions": labels[:, 0] * 0 + 2}
     assert "accuracy" in str(answers.evaluate(inputs, spans, verbose=0, return_dict=True))
 
@@ -134,7 +137,7 @@ def test_configured_as_tuples(config, texts):
     model.set_weights(expected.get_weights())
     losses = []
     for each in (expected, model):
-        each.compile(optimizer="sgd", jit_compile=False)
+        each.compile(optimizer="sgd", run_eagerly=True)
         losses.append(each.evaluate(inputs, labels, verbose=0))
         losses.append(each.evaluate({**inputs, "labels": labels}, verbose=0))
     assert losses == pytest.approx([losses[0]] * 4)
@@ -145,7 +148,7 @@ def test_configured_as_tuples(config, texts):
 def test_mixed_precision(policy, config, texts, tmp_path):
     model = d.TFDistilBertForSequenceClassification(config, dtype=policy)
     inputs, labels = texts
-    model.compile(optimizer="sgd", jit_compile=False)
+    model.compile(optimizer="sgd", run_eagerly=True)
     losses = model.fit(inputs, labels, epochs=3, verbose=0).history["loss"]
     assert np.isfinite(losses).all()
     output = model(inputs, labels=labels)
@@ -171,7 +174,7 @@ def test_regression_keeps_the_precision_of_its_targets(config, texts):
 
 def test_callbacks_see_and_save(config, texts, tmp_path):
     model = d.TFDistilBertForSequenceClassification(config)
-    model.compile(optimizer="sgd", jit_compile=False)
+    model.compile(optimizer="sgd", run_eagerly=True)
     path = tmp_path / "best.keras"
     keep = keras.callbacks.ModelCheckpoint(path, monitor="val_loss", save_best_only=True)
     history = model.fit(*texts, validation_data=texts, epochs=2, verbose=0, callbacks=[keep])
@@ -184,7 +187,7 @@ def test_frozen_layers_stay(config, texts):
     model = d.TFDistilBertForSequenceClassification(config)
     model.distilbert.trainable = False
     before = model.distilbert.get_weights()
-    model.compile(optimizer="sgd", jit_compile=False)
+    model.compile(optimizer="sgd", run_eagerly=True)
     model.fit(*texts, verbose=0)
     for old, new in zip(before, model.distilbert.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)

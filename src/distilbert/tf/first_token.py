@@ -50,7 +50,7 @@ class TFDistilBertForSequenceClassification(_FirstToken):
         ...     vocab_size=100, n_layers=2, n_heads=2, dim=32, hidden_dim=64, num_labels=3
         ... )
         >>> model = TFDistilBertForSequenceClassification(config)
-        >>> model.compile(optimizer="adam")
+        >>> model.compile(optimizer="sgd")
         >>> texts = {"input_ids": np.array([[2, 7, 9, 3], [2, 8, 9, 3]])}
         >>> history = model.fit(texts, np.array([1, 2]), verbose=0)
         >>> model.predict(texts, verbose=0).logits.shape
