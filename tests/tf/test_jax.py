@@ -52,9 +52,15 @@ np.savez(f"{folder}/results.npz", **results)
 def test_outputs_losses_and_training(tmp_path, tiny, draw_inputs):
     import keras
 
-    tiny.update({"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0})
-    heads = ("Model", "ForMaskedLM", "ForSequenceClassification", "ForMultipleChoice",
-             "ForTokenClassification", "ForQuestionAnswering")  # fmt: skip
+    tiny.update(
+        {"n_layers": 1, "dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0}
+    )
+    heads = (
+        "ForMaskedLM",
+        "ForSequenceClassification",
+        "ForMultipleChoice",
+        "ForQuestionAnswering",
+    )
     models, given, everything = {}, {}, {}
     for head in heads:
         name = f"TFDistilBert{head}"

@@ -318,9 +318,11 @@ class TFDistilBertPreTrainedModel(keras.Model):
         own: Any
         if config is None:
             own = read_config(source, cls.config_class, overrides)
-        else:
+        elif isinstance(config, PretrainedConfig):
             own = copy.deepcopy(config)
             own.update(overrides)
+        else:
+            raise TypeError(f"config must be a DistilBertConfig, got {type(config).__name__}")
         found = weights.read_weights(source)
         model = cls(own, dtype=dtype) if dtype is not None else cls(own)
         info = weights.load_weights(
