@@ -2,6 +2,7 @@
 # make test      everything: lint, types, import contracts, tests (makes .venv if it is missing)
 # make check     lint, types and import contracts only
 # make parity    the comparison with transformers 4.57, live, in an environment of its own
+# make tf        the Keras classes alone, in an environment without PyTorch
 # make fixtures  write tests/fixtures again from transformers 4.57
 # make tables    write the Unicode tables again from the Rust tokenizer library
 # make docs      HTML reference from the docstrings, in docs/html
@@ -12,6 +13,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 VENV4 ?= .venv-4.57
+VENV_TF ?= .venv-tf
 TORCH ?=
 PYTEST ?= -n 2
 
@@ -23,7 +25,7 @@ bin := $(VENV)/bin
 # Two test workers, one thread each: the same speed as one with two, and no oversubscription.
 threads := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
-.PHONY: quickstart test check format parity fixtures tables docs clean
+.PHONY: quickstart test check format parity tf fixtures tables docs clean
 
 quickstart: $(VENV)/ready
 	TOKENIZERS_PARALLELISM=false $(bin)/distilbert quickstart
@@ -56,11 +58,21 @@ $(VENV)/installed: pyproject.toml constraints.txt
 $(VENV4)/installed: pyproject.toml constraints-4.57.txt
 	test -d $(VENV4) || $(PYTHON) -m venv $(VENV4)
 	$(VENV4)/bin/python -m pip install $(subst constraints.txt,constraints-4.57.txt,$(pip_flags)) \
-		-e '.[torch]' transformers pytest pytest-xdist hypothesis
+		-e '.[torch,tf]' transformers tf_keras pytest pytest-xdist hypothesis
 	touch $@
 
 parity: $(VENV4)/installed
 	$(threads) $(VENV4)/bin/python -m pytest $(PYTEST) tests/parity
+
+$(VENV_TF)/installed: pyproject.toml constraints.txt
+	test -d $(VENV_TF) || $(PYTHON) -m venv $(VENV_TF)
+	$(VENV_TF)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt \
+		-e '.[tf,litert]' pytest pytest-xdist hypothesis
+	touch $@
+
+tf: $(VENV_TF)/installed
+	! $(VENV_TF)/bin/python -c 'import torch' 2>/dev/null
+	$(threads) $(VENV_TF)/bin/python -m pytest $(PYTEST) src/distilbert/tf tests/tf
 
 fixtures: $(VENV4)/installed
 	$(threads) $(VENV4)/bin/python scripts/make_fixtures.py
@@ -72,4 +84,4 @@ docs: $(VENV)/installed
 	$(bin)/python -m pdoc distilbert -o docs/html
 
 clean:
-	rm -rf $(VENV) $(VENV4) docs/html
+	rm -rf $(VENV) $(VENV4) $(VENV_TF) docs/html

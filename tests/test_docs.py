@@ -12,6 +12,7 @@ import torch
 import distilbert as d
 
 ROOT = Path(__file__).parents[1]
+KERAS_WITH_NUMPY = "ignore:__array__ implementation:DeprecationWarning"  # Keras, NumPy 2.4
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [*SPECIAL, *["a", "wonderful", "film", "not", "my", "cup", "of", "tea", ".", "!"]]
 PAGES = sorted(
@@ -51,7 +52,7 @@ def test_documented_code_runs(page, folder_with_models):
     script = folder_with_models / "page.py"
     script.write_text("\n".join(blocks), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-W", "error", script.name],
+        [sys.executable, "-W", "error", "-W", KERAS_WITH_NUMPY, script.name],
         cwd=folder_with_models,
         capture_output=True,
         text=True,

@@ -37,6 +37,16 @@ _NAMES = {
         "ZeroShotClassificationPipeline",
         "pipeline",
     ),
+    "tf": (
+        "TFDistilBertForMaskedLM",
+        "TFDistilBertForMultipleChoice",
+        "TFDistilBertForQuestionAnswering",
+        "TFDistilBertForSequenceClassification",
+        "TFDistilBertForTokenClassification",
+        "TFDistilBertModel",
+        "TFDistilBertPreTrainedModel",
+        "TFDistiller",
+    ),
     "tokenization": (
         "BasicTokenizer",
         "BatchEncoding",
@@ -56,6 +66,7 @@ if TYPE_CHECKING:  # the same names, for type checkers
     from distilbert.config import *  # noqa: F403
     from distilbert.modeling import *  # noqa: F403
     from distilbert.pipelines import *  # noqa: F403
+    from distilbert.tf import *  # noqa: F403
     from distilbert.tokenization import *  # noqa: F403
 
 

@@ -7,12 +7,14 @@ EXTRA_OF = {
     "accelerate": "train",
     "datasets": "train",
     "jsonargparse": "",
+    "keras": "tf",
     "matplotlib": "train",
     "pyarrow": "train",
     "rich": "",
     "scipy": "train",
     "sklearn": "train",
     "tensorboard": "train",
+    "tensorflow": "tf",
     "torch": "torch",
 }
 

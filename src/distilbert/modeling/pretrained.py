@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self, overload
 import torch
 from torch import Tensor, nn
 
+from distilbert.checkpoint import read_config
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
 from distilbert.hub import Source, push_folder
 from distilbert.modeling import files, loading, resizing
@@ -314,7 +315,7 @@ class PreTrainedModel(nn.Module):
         for option in overrides.keys() & _ELSEWHERE.keys():
             raise TypeError(f"from_pretrained has no option {option!r}: {_ELSEWHERE[option]}")
         if config is None:
-            config = loading.read_config(source, cls.config_class, overrides)
+            config = read_config(source, cls.config_class, overrides)
         elif isinstance(config, PretrainedConfig):
             config = copy.deepcopy(config)
             config.update(overrides)

@@ -1,0 +1,37 @@
+"""The network in Keras 3: DistilBERT, on TensorFlow or JAX; PyTorch is not needed."""
+
+from distilbert.extras import missing
+
+try:
+    import keras as keras
+except ModuleNotFoundError as error:  # Keras, or the backend that it is set to
+    if error.name not in ("keras", "tensorflow", "jax"):
+        raise
+    raise ImportError(missing(error.name), name=error.name) from None
+
+from distilbert.tf import pytrees
+from distilbert.tf.backbone import TFDistilBertModel
+from distilbert.tf.distillation import TFDistiller
+from distilbert.tf.every_token import (
+    TFDistilBertForQuestionAnswering,
+    TFDistilBertForTokenClassification,
+)
+from distilbert.tf.first_token import (
+    TFDistilBertForMultipleChoice,
+    TFDistilBertForSequenceClassification,
+)
+from distilbert.tf.masked_lm import TFDistilBertForMaskedLM
+from distilbert.tf.pretrained import TFDistilBertPreTrainedModel
+
+__all__ = [
+    "TFDistilBertForMaskedLM",
+    "TFDistilBertForMultipleChoice",
+    "TFDistilBertForQuestionAnswering",
+    "TFDistilBertForSequenceClassification",
+    "TFDistilBertForTokenClassification",
+    "TFDistilBertModel",
+    "TFDistilBertPreTrainedModel",
+    "TFDistiller",
+]
+
+pytrees.register()

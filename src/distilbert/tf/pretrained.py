@@ -1,0 +1,367 @@
+"""What every Keras class can do besides computing: inputs, files, sizes, embeddings."""
+
+import copy
+import inspect
+import math
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, overload
+
+import keras
+
+from distilbert.checkpoint import read_config
+from distilbert.config import DistilBertConfig, PretrainedConfig
+from distilbert.hub import Source, push_folder
+from distilbert.tf import inputs, resizing, weights
+from distilbert.tf.model import Encoder
+
+# Options of transformers' `from_pretrained` that are not ours, and what to do instead.
+_ELSEWHERE = {
+    "from_flax": "only safetensors and tf_model.h5 are read",
+    "use_auth_token": "say token=…",
+    "resume_download": "leave it out, it is always so",
+    "torch_dtype": "say dtype=…",
+    "trust_remote_code": "leave it out, code from a repository is never run",
+    "variant": "rename the file to model.safetensors",
+}
+_SHAPES = ("input_ids", "inputs_embeds", "attention_mask", "position_ids", "head_mask")
+
+
+class TFDistilBertPreTrainedModel(keras.Model):
+    """Base of the Keras classes: inputs, files, embeddings, sizes.
+
+    A class of your own on it has the encoder as `self.distilbert = Encoder(self.config)`
+    (`distilbert.tf.model.Encoder`), its layers, built, and a `call`.
+    """
+
+    config_class: ClassVar[type[PretrainedConfig]] = DistilBertConfig
+    base_model_prefix = "distilbert"
+    has_head: ClassVar[bool] = True
+
+    distilbert: Encoder
+    config: DistilBertConfig
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        # Inputs are not cast here, so that a label keeps its precision; the layers cast theirs.
+        super().__init__(autocast=False, **options)
+        if not isinstance(config, DistilBertConfig):
+            module = type(config).__module__.partition(".")[0]
+            raise TypeError(
+                f"{type(self).__name__} takes a distilbert.DistilBertConfig, "
+                f"got a {module}.{type(config).__qualname__}"
+            )
+        config.validate()
+        if config.attn_implementation == "varlen":
+            raise ValueError(
+                'attn_implementation="varlen" is of the PyTorch classes; leave it out here'
+            )
+        self.config = copy.deepcopy(config)
+        self.built = True
+
+    # Inputs
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute; see `call` for the arguments, which may also be one dict, list or tuple."""
+        return super().__call__(**self._checked(args, kwargs))
+
+    def stateless_call(
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Compute with given weights; what Keras calls under JAX, past `__call__`."""
+        return super().stateless_call(
+            trainable_variables,
+            non_trainable_variables,
+            return_losses=return_losses,
+            **self._checked(args, kwargs),
+        )
+
+    def _checked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        given = self._by_name(args, kwargs)
+        if given.pop("token_type_ids", None) is not None:
+            warnings.warn(
+                "token_type_ids are ignored: DistilBERT has no token types, "
+                "only [SEP] separates texts",
+                stacklevel=3,
+            )
+        self.check_inputs(given)
+        return given
+
+    def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of `call` by name, those that are None left out."""
+        named: Mapping[str, Any] = {}
+        if args and isinstance(args[0], Mapping):
+            named, args = args[0], args[1:]
+        elif args and isinstance(args[0], list | tuple):
+            if not all(x is None or inputs.is_tensor(x) for x in args[0]):
+                inputs.check_integers("input_ids", args[0])
+            args = (*args[0], *args[1:])
+        twice = named.keys() & kwargs.keys()
+        if twice:
+            raise TypeError(f"{sorted(twice)[0]} is given twice")
+        bound = inspect.signature(self.call).bind_partial(*args, **named, **kwargs)
+        return {name: value for name, value in bound.arguments.items() if value is not None}
+
+    def check_inputs(self, given: Mapping[str, Any]) -> tuple[inputs.Size, inputs.Size]:
+        """Check the arguments of a call and return (B, T) as far as they are known.
+
+        Raises:
+            ValueError, TypeError: inputs that do not fit together or the model.
+            IndexError: an id outside the vocabulary or the positions, if it is on the host.
+        """
+        return inputs.check(self.config, **{n: given[n] for n in _SHAPES if n in given})
+
+    def build(self, input_shape: Any = None) -> None:
+        """Do nothing: weights are made by the constructor."""
+
+    # Parts
+
+    @property
+    def num_labels(self) -> int:
+        """`config.num_labels`."""
+        return self.config.num_labels
+
+    def get_input_embeddings(self) -> Any:
+        """Return the word embeddings, a Keras layer with `embeddings` (V, C)."""
+        return self.distilbert.embeddings.word_embeddings
+
+    def get_output_embeddings(self) -> Any:
+        """Return the masked-LM decoder; None for a model without one."""
+        return None
+
+    def get_position_embeddings(self) -> Any:
+        """Return the position embeddings, a Keras layer with `embeddings` (positions, C)."""
+        return self.distilbert.embeddings.position_embeddings
+
+    def untie_if_different(self, weight: Any, name: str) -> None:
+        """Take a decoder that a file has although the configuration ties it; only a masked LM."""
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None) -> Any:
+        """Grow or cut the vocabulary at its end, decoder included, and return the embeddings.
+
+        New rows are drawn as in a new model. Compile the model again afterwards: an optimiser
+        knows the old weights.
+
+        Raises:
+            ValueError: fewer than one token, or fewer than `pad_token_id` needs.
+        """
+        return resizing.resize_tokens(self, new_num_tokens)
+
+    def resize_position_embeddings(self, new_num_position_embeddings: int) -> None:
+        """Allow longer or only shorter sequences.
+
+        Learned positions keep their values and new ones are drawn as in a new model; sinusoidal
+        ones are computed for the new length. Compile the model again afterwards.
+
+        Raises:
+            ValueError: fewer than one position.
+        """
+        resizing.resize_positions(self, new_num_position_embeddings)
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """Count the parameters, a shared one once.
+
+        Args:
+            exclude_embeddings: leave out the embedding tables (words and positions).
+        """
+        tables = {id(self.get_input_embeddings().embeddings)}
+        tables.add(id(self.get_position_embeddings().embeddings))
+        return sum(
+            math.prod(weight.shape)
+            for weight in weights.named_weights(self).values()
+            if not (exclude_embeddings and id(weight.variable) in tables)
+            and (weight.variable.trainable or not only_trainable)
+        )
+
+    # Files
+
+    def input_signature(
+        self, batch: int | None = None, tokens: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Return what `export` takes as inputs: ids and mask, int32, of fixed or any (None) size.
+
+        Example:
+            >>> from distilbert import DistilBertConfig, TFDistilBertModel
+            >>> config = DistilBertConfig(vocab_size=9, n_layers=1, n_heads=2, dim=8, hidden_dim=8)
+            >>> model = TFDistilBertModel(config)
+            >>> model.input_signature(1, 128)[0]["input_ids"].shape
+            (1, 128)
+        """
+        shape = self._input_shape(batch, tokens)
+        return [
+            {
+                name: keras.InputSpec(dtype="int32", shape=shape, name=name)
+                for name in ("input_ids", "attention_mask")
+            }
+        ]
+
+    def _input_shape(self, batch: int | None, tokens: int | None) -> inputs.Sizes:
+        return (batch, tokens)
+
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **options: Any,
+    ) -> None:
+        """Write the model for inference elsewhere, by Keras's exporters.
+
+        The result takes `input_ids` and `attention_mask` and gives what a call gives.
+
+        Args:
+            filepath: a folder, or for LiteRT a file `….tflite`.
+            format: "tf_saved_model", "litert", or another that Keras knows.
+            input_signature: by default `input_signature()`: batches of any size and length.
+            options: of Keras's exporter; for LiteRT those of TensorFlow's converter, as
+                `optimizations=[tf.lite.Optimize.DEFAULT]` for int8 weights.
+        """
+        if input_signature is None:
+            input_signature = self.input_signature()
+        super().export(filepath, format, verbose, input_signature, **options)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what Keras writes into a `.keras` file to build the model again."""
+        return {
+            "config": self.config.to_dict(),
+            "name": self.name,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """Build the model that `get_config` described."""
+        options = {**config, "config": cls.config_class.from_dict(config["config"])}
+        if isinstance(options.get("dtype"), dict):
+            options["dtype"] = keras.dtype_policies.deserialize(options["dtype"])
+        return cls(**options)
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        output_loading_info: Literal[False] = ...,
+        **options: Any,
+    ) -> Self: ...
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        output_loading_info: Literal[True],
+        **options: Any,
+    ) -> tuple[Self, dict[str, list[Any]]]: ...
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        config: DistilBertConfig | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        subfolder: str = "",
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        from_pt: bool = False,
+        dtype: Any = None,
+        **overrides: Any,
+    ) -> Any:
+        """Open a checkpoint: a local folder or a hub id, of either framework, without PyTorch.
+
+        Read are safetensors as this package and transformers write them (PyTorch's and the
+        TensorFlow classes'), and `tf_model.h5`. What the files lack is drawn as in a new model,
+        and what they have besides is left out; both are reported in one line of the log. A BERT
+        is converted (`BertConfig.to_distilbert`).
+
+        Args:
+            config: use this configuration instead of the files'.
+            ignore_mismatched_sizes: draw weights whose shape does not fit instead of failing.
+            output_loading_info: return also a dict of missing_keys, unexpected_keys and
+                mismatched_keys.
+            from_pt: accepted from older code and not needed: the files say what they are.
+            dtype: a Keras dtype policy, as "mixed_bfloat16"; None is Keras's own (float32 unless
+                it was changed).
+            overrides: fields of the configuration to replace.
+
+        Raises:
+            OSError: files that cannot be found or reached.
+            ValueError: files that are damaged, hostile, of another kind, or do not fit.
+            TypeError: an argument that is neither an option nor a field.
+        """
+        source = Source(
+            pretrained_model_name_or_path,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+            revision=revision,
+            subfolder=subfolder,
+        )
+        for option in overrides.keys() & _ELSEWHERE.keys():
+            raise TypeError(f"from_pretrained has no option {option!r}: {_ELSEWHERE[option]}")
+        own: Any
+        if config is None:
+            own = read_config(source, cls.config_class, overrides)
+        elif isinstance(config, PretrainedConfig):
+            own = copy.deepcopy(config)
+            own.update(overrides)
+        else:
+            raise TypeError(f"config must be a DistilBertConfig, got {type(config).__name__}")
+        found = weights.read_weights(source)
+        model = cls(own, dtype=dtype) if dtype is not None else cls(own)
+        info = weights.load_weights(
+            model, found, name=str(source), ignore_mismatched_sizes=ignore_mismatched_sizes
+        )
+        return (model, info) if output_loading_info else model
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        max_shard_size: int | str = "5GB",
+        safe_serialization: bool = True,
+        push_to_hub: bool = False,
+        **hub: Any,
+    ) -> None:
+        """Write `config.json` and safetensors into a folder; the PyTorch classes open them too.
+
+        Old files stay until the new ones are complete. For a SavedModel or LiteRT see `export`.
+
+        Args:
+            max_shard_size: largest file, in bytes or as "5GB".
+            push_to_hub: upload the folder as well; `hub` goes to `push_to_hub`.
+
+        Raises:
+            ValueError: `safe_serialization=False`: only safetensors are written.
+        """
+        if not safe_serialization:
+            raise ValueError("weights are written as safetensors only (safe_serialization=True)")
+        if hub and not push_to_hub:
+            raise TypeError(f"save_pretrained has no option {sorted(hub)[0]!r}")
+        weights.save_model(self, save_directory, max_shard_size)
+        if push_to_hub:
+            push_folder(
+                save_directory, hub.pop("repo_id", Path(save_directory).resolve().name), **hub
+            )
+
+    def push_to_hub(self, repo_id: str, **hub: Any) -> str:
+        """Upload configuration and weights to a hub repository; options as `hub.push_folder`."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push_folder(folder, repo_id, **hub)

@@ -1,0 +1,163 @@
+"""A model with a loss of its own: what `fit`, `evaluate` and `predict` need besides `call`.
+
+Without `compile(loss=…)` the loss is the task's, from the labels; they may be in the inputs or, as
+Keras has it, beside them. With it, Keras's loss gets the labels and the logits.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from distilbert.outputs import ModelOutput
+from distilbert.tf import inputs, losses
+from distilbert.tf.backbone import layers_asked_for, to_result
+from distilbert.tf.pretrained import TFDistilBertPreTrainedModel
+
+
+class TaskModel(TFDistilBertPreTrainedModel):
+    """An encoder and a head that a task trains."""
+
+    output_class: ClassVar[type[ModelOutput]]
+    label_names: ClassVar[tuple[str, ...]] = ("labels",)
+
+    def check_inputs(self, given: Mapping[str, Any]) -> tuple[inputs.Size, inputs.Size]:
+        """Check the arguments of a call, labels too."""
+        batch, length = super().check_inputs(given)
+        labels = {name: given[name] for name in self.label_names if name in given}
+        if labels:
+            if len(labels) < len(self.label_names):
+                raise ValueError(f"give both {' and '.join(self.label_names)}, or neither")
+            self.check_labels(labels, batch, length)
+        return batch, length
+
+    def check_labels(
+        self, labels: Mapping[str, Any], batch: inputs.Size, length: inputs.Size
+    ) -> None:
+        """Check labels of (B, T) sequences, by name.
+
+        Raises:
+            TypeError, ValueError: they do not fit.
+        """
+        losses.check_classes(labels["labels"], (batch,), None)
+
+    def task_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any]) -> Any:
+        """Return the loss, a scalar in float32, of an output and labels by name."""
+        return losses.cross_entropy(output["logits"], labels["labels"])
+
+    def predictions(self, output: Mapping[str, Any]) -> Any:
+        """Return what metrics, and a loss of Keras's, compare with the labels."""
+        return output["logits"]
+
+    def finish(
+        self,
+        values: dict[str, Any],
+        labels: Mapping[str, Any],
+        encoded: tuple[list[Any], list[Any]],
+        output_attentions: bool | None,
+        output_hidden_states: bool | None,
+        return_dict: bool | None,
+    ) -> Any:
+        """Return the result of a call: loss, the head's values, and of the encoder what is asked.
+
+        Args:
+            values: the head's.
+            labels: by name; None where there are none.
+            encoded: hidden states and attention weights of all layers.
+        """
+        loss = None
+        if all(value is not None for value in labels.values()):
+            loss = self.task_loss(values, labels)
+        output = self.output_class(
+            loss=loss,
+            **values,
+            **layers_asked_for(self.config, encoded, output_attentions, output_hidden_states),
+        )
+        return to_result(self.config, output, return_dict)
+
+    # What Keras's loops call
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Return the loss of a batch: the task's, or that of `compile(loss=…)`."""
+        output, labels = self._output(x, y_pred), self._labels(x, y)
+        if self._compile_loss is not None:
+            return super().compute_loss(
+                x, self._targets(labels), self.predictions(output), sample_weight, training
+            )
+        if sample_weight is not None:
+            raise ValueError(
+                "sample_weight and class_weight need a loss of Keras's: compile(loss=…)"
+            )
+        if not labels:
+            raise ValueError(
+                f"there are no labels to compute the loss from: put {self.label_names[0]!r} into "
+                "the inputs, or give them as y"
+            )
+        loss = output.get("loss")
+        if loss is None:
+            loss = self.task_loss(output, labels)
+        return loss + sum(self.losses) if self.losses else loss
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Update the metrics with labels and logits; labels of -100 weigh nothing.
+
+        Only `compile(weighted_metrics=…)` looks at weights, as Keras has it.
+        """
+        output, targets = self._output(x, y_pred), self._targets(self._labels(x, y))
+        if sample_weight is None and targets is not None:
+            sample_weight = keras.tree.map_structure(_is_labelled, targets)
+        return super().compute_metrics(x, targets, self.predictions(output), sample_weight)
+
+    def predict_step(self, *args: Any) -> Any:
+        """Compute the outputs of a batch, labels left out."""
+        *state, data = args
+        x, *_ = keras.utils.unpack_x_y_sample_weight(data)
+        if isinstance(x, Mapping):
+            x = {name: value for name, value in x.items() if name not in self.label_names}
+        return super().predict_step(*state, (x,))
+
+    def _labels(self, x: Any, y: Any) -> dict[str, Any]:
+        """Return the labels of a batch by name, from the inputs or from beside them."""
+        names = self.label_names
+        inside = {n: x[n] for n in names if n in x} if isinstance(x, Mapping) else {}
+        if y is None:
+            return inside
+        if inside:
+            raise ValueError(f"{names[0]} is in the inputs, and there are labels beside them")
+        if isinstance(y, Mapping):
+            if set(y) != set(names):
+                raise ValueError(f"labels must be named {', '.join(names)}; got {', '.join(y)}")
+            labels = dict(y)
+        else:
+            labels = dict(zip(names, y if len(names) > 1 else (y,), strict=True))
+        self.check_inputs({**self._by_name((x,), {}), **labels})
+        return labels
+
+    def _targets(self, labels: dict[str, Any]) -> Any:
+        if not labels:
+            return None
+        return labels if len(self.label_names) > 1 else labels[self.label_names[0]]
+
+    def _output(self, x: Any, y_pred: Any) -> Any:
+        """Return a call's result by name, also where `config.return_dict` is False."""
+        if isinstance(y_pred, Mapping):
+            return y_pred
+        fields = self.output_class.fields[0 if self._has_labels(x) else 1 :]
+        return dict(zip(fields, y_pred, strict=False))
+
+    def _has_labels(self, x: Any) -> bool:
+        return isinstance(x, Mapping) and self.label_names[0] in x
+
+
+def _is_labelled(labels: Any) -> Any:
+    if "int" not in inputs.dtype_of(labels):
+        return None
+    return ops.cast(ops.not_equal(labels, losses.IGNORED), "float32")

@@ -1,0 +1,245 @@
+"""Weights of a Keras model under the names that files have, in and out of files.
+
+The files are PyTorch's: a linear layer's matrix is (out, in) there and (in, out) in Keras.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import ml_dtypes
+import numpy as np
+from huggingface_hub import split_state_dict_into_shards_factory
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from distilbert import checkpoint, keymap
+from distilbert.hub import (
+    CONFIG_FILE,
+    SAFE_INDEX,
+    SAFE_WEIGHTS,
+    TORCH_INDEX,
+    TORCH_WEIGHTS,
+    Source,
+    find_weights,
+    staged,
+    write_json,
+)
+from distilbert.tf.old_files import KERAS_WEIGHTS, from_keras_names, read_h5
+
+if TYPE_CHECKING:
+    from distilbert.tf.pretrained import TFDistilBertPreTrainedModel
+
+_WEIGHT_DTYPES = ("float32", "float16", "bfloat16", "float64")
+_DECODER = "vocab_projector.weight"
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A variable, and whether files hold it transposed."""
+
+    variable: Any
+    transposed: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape in a file."""
+        shape = tuple(self.variable.shape)
+        return shape[::-1] if self.transposed else shape
+
+    def read(self) -> np.ndarray:
+        """Return the value as a file holds it."""
+        value = values_of(self.variable)
+        return np.ascontiguousarray(value.T if self.transposed else value)
+
+    def assign(self, value: np.ndarray) -> None:
+        """Take the value that a file holds."""
+        value = value.astype(_numpy_dtype(self.variable.dtype))
+        self.variable.assign(value.T if self.transposed else value)
+
+
+def values_of(variable: Any) -> np.ndarray:
+    """Return a variable's values on the host."""
+    value = variable.value
+    return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+
+
+def _numpy_dtype(name: str) -> Any:
+    return ml_dtypes.bfloat16 if name == "bfloat16" else np.dtype(name)
+
+
+def named_weights(model: "TFDistilBertPreTrainedModel") -> dict[str, Weight]:
+    """Return a model's weights by the names that files have, which are the PyTorch model's."""
+    return dict(_below(model if model.has_head else model.distilbert))
+
+
+def _below(layer: Any, prefix: str = "") -> Iterator[tuple[str, Weight]]:
+    """Yield every weight below a layer with its name there."""
+    if isinstance(layer, keras.layers.Dense):
+        yield f"{prefix}weight", Weight(layer.kernel, transposed=True)
+        yield f"{prefix}bias", Weight(layer.bias)
+    elif isinstance(layer, keras.layers.Embedding):
+        yield f"{prefix}weight", Weight(layer.embeddings)
+    elif isinstance(layer, keras.layers.LayerNormalization):
+        yield f"{prefix}weight", Weight(layer.gamma)
+        yield f"{prefix}bias", Weight(layer.beta)
+    else:
+        for name, part in vars(layer).items():
+            if name.startswith("_"):
+                continue
+            if isinstance(part, keras.Variable):
+                yield prefix + name, Weight(part)
+            elif isinstance(part, keras.layers.Layer):
+                yield from _below(part, f"{prefix}{name}.")
+            elif isinstance(part, list):
+                for number, item in enumerate(part):
+                    if isinstance(item, keras.layers.Layer):
+                        yield from _below(item, f"{prefix}{name}.{number}.")
+
+
+class SafeWeights(Mapping[str, np.ndarray]):
+    """The tensors of safetensors files, each read when it is asked for.
+
+    A file that transformers' TensorFlow classes wrote shows the names and layout of PyTorch's.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._home: dict[str, tuple[Any, Path, str, bool]] = {}
+        for path in paths:
+            try:
+                file = safe_open(path, framework="np")
+                names = list(file.keys())
+                is_keras = (file.metadata() or {}).get("format") == "tf"
+            except (SafetensorError, OSError) as error:
+                raise ValueError(f"{path} is not a valid safetensors file: {error}") from error
+            for stored in names:
+                name, transposed = from_keras_names(stored) if is_keras else (stored, False)
+                if name in self._home:
+                    raise ValueError(f"{path} holds {name}, and so does {self._home[name][1]}")
+                self._home[name] = (file, path, stored, transposed)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        file, path, stored, transposed = self._home[name]
+        try:
+            value = file.get_tensor(stored)
+        except (SafetensorError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {name} cannot be read: {error}") from error
+        return value.T if transposed else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._home)
+
+    def __len__(self) -> int:
+        return len(self._home)
+
+
+def read_weights(source: Source) -> Mapping[str, np.ndarray]:
+    """Return the weights of a checkpoint by PyTorch's names: safetensors, or `tf_model.h5`.
+
+    Raises:
+        OSError: there are none.
+        ValueError: a file is damaged, or only PyTorch can read it.
+    """
+    try:
+        promised = find_weights(source, use_safetensors=True)
+    except OSError:
+        path = source.find(KERAS_WEIGHTS)
+        if path is not None:
+            return read_h5(path)
+        for name in (TORCH_WEIGHTS, TORCH_INDEX):
+            if source.find(name) is not None:
+                raise ValueError(
+                    f"{source} has only {name}, which takes PyTorch to read: open it with the "
+                    "PyTorch class of the same name (without TF) and save_pretrained it once"
+                ) from None
+        raise
+    weights = SafeWeights(promised)
+    for path, names in promised.items():
+        absent = sorted(names - weights.keys())
+        if absent:
+            raise ValueError(f"{path} does not hold {absent[0]}, which its index says it does")
+    return weights
+
+
+def load_weights(
+    model: "TFDistilBertPreTrainedModel",
+    weights: Mapping[str, np.ndarray],
+    *,
+    name: str,
+    ignore_mismatched_sizes: bool,
+) -> dict[str, list[Any]]:
+    """Fill a model with the weights of a checkpoint and report what was new or unused.
+
+    Raises:
+        ValueError: nothing fits, a shape does not, or a weight holds no numbers.
+    """
+    theirs = checkpoint.by_module_name(weights)
+    unused = dict(theirs)  # what is left when the model has taken its share
+    dropped_head = checkpoint.drop_bert_head(model, weights, unused)
+    token_type = checkpoint.take_token_type(model, weights, unused, name)
+    mismatched = []
+    taken: dict[str, str] = {}  # the model's name -> the file's
+    own = named_weights(model)
+    for full, weight in own.items():
+        key = full.removeprefix("distilbert.")
+        if key not in unused or not (keymap.is_encoder(key) or model.has_head):
+            continue
+        file_name = unused.pop(key)
+        value = weights[file_name]
+        if str(value.dtype) not in _WEIGHT_DTYPES:
+            raise ValueError(
+                f"{name}: {file_name} does not hold floating-point numbers ({value.dtype}); "
+                "quantised files are not read"
+            )
+        if value.shape == weight.shape:
+            taken[full] = file_name
+        else:
+            mismatched.append((file_name, tuple(value.shape), weight.shape))
+    checkpoint.require_fit(name, mismatched, ignore_mismatched_sizes)
+    checkpoint.require_encoder(
+        name, model.config.model_type, theirs.keys() - unused.keys(), weights
+    )
+    for full, file_name in taken.items():
+        value = weights[file_name]
+        if token_type is not None and full.endswith(keymap.POSITIONS):
+            value = value.astype(np.float32) + token_type.astype(np.float32)
+        own[full].assign(value)
+    if model.config.tie_word_embeddings and _DECODER in unused:
+        model.untie_if_different(weights[unused.pop(_DECODER)], name)
+    info: dict[str, list[Any]] = {
+        "missing_keys": [full for full in own if full not in taken],
+        "unexpected_keys": sorted(unused.values()),
+        "mismatched_keys": mismatched,
+    }
+    checkpoint.report(model, name, info, dropped_head)
+    return info
+
+
+def save_model(
+    model: "TFDistilBertPreTrainedModel",
+    folder: str | os.PathLike[str],
+    max_shard_size: int | str,
+) -> None:
+    """Write `config.json` and the weights, in one file or in shards with an index."""
+    tensors = {name: weight.read() for name, weight in named_weights(model).items()}
+    config = model.config.to_diff_dict()
+    config["architectures"] = [type(model).__name__.removeprefix("TF")]
+    config["dtype"] = str(next(iter(tensors.values())).dtype)
+    plan = split_state_dict_into_shards_factory(
+        tensors,
+        get_storage_size=lambda tensor: tensor.nbytes,
+        filename_pattern="model{suffix}.safetensors",
+        max_shard_size=max_shard_size,
+    )
+    stale = (SAFE_WEIGHTS, SAFE_INDEX, "model-?????-of-?????.safetensors")
+    with staged(folder, replaces=stale) as scratch:
+        for filename, names in plan.filename_to_tensors.items():
+            shard = {name: tensors[name] for name in names}
+            save_file(shard, scratch / filename, metadata={"format": "pt"})
+        if plan.is_sharded:
+            index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
+            write_json(scratch / SAFE_INDEX, index)
+        write_json(scratch / CONFIG_FILE, config)

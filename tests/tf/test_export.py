@@ -1,0 +1,95 @@
+"""What Keras writes: `.keras`, SavedModel, LiteRT; each opened again and compared."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import distilbert as d
+
+HALF = {"optimizations": [tf.lite.Optimize.DEFAULT],
+        "target_spec": {"supported_types": [tf.float16]}}  # fmt: skip
+INT8 = {"optimizations": [tf.lite.Optimize.DEFAULT]}
+
+
+@pytest.fixture
+def model(tiny):
+    tiny.update({"n_layers": 1, "initializer_range": 0.2})
+    return d.TFDistilBertForTokenClassification(tiny)
+
+
+@pytest.fixture
+def batch(ids):
+    """Ids and a mask with padding, int32 as exported models take them."""
+    keep = (np.arange(5) < np.array([[5], [2], [4]])).astype("int32")
+    return {"input_ids": ids.astype("int32"), "attention_mask": keep}
+
+
+def part(batch, rows, tokens):
+    return {name: value[:rows, :tokens] for name, value in batch.items()}
+
+
+def test_keras_files(class_name, draw_config, draw_inputs, tmp_path):
+    config = draw_config(2)
+    config.update({"id2label": {0: "no", 1: "yes", 2: "perhaps"}, "problem_type": None})
+    model = getattr(d, f"TF{class_name}")(config, name="mine")
+    given = draw_inputs(class_name, config, "left")
+    model.save(tmp_path / "model.keras")
+    back = keras.models.load_model(tmp_path / "model.keras")
+    assert type(back) is type(model)
+    assert (back.name, back.config) == ("mine", model.config)
+    for name, value in model(given).items():
+        np.testing.assert_array_equal(back(given)[name], value)
+    model.save_weights(tmp_path / "own.weights.h5")
+    other = type(model)(config)
+    other.load_weights(tmp_path / "own.weights.h5")
+    np.testing.assert_array_equal(other(given)[0], model(given)[0])
+
+
+def test_a_keras_file_of_a_compiled_model_in_mixed_precision(tiny, ids, tmp_path):
+    model = d.TFDistilBertForSequenceClassification(tiny, dtype="mixed_bfloat16")
+    model.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
+    model.fit({"input_ids": ids}, np.array([0, 1, 2]), verbose=0)
+    model.save(tmp_path / "model.keras")
+    back = keras.models.load_model(tmp_path / "model.keras")
+    assert back.dtype_policy.name == "mixed_bfloat16"
+    np.testing.assert_array_equal(back(ids).logits, model(ids).logits)
+    back.fit({"input_ids": ids}, np.array([0, 1, 2]), verbose=0)
+    assert back.optimizer.iterations == 2
+
+
+def test_saved_model(model, batch, tmp_path):
+    model.export(tmp_path / "saved", verbose=False)
+    served = tf.saved_model.load(tmp_path / "saved")
+    for given in (batch, part(batch, 2, 3)):
+        output = served.serve({name: tf.constant(value) for name, value in given.items()})
+        np.testing.assert_allclose(output["logits"], model(given).logits, rtol=1e-5, atol=1e-5)
+    again = served.signatures["serving_default"](**{n: tf.constant(v) for n, v in batch.items()})
+    np.testing.assert_allclose(again["logits"], model(batch).logits, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options", "tolerance"),
+    [((None, None), {}, 1e-5), ((None, None), HALF, 1e-2), ((3, 5), INT8, 0.15)],
+    ids=["dynamic fp32", "dynamic fp16", "fixed int8"],
+)
+def test_litert(sizes, options, tolerance, model, batch, tmp_path):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    path = tmp_path / "model.tflite"
+    signature = model.input_signature(*sizes)
+    model.export(path, "litert", verbose=False, input_signature=signature, **options)
+    run = interpreter.Interpreter(model_path=str(path)).get_signature_runner()
+    shape = run.get_input_details()["input_ids"]["shape"]
+    assert tuple(shape) == ((1, 1) if sizes == (None, None) else sizes)
+    for given in (batch,) if sizes == (3, 5) else (batch, part(batch, 2, 3)):
+        found, expected = run(**given)["logits"], model(given).logits
+        assert not np.array_equal(found, expected) or tolerance == 1e-5
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+    if options:
+        plain = 4 * model.num_parameters()
+        assert path.stat().st_size < plain * (0.75 if options is HALF else 0.55) + 30_000
+
+
+def test_multiple_choice_has_choices(tiny):
+    model = d.TFDistilBertForMultipleChoice(tiny)
+    assert model.input_signature(2, 8)[0]["input_ids"].shape == (2, None, 8)

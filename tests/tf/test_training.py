@@ -1,0 +1,211 @@
+"""Training as Keras users do it: compile without a loss, fit, evaluate, predict, callbacks.
+
+Most of it runs eagerly: tracing a graph takes longer than what is tested.
+"""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import distilbert as d
+
+SIZES = {"vocab_size": 30, "max_position_embeddings": 8, "n_heads": 2, "dim": 16, "hidden_dim": 16}
+
+
+@pytest.fixture
+def config():
+    return d.DistilBertConfig(n_layers=1, num_labels=3, initializer_range=0.2, **SIZES)
+
+
+@pytest.fixture
+def texts():
+    """Twelve rows of ids with a mask, and labels that the first token decides."""
+    draw = np.random.default_rng(0)
+    ids = draw.integers(3, 30, (12, 6))
+    keep = (np.arange(6) < draw.integers(3, 7, 12)[:, None]).astype(int)
+    return {"input_ids": ids, "attention_mask": keep}, ids[:, 0] % 3
+
+
+def without_dropout(config):
+    config.update({"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0,
+                   "qa_dropout": 0.0})  # fmt: skip
+    return config
+
+
+def given_to(class_name, config, draw_inputs):
+    """Inputs and labels apart."""
+    given = draw_inputs(class_name, config, "right")
+    names = [name for name in given if name not in ("input_ids", "attention_mask")]
+    return given, {name: given.pop(name) for name in names}
+
+
+def test_labels_inside_or_beside_the_inputs(class_name, config, draw_inputs):
+    """Every head: one step of fit, evaluate, predict; the loss is the task's, as by hand."""
+    model = getattr(d, f"TF{class_name}")(without_dropout(config))
+    inputs, labels = given_to(class_name, config, draw_inputs)
+    if not labels:
+        predicted = model.predict(inputs, verbose=0)
+        np.testing.assert_allclose(
+            predicted.last_hidden_state, model(inputs)[0], rtol=1e-5, atol=1e-5
+        )
+        return
+    expected = float(model(inputs, **labels).loss)
+    beside = next(iter(labels.values())) if len(labels) == 1 else labels
+    model.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
+    assert model.evaluate({**inputs, **labels}, verbose=0) == pytest.approx(expected, rel=1e-4)
+    assert model.evaluate(inputs, beside, verbose=0) == pytest.approx(expected, rel=1e-4)
+    history = model.fit({**inputs, **labels}, epochs=2, verbose=0)
+    assert history.history["loss"][0] == pytest.approx(expected, rel=1e-4)
+    assert history.history["loss"][1] < expected
+    plain = model.predict(inputs, verbose=0)
+    labelled = model.predict({**inputs, **labels}, verbose=0)
+    assert type(labelled) is type(plain) is model.output_class
+    assert plain.loss is None
+    for name, value in plain.items():
+        np.testing.assert_array_equal(labelled[name], value)
+
+
+def test_it_learns_under_xla(config, texts):
+    keras.utils.set_random_seed(0)
+    model = d.TFDistilBertForSequenceClassification(without_dropout(config))
+    model.compile(
+        optimizer=keras.optimizers.SGD(0.5), weighted_metrics=["accuracy"], jit_compile=True
+    )
+    stop = keras.callbacks.EarlyStopping("accuracy", baseline=2.0, patience=40)
+    history = model.fit(*texts, epochs=40, batch_size=4, verbose=0, callbacks=[stop]).history
+    assert history["loss"][-1] < history["loss"][0] / 2
+    assert model.evaluate(*texts, verbose=0, return_dict=True)["accuracy"] > 0.9
+
+
+def test_tf_data_of_unequal_lengths(config, texts):
+    inputs, labels = texts
+    rows = tf.data.Dataset.from_tensor_slices(({**inputs}, labels))
+    model = d.TFDistilBertForSequenceClassification(config)
+    model.compile(optimizer="sgd", jit_compile=False)
+    short = rows.map(lambda x, y: ({n: v[:4] for n, v in x.items()}, y))
+    both = rows.batch(4).concatenate(short.batch(5))
+    assert len(model.fit(both, epochs=2, shuffle=False, verbose=0).history["loss"]) == 2
+    assert model.predict(both, verbose=0).logits.shape == (24, 3)
+    merged = rows.map(lambda x, y: {**x, "labels": y}).batch(12)
+    assert model.evaluate(merged, verbose=0) == pytest.approx(
+        model.evaluate(rows.batch(12), verbose=0)
+    )
+
+
+def test_a_loss_of_keras(config, texts):
+    model = d.TFDistilBertForSequenceClassification(without_dropout(config))
+    inputs, labels = texts
+    model.compile(optimizer="sgd", run_eagerly=True)
+    own = model.evaluate(inputs, labels, verbose=0)
+    model.compile(
+        optimizer="sgd",
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        run_eagerly=True,
+    )
+    theirs = model.evaluate(inputs, labels, verbose=0, return_dict=True)
+    assert theirs["loss"] == pytest.approx(own, rel=1e-5)
+    logits = model.predict(inputs, verbose=0).logits
+    assert theirs["accuracy"] == pytest.approx((logits.argmax(-1) == labels).mean())
+    inside = model.evaluate({**inputs, "labels": labels}, verbose=0, return_dict=True)
+    assert inside == theirs
+    weights = np.arange(12) / 6
+    model.fit(inputs, labels, sample_weight=weights, verbose=0)
+
+
+def test_metrics_leave_out_what_has_no_label(config, texts):
+    inputs, _ = texts
+    draw = np.random.default_rng(1)
+    labels = np.where(inputs["attention_mask"], draw.integers(0, 3, (12, 6)), -100)
+    model = d.TFDistilBertForTokenClassification(config)
+    model.compile(optimizer="sgd", weighted_metrics=["accuracy"], run_eagerly=True)
+    found = model.evaluate(inputs, labels, verbose=0, return_dict=True)["accuracy"]
+    right = model.predict(inputs, verbose=0).logits.argmax(-1) == labels
+    assert found == pytest.approx(right[labels != -100].mean(), rel=1e-4)
+    answers = d.TFDistilBertForQuestionAnswering(config)
+    answers.compile(optimizer="sgd", metrics={"start_positions": "accuracy"}, run_eagerly=True)
+    spans = {"start_positions": labels[:, 0] * 0 + 1, "end_positions": labels[:, 0] * 0 + 2}
+    assert "accuracy" in str(answers.evaluate(inputs, spans, verbose=0, return_dict=True))
+
+
+def test_configured_as_tuples(config, texts):
+    inputs, labels = texts
+    expected = d.TFDistilBertForSequenceClassification(without_dropout(config))
+    config.return_dict = False
+    model = d.TFDistilBertForSequenceClassification(config)
+    model.set_weights(expected.get_weights())
+    losses = []
+    for each in (expected, model):
+        each.compile(optimizer="sgd", run_eagerly=True)
+        losses.append(each.evaluate(inputs, labels, verbose=0))
+        losses.append(each.evaluate({**inputs, "labels": labels}, verbose=0))
+    assert losses == pytest.approx([losses[0]] * 4)
+    assert isinstance(model.predict(inputs, verbose=0), tuple)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(policy, config, texts, tmp_path):
+    model = d.TFDistilBertForSequenceClassification(config, dtype=policy)
+    inputs, labels = texts
+    model.compile(optimizer="sgd", run_eagerly=True)
+    losses = model.fit(inputs, labels, epochs=3, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    output = model(inputs, labels=labels)
+    assert output.logits.dtype == policy.removeprefix("mixed_")
+    assert output.loss.dtype == "float32"
+    assert model.classifier.kernel.dtype == "float32"
+    model.save_pretrained(tmp_path)
+    exact = type(model).from_pretrained(tmp_path)(inputs).logits
+    np.testing.assert_allclose(output.logits.numpy().astype("float32"), exact, atol=0.05)
+    alone = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"] * 0}
+    assert np.isfinite(model(alone).logits.numpy().astype("float32")).all()
+
+
+def test_regression_keeps_the_precision_of_its_targets(config, texts):
+    config.num_labels = 1
+    inputs, _ = texts
+    targets = np.linspace(1000, 1001, 12).astype("float32")
+    model = d.TFDistilBertForSequenceClassification(config, dtype="mixed_float16")
+    logits = model(inputs).logits.numpy().astype("float32")[:, 0]
+    expected = ((logits - targets) ** 2).mean()
+    assert float(model(inputs, labels=targets).loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_callbacks_see_and_save(config, texts, tmp_path):
+    model = d.TFDistilBertForSequenceClassification(config)
+    model.compile(optimizer="sgd", run_eagerly=True)
+    path = tmp_path / "best.keras"
+    keep = keras.callbacks.ModelCheckpoint(path, monitor="val_loss", save_best_only=True)
+    history = model.fit(*texts, validation_data=texts, epochs=2, verbose=0, callbacks=[keep])
+    assert set(history.history) == {"loss", "val_loss"}
+    best = keras.models.load_model(path)
+    assert best.evaluate(*texts, verbose=0) == pytest.approx(min(history.history["val_loss"]))
+
+
+def test_frozen_layers_stay(config, texts):
+    model = d.TFDistilBertForSequenceClassification(config)
+    model.distilbert.trainable = False
+    before = model.distilbert.get_weights()
+    model.compile(optimizer="sgd", run_eagerly=True)
+    model.fit(*texts, verbose=0)
+    for old, new in zip(before, model.distilbert.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert len(model.trainable_weights) == 4
+
+
+def test_what_is_refused(config, texts):
+    inputs, labels = texts
+    model = d.TFDistilBertForSequenceClassification(config)
+    model.compile(optimizer="sgd", run_eagerly=True)
+
+    def refused(match, *args, **kwargs):
+        with pytest.raises(ValueError, match=match):
+            model.fit(*args, verbose=0, **kwargs)
+
+    refused("there are no labels to compute the loss from", inputs)
+    refused("labels is in the inputs, and there are labels", {**inputs, "labels": labels}, labels)
+    refused("must be named labels; got label", inputs, {"label": labels})
+    refused("need a loss of Keras's", inputs, labels, sample_weight=np.ones(12))
+    refused("need a loss of Keras's", inputs, labels, class_weight={0: 2.0, 1: 1.0, 2: 1.0})
+    refused(r"labels hold 3; there are 3 classes", inputs, labels + 1)
