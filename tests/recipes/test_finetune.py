@@ -341,3 +341,28 @@ def test_class_weights_change_the_balance(finetune):
         finetune("other", class_weights=("good=2",))
     with pytest.raises(ValueError, match=r"multiple-choice has no class_weights|no column"):
         finetune("other", task="multiple-choice", class_weights=("balanced",))
+
+
+def test_augmentation_adds_examples(finetune, task_teacher, masked_lm, tmp_path, capfd):
+    settings = {"augment": 2, "augmenter": masked_lm, "teacher": task_teacher, "labels": 0.0}
+    scores = finetune(ce=1.0, **settings)
+    assert "train.csv: 600 texts" in capfd.readouterr().err
+    assert scores["accuracy"] > 0.95
+    pair = {"second_text_column": "second", "steps": 2, "augment": 1, "augmenter": masked_lm}
+    finetune("pair", **pair)
+    assert "train.csv: 400 texts" in capfd.readouterr().err
+    with pytest.raises(ValueError, match=r"augment needs a masked LM .* with augmenter"):
+        finetune("other", augment=1)
+    with pytest.raises(ValueError, match="augment must be 0 or more"):
+        finetune("other", augment=-1)
+    rows = write_lines(tmp_path / "c.jsonl", examples_of("multiple-choice", 4, 0))
+    wrong = {"task": "multiple-choice", "train": rows, "validation": rows}
+    with pytest.raises(ValueError, match="multiple-choice has no augment"):
+        finetune("other", augment=1, augmenter=masked_lm, **wrong)
+
+
+def test_augmentation_keeps_tags(finetune, masked_lm, tmp_path, capfd):
+    rows = write_lines(tmp_path / "t.jsonl", examples_of("token-classification", 20, 0))
+    data = {"task": "token-classification", "train": rows, "validation": rows}
+    finetune(augment=1, augmenter=masked_lm, steps=2, **data)
+    assert "t.jsonl: 40 texts" in capfd.readouterr().err
