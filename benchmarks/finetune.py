@@ -7,7 +7,8 @@ of all training and validation: ours with reading, tokenising and checkpoints, t
 these three. Data are those beside the repository. The last line is one JSON document.
 
     python benchmarks/finetune.py [--tasks sst2 mrpc conll2003 squad] [--examples 2000] [--epochs 2]
-                                  [--seeds 1] [--precision no] [--model FOLDER]
+                                  [--rate 1e-4] [--seeds 1] [--precision no]
+                                  [--model FOLDER]
 """
 
 import argparse
@@ -33,7 +34,7 @@ from distilbert.recipes.task_job import label_fields
 from distilbert.tasks.catalog import make_task
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-BATCH, RATE, WARMUP, DECAY, NORM = 32, 5e-5, 0.1, 0.01, 1.0
+BATCH, WARMUP, DECAY, NORM = 32, 0.1, 0.01, 1.0
 LONGEST = {"squad": 384}
 
 
@@ -74,7 +75,7 @@ def logits_of(output):
     return output.logits
 
 
-def train_peer(start, task, training, validation, epochs, seed, autocast):
+def train_peer(start, task, training, validation, options, seed):
     """Train transformers' model, look at the validation after each epoch; return its best score."""
     cls = getattr(peer, f"DistilBertFor{task.head}")
     model = cls.from_pretrained(start, attn_implementation="sdpa")
@@ -83,9 +84,10 @@ def train_peer(start, task, training, validation, epochs, seed, autocast):
     decays = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decays, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=RATE, fused=True)
+    optimizer = torch.optim.AdamW(groups, lr=options.rate, fused=True)
     per_epoch = -(-len(features) // BATCH)
-    steps = int(epochs * len(features) / BATCH)
+    steps = int(options.epochs * len(features) / BATCH)
+    autocast = options.precision == "bf16"
     warmup = round(WARMUP * steps)
     schedule = peer.get_linear_schedule_with_warmup(optimizer, warmup, steps)
     torch.manual_seed(seed)
@@ -149,17 +151,14 @@ def compare(name, options, base, tokenizer, folder):
         GradientState._reset_state()
         settings = finetune.Settings(
             model=start, out=str(folder / f"{name}-{seed}"), task=name, max_length=longest, **files,
-            epochs=options.epochs, batch_size=BATCH, learning_rate=RATE, warmup=WARMUP,
+            epochs=options.epochs, batch_size=BATCH, learning_rate=options.rate, warmup=WARMUP,
             weight_decay=DECAY, max_norm=NORM, seeds=(seed,), precision=options.precision,
         )  # fmt: skip
         began = time.perf_counter()
         scores = finetune.main(settings)
         result["ours_s"].append(time.perf_counter() - began)
         result["ours"].append(scores[task.metric])
-        autocast = options.precision == "bf16"
-        score, seconds = train_peer(
-            start, task, data["train"], data["validation"], options.epochs, seed, autocast
-        )
+        score, seconds = train_peer(start, task, data["train"], data["validation"], options, seed)
         result["peer"].append(score)
         result["peer_s"].append(seconds)
         print(f"{name}, seed {seed}: {task.metric} ours {scores[task.metric]:.4f} in "
@@ -173,6 +172,7 @@ def main():
     parser.add_argument("--tasks", nargs="+", default=["sst2", "mrpc", "conll2003", "squad"])
     parser.add_argument("--examples", type=int, default=2000)
     parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--precision", choices=["no", "bf16"], default="no")
     parser.add_argument("--model", help="folder of a BERT or DistilBERT")
