@@ -35,13 +35,16 @@ def numbers(folder):
     return [{k: v for k, v in line.items() if k != "time"} for line in read_metrics(folder)]
 
 
-def test_it_learns_and_keeps_the_best(finetune, tmp_path):
+def test_it_learns_and_keeps_the_best(finetune, masked_lm, tmp_path):
     scores = finetune()
     assert scores["accuracy"] > 0.95
     assert scores.keys() == {"loss", "accuracy", "f1", "matthews"}
     model = d.DistilBertForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
     assert model.config.id2label == {0: "neg", 1: "pos"}
     assert model.config.problem_type == "single_label_classification"
+    for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+        published = (tmp_path / "run" / "model" / file).read_bytes()
+        assert published == (Path(masked_lm) / file).read_bytes()
     tokenizer = d.DistilBertTokenizerFast.from_pretrained(tmp_path / "run" / "model")
     inputs = tokenizer(["the film was great", "a sad plot"], padding=True, return_tensors="pt")
     assert model(**inputs).logits.argmax(-1).tolist() == [1, 0]

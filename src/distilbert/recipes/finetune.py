@@ -17,7 +17,8 @@ from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import is_bert, open_head
 from distilbert.recipes.augment import augmented
 from distilbert.recipes.layer_rates import freeze, rate_scale
-from distilbert.recipes.loop import Plan, steps_of, train
+from distilbert.recipes.loop import train
+from distilbert.recipes.plan import Plan, steps_of
 from distilbert.recipes.seeds import sum_up
 from distilbert.recipes.task_job import Reader, TaskJob, label_fields
 from distilbert.recipes.teacher import open_teacher, teach
@@ -283,7 +284,7 @@ def _finetune(
         is_main=launch.is_main,
     ) as run:
         launch.barrier()
-        job = TaskJob(step, model, source, data.validation, data.tokenizer)
+        job = TaskJob(step, model, source, data.validation, settings.model)
         return train(launch, folder, job, plan, "finetune", [*data.notes, *run.notes])
 
 
