@@ -65,13 +65,18 @@ def test_the_commands_of_the_readme_run(folder_with_models):
     """The recipe's steps are 4,000 sequences, so the corpus is one step of three epochs."""
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^distilbert (.*)$", page, re.MULTILINE)
-    assert [command.split()[0] for command in commands] == ["prepare", "distill"]
+    names = [command.split()[0] for command in commands]
+    assert names == ["prepare", "distill", "finetune", "evaluate"]
     (folder_with_models / "bert-base-uncased").rename(folder_with_models / "my-bert")
     texts = folder_with_models / "my-texts"
     texts.mkdir()
     draw = random.Random(0)
-    lines = (draw.choices(WORDS[5:], k=draw.randint(12, 20)) for _ in range(1500))
-    (texts / "reviews.txt").write_text("\n".join(map(" ".join, lines)), encoding="utf-8")
+    lines = [" ".join(draw.choices(WORDS[5:], k=draw.randint(12, 20))) for _ in range(1500)]
+    (texts / "reviews.txt").write_text("\n".join(lines), encoding="utf-8")
+    labelled = [f"{text},{text.startswith('a')}" for text in lines[:64]]
+    for name in ("train.csv", "dev.csv"):
+        content = "\n".join(["text,label", *labelled])
+        (folder_with_models / name).write_text(content, encoding="utf-8")
     for command in commands:
         done = subprocess.run(
             [sys.executable, "-m", "distilbert", *command.split()],

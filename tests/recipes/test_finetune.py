@@ -35,13 +35,16 @@ def numbers(folder):
     return [{k: v for k, v in line.items() if k != "time"} for line in read_metrics(folder)]
 
 
-def test_it_learns_and_keeps_the_best(finetune, tmp_path):
+def test_it_learns_and_keeps_the_best(finetune, masked_lm, tmp_path):
     scores = finetune()
     assert scores["accuracy"] > 0.95
     assert scores.keys() == {"loss", "accuracy", "f1", "matthews"}
     model = d.DistilBertForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
     assert model.config.id2label == {0: "neg", 1: "pos"}
     assert model.config.problem_type == "single_label_classification"
+    for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+        published = (tmp_path / "run" / "model" / file).read_bytes()
+        assert published == (Path(masked_lm) / file).read_bytes()
     tokenizer = d.DistilBertTokenizerFast.from_pretrained(tmp_path / "run" / "model")
     inputs = tokenizer(["the film was great", "a sad plot"], padding=True, return_tensors="pt")
     assert model(**inputs).logits.argmax(-1).tolist() == [1, 0]
@@ -341,3 +344,28 @@ def test_class_weights_change_the_balance(finetune):
         finetune("other", class_weights=("good=2",))
     with pytest.raises(ValueError, match=r"multiple-choice has no class_weights|no column"):
         finetune("other", task="multiple-choice", class_weights=("balanced",))
+
+
+def test_augmentation_adds_examples(finetune, task_teacher, masked_lm, tmp_path, capfd):
+    settings = {"augment": 2, "augmenter": masked_lm, "teacher": task_teacher, "labels": 0.0}
+    scores = finetune(ce=1.0, **settings)
+    assert "train.csv: 600 texts" in capfd.readouterr().err
+    assert scores["accuracy"] > 0.95
+    pair = {"second_text_column": "second", "steps": 2, "augment": 1, "augmenter": masked_lm}
+    finetune("pair", **pair)
+    assert "train.csv: 400 texts" in capfd.readouterr().err
+    with pytest.raises(ValueError, match=r"augment needs a masked LM .* with augmenter"):
+        finetune("other", augment=1)
+    with pytest.raises(ValueError, match="augment must be 0 or more"):
+        finetune("other", augment=-1)
+    rows = write_lines(tmp_path / "c.jsonl", examples_of("multiple-choice", 4, 0))
+    wrong = {"task": "multiple-choice", "train": rows, "validation": rows}
+    with pytest.raises(ValueError, match="multiple-choice has no augment"):
+        finetune("other", augment=1, augmenter=masked_lm, **wrong)
+
+
+def test_augmentation_keeps_tags(finetune, masked_lm, tmp_path, capfd):
+    rows = write_lines(tmp_path / "t.jsonl", examples_of("token-classification", 20, 0))
+    data = {"task": "token-classification", "train": rows, "validation": rows}
+    finetune(augment=1, augmenter=masked_lm, steps=2, **data)
+    assert "t.jsonl: 40 texts" in capfd.readouterr().err

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from distilbert import cli
 from distilbert.distillation.corpus import Corpus
 from distilbert.modeling.opening import open_masked_lm
-from distilbert.recipes.loop import Plan, steps_of
 from distilbert.recipes.masked_lm import check_vocabulary
+from distilbert.recipes.plan import Plan, steps_of
 from distilbert.recipes.pretrain import Settings, main
 from distilbert.runtime import checkpoint
 from distilbert.runtime.metrics import read_metrics

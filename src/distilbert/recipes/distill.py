@@ -21,8 +21,9 @@ from distilbert.distillation.student import default_layers, from_teacher, studen
 from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.opening import open_masked_lm
-from distilbert.recipes.loop import BETAS, EPS, Plan, steps_of, train
+from distilbert.recipes.loop import train
 from distilbert.recipes.masked_lm import MaskedLMJob, check_vocabulary, open_source
+from distilbert.recipes.plan import BETAS, EPS, Plan, steps_of
 from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.run import start_run

@@ -15,8 +15,10 @@ from distilbert.config import BertConfig, DistilBertConfig
 from distilbert.distillation.randomness import torch_seed
 from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import is_bert, open_head
+from distilbert.recipes.augment import augmented
 from distilbert.recipes.layer_rates import freeze, rate_scale
-from distilbert.recipes.loop import Plan, steps_of, train
+from distilbert.recipes.loop import train
+from distilbert.recipes.plan import Plan, steps_of
 from distilbert.recipes.seeds import sum_up
 from distilbert.recipes.task_job import Reader, TaskJob, label_fields
 from distilbert.recipes.teacher import open_teacher, teach
@@ -72,6 +74,9 @@ class Settings:
         hidden: with a teacher: weight of its hidden states in all layers (TinyBERT).
         attention: with a teacher: weight of its attention scores in all layers (TinyBERT).
         temperature: of the teacher's outputs.
+        augment: changed copies of each training text beside it (TinyBERT); words are replaced by
+            what the augmenter proposes.
+        augmenter: folder or hub id of a masked LM.
         metric: score that chooses the best weights; by default the task's.
         patience: stop after so many validations without a better score; 0 goes to the end.
         save_every: steps between checkpoints, each after a validation; 0 is an epoch.
@@ -108,6 +113,8 @@ class Settings:
     hidden: float = 0.0
     attention: float = 0.0
     temperature: float = 2.0
+    augment: int = 0
+    augmenter: str | None = None
     metric: str | None = None
     patience: int = 0
     save_every: int = 0
@@ -133,7 +140,7 @@ def main(settings: Settings) -> dict[str, float]:
     launch = launching.start(
         settings.precision, seed=settings.seeds[0], deterministic=settings.deterministic
     )
-    data = _teach(settings, launch, _read(settings))
+    data = _teach(settings, launch, _read(settings, launch))
     if len(settings.seeds) == 1:
         return _finetune(settings, launch, data, settings.seeds[0], Path(settings.out))
     scores = {
@@ -159,7 +166,7 @@ class Data:
     teacher: Head | None = None
 
 
-def _read(settings: Settings) -> Data:
+def _read(settings: Settings, launch: Launch) -> Data:
     task = make_task(
         settings.task,
         text_column=settings.text_column,
@@ -173,8 +180,12 @@ def _read(settings: Settings) -> Data:
     kind = BertConfig if is_bert(settings.model) else DistilBertConfig
     config = kind.from_pretrained(settings.model)
     tokenizer = DistilBertTokenizerFast.from_pretrained(settings.model)
-    tables = task.read(settings.train), task.read(settings.validation)
-    labels = task.learn(tables[0])
+    table, other = task.read(settings.train), task.read(settings.validation)
+    labels = task.learn(table)
+    tables = (
+        augmented(launch, task, table, settings.augment, settings.augmenter, settings.micro_tokens),
+        other,
+    )
     if set(config.id2label.values()) == set(labels.names):
         labels = Labels(tuple(config.id2label.values()))  # their numbers stay as they are
     reader = Reader(task, labels, tokenizer, config.max_position_embeddings, settings.max_length)
@@ -273,7 +284,7 @@ def _finetune(
         is_main=launch.is_main,
     ) as run:
         launch.barrier()
-        job = TaskJob(step, model, source, data.validation, data.tokenizer)
+        job = TaskJob(step, model, source, data.validation, settings.model)
         return train(launch, folder, job, plan, "finetune", [*data.notes, *run.notes])
 
 

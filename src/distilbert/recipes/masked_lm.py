@@ -1,7 +1,6 @@
 """What pre-training and distillation share besides the loop: corpus, validation, publishing."""
 
 import logging
-import shutil
 from pathlib import Path
 
 import torch
@@ -14,7 +13,7 @@ from distilbert.distillation.evaluation import masked_lm_sums, to_tensors
 from distilbert.distillation.masking import Masking
 from distilbert.distillation.step import DistillationStep, MaskedLMStep
 from distilbert.modeling.heads import MaskedLM
-from distilbert.recipes.loop import Job
+from distilbert.recipes.job import Job, copy_tokenizer
 from distilbert.runtime.launch import Launch
 from distilbert.runtime.optimisation import check_finite
 from distilbert.tokenization import DistilBertTokenizerFast
@@ -82,14 +81,6 @@ def masked_lm_scores(launch: Launch, model: MaskedLM, source: StepSource) -> dic
         sums = launch.reduce_sum(sums)
     loss, right, count = sums.tolist()
     return {"loss": loss / max(count, 1), "accuracy": right / max(count, 1)}
-
-
-def copy_tokenizer(source: Path, folder: Path) -> None:
-    """Copy the files of a tokenizer as they are."""
-    for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json",
-                 "special_tokens_map.json", "added_tokens.json"):  # fmt: skip
-        if (source / file).exists():
-            shutil.copyfile(source / file, folder / file)
 
 
 def open_source(

@@ -20,8 +20,9 @@ from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.model import sinusoids
 from distilbert.modeling.opening import open_masked_lm
-from distilbert.recipes.loop import Plan, steps_of, train
+from distilbert.recipes.loop import train
 from distilbert.recipes.masked_lm import MaskedLMJob, check_vocabulary, open_source
+from distilbert.recipes.plan import Plan, steps_of
 from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.run import start_run

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from distilbert.modeling.heads import Head, MultipleChoice, QuestionAnswering
-from distilbert.recipes.loop import Job
+from distilbert.recipes.job import Job, copy_tokenizer
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.batches import Counts, TaskSource, count, in_order
 from distilbert.tasks.features import Batch, Features
@@ -93,7 +93,7 @@ class TaskJob(Job):
         model: the part of it that is validated and published.
         source: of its batches.
         validation: what it is scored on.
-        tokenizer: published with it.
+        tokenizer: folder or hub id of the one that is published with it.
     """
 
     module: TaskStep
@@ -105,7 +105,7 @@ class TaskJob(Job):
         model: Head,
         source: TaskSource,
         validation: Examples,
-        tokenizer: DistilBertTokenizerFast,
+        tokenizer: str,
     ) -> None:
         self.module, self.model, self.source = module, model, source
         self.validation, self.tokenizer = validation, tokenizer
@@ -132,7 +132,7 @@ class TaskJob(Job):
         """Write the model and its tokenizer."""
         if launch.is_main:
             self.model.save_pretrained(folder)
-            self.tokenizer.save_pretrained(folder)
+            copy_tokenizer(self.tokenizer, folder)
         launch.barrier()
 
 

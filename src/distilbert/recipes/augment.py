@@ -1,0 +1,55 @@
+"""The training table of a task with changed copies of its texts beside them."""
+
+from distilbert.modeling.opening import open_masked_lm
+from distilbert.runtime.launch import Launch
+from distilbert.tasks.augmentation import augment
+from distilbert.tasks.classification import TextTask
+from distilbert.tasks.tables import Table
+from distilbert.tasks.tagging import Tagging
+from distilbert.tasks.task import Task, require_texts
+from distilbert.tokenization import DistilBertTokenizerFast
+
+SEED = 0  # one for all seeds of a run, which share their data
+
+
+def augmented(
+    launch: Launch, task: Task, table: Table, copies: int, augmenter: str | None, batch_tokens: int
+) -> Table:
+    """Return a table with so many changed copies of every row after its own rows.
+
+    Args:
+        augmenter: a masked LM, which proposes words.
+        batch_tokens: tokens that are computed at a time.
+
+    Raises:
+        OSError: there is no such masked LM.
+        ValueError: it is not said or has no head, the task has no texts whose words may change, or
+            a column is missing.
+    """
+    if copies < 0:
+        raise ValueError(f"augment must be 0 or more copies of each example, got {copies}")
+    if not copies:
+        return table
+    if augmenter is None:
+        raise ValueError("augment needs a masked LM that proposes words: say which with augmenter")
+    if not isinstance(task, TextTask | Tagging):
+        raise ValueError(f"{task.name} has no augment: its answers are places in the text")
+    model = open_masked_lm(augmenter, attn_implementation="varlen").to(launch.device).eval()
+    tokenizer = DistilBertTokenizerFast.from_pretrained(augmenter)
+    size = len(table)
+    copied = table.take([*range(size), *(row for row in range(size) for _ in range(copies))])
+    is_text = isinstance(task, TextTask)
+    seconds = [task.second_text_column] if isinstance(task, TextTask) else []
+    for number, name in enumerate([task.text_column, *seconds]):
+        if name is None:
+            continue
+        values = table.column(name, "text_column")
+        if is_text:
+            sentences = [text.split() for text in require_texts(table, name, values)]
+        else:
+            sentences = values
+        changed = augment(
+            model, tokenizer, sentences, copies, seed=SEED + number, batch_tokens=batch_tokens
+        )
+        copied.columns[name][size:] = [" ".join(words) if is_text else words for words in changed]
+    return copied

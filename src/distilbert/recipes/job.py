@@ -1,0 +1,70 @@
+"""What a recipe brings to the training loop: a module, its batches, its scores, its files."""
+
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from distilbert.hub import Source
+from distilbert.runtime.launch import Launch
+
+
+class Steps(AbstractContextManager[Any], Protocol):
+    """Where the steps come from."""
+
+    def step(self, number: int) -> tuple[Sequence[Sequence[Any]], Any]:
+        """Return micro-batches as `[rank][micro]`, and the counts of all together.
+
+        The first micro-batch of a rank may be empty. Counts say at least how many `tokens`.
+        """
+
+
+class Job(ABC):
+    """What is trained, on what, and how it is judged.
+
+    Attributes:
+        module: turns a micro-batch into a loss and the sums of its terms; its weights are kept in
+            checkpoints.
+        source: of its steps.
+    """
+
+    module: nn.Module
+    source: Steps
+
+    @abstractmethod
+    def inputs(self, micro: Any, device: torch.device) -> tuple[Any, ...]:
+        """Return what the module takes of a micro-batch, before the counts of the step."""
+
+    @abstractmethod
+    def means(self, sums: dict[str, float], counts: Any) -> dict[str, float]:
+        """Return the terms of a step, each divided by its count."""
+
+    @abstractmethod
+    def validate(self, launch: Launch, done: int) -> dict[str, float]:
+        """Return the scores after so many steps, the same on every rank."""
+
+    @abstractmethod
+    def describe(self, scores: dict[str, float]) -> str:
+        """Return the scores in words."""
+
+    @abstractmethod
+    def publish(self, launch: Launch, folder: Path) -> None:
+        """Write the model and its tokenizer as a folder that `from_pretrained` opens."""
+
+
+def copy_tokenizer(name: str | Path, folder: Path) -> None:
+    """Copy the files of a tokenizer as they are, from a folder or hub repository.
+
+    A BERT's says there that it is one, so that whoever opens it gets segment ids for pairs.
+    """
+    source = Source(name)
+    for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json",
+                 "special_tokens_map.json", "added_tokens.json"):  # fmt: skip
+        found = source.find(file)
+        if found is not None:
+            shutil.copyfile(found, folder / file)
