@@ -18,11 +18,10 @@ svg { max-width: 100%; height: auto; }
 """
 
 
-def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return rows as an HTML table; the keys of the first are the heads of the columns."""
-    heads = list(rows[0])
-    lines = ["".join(f"<th>{html.escape(head)}</th>" for head in heads)]
-    lines += ["".join(f"<td>{html.escape(row[head])}</td>" for head in heads) for row in rows]
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return an HTML table; the cells of its first column are names."""
+    lines = ["".join(f"<th>{html.escape(cell)}</th>" for cell in head)]
+    lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 

@@ -101,11 +101,15 @@ def write_report(
         OSError: it cannot be written.
     """
     sized = [row for row in rows if row.parameters is not None]
-    parts = [page.table(lines_of(rows)), *map(page.paragraph, said)]
+    parts = [_table(lines_of(rows)), *map(page.paragraph, said)]
     parts += [_learning(runs), _sizes(sized), _kept_bars(rows)]
-    parts += ["<h2>Filled masks</h2>", page.table(filled)]
+    parts += ["<h2>Filled masks</h2>", _table(filled)]
     parts += ["<h2>The same scores again</h2>", *(page.paragraph(f"`{c}`") for c in commands)]
     page.write_page(path, "DistilBERT in miniature", parts)
+
+
+def _table(lines: Sequence[Mapping[str, str]]) -> str:
+    return page.table(list(lines[0]), [list(line.values()) for line in lines])
 
 
 def _learning(runs: Mapping[str, Path]) -> str:

@@ -1,7 +1,5 @@
 """Results of evaluations side by side: printed tables, and `report.html` with plots."""
 
-import html
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Grid
 
-from distilbert.extras import require
 from distilbert.hub import staged
+from distilbert.recipes import page
 
 Result = Mapping[str, Any]
 REPORT_FILE = "report.html"
@@ -113,31 +111,16 @@ def write_report(folder: Path, comparison: Comparison) -> Path:
         ImportError: matplotlib is not installed. OSError: the folder cannot be written.
     """
     head, *rows = comparison.rows()
-    cells = "".join(_row("td", row) for row in rows)
-    title = html.escape(f"Compared with {comparison.names[0]}")
-    page = (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>\n'
-        "<style>body {font-family: sans-serif; margin: 2em} td, th {padding: .2em .8em; "
-        "text-align: right} td:first-child {text-align: left} svg {max-width: 100%}</style>\n"
-        f"<h1>{title}</h1>\n<table>\n{_row('th', head)}{cells}</table>\n{_plots(comparison)}\n"
-        "</html>\n"
-    )
+    parts = [page.table(head, rows), _plots(comparison)]
     with staged(folder) as scratch:
-        (scratch / REPORT_FILE).write_text(page, encoding="utf-8")
+        page.write_page(scratch / REPORT_FILE, f"Compared with {comparison.names[0]}", parts)
     return folder / REPORT_FILE
-
-
-def _row(kind: str, cells: Sequence[str]) -> str:
-    inside = "".join(f"<{kind}>{html.escape(cell)}</{kind}>" for cell in cells)
-    return f"<tr>{inside}</tr>\n"
 
 
 def _plots(comparison: Comparison) -> str:
     """Return an SVG: retention by task, and against the number of parameters."""
-    figures = require("matplotlib.figure")
     tasks = list(comparison.metrics)
-    figure = figures.Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = page.figure(2)
     width = 0.8 / len(comparison.names)
     for i, name in enumerate(comparison.names):
         places = [place + i * width for place in range(len(tasks))]
@@ -150,6 +133,4 @@ def _plots(comparison: Comparison) -> str:
     right.set_xlabel("million parameters")
     right.set_ylabel("mean, %")
     right.legend()
-    content = io.StringIO()
-    figure.savefig(content, format="svg", metadata={"Date": None})
-    return content.getvalue().partition("<svg")[1] + content.getvalue().partition("<svg")[2]
+    return page.svg(figure)
