@@ -106,6 +106,7 @@ class TFDistilBertForSequenceClassification(_FirstToken):
         )
         values = {"logits": self.classify(encoded[0][-1], training)}
         return self.finish(
+            attention_mask,
             values,
             {"labels": labels},
             encoded,
@@ -195,6 +196,7 @@ class TFDistilBertForMultipleChoice(_FirstToken):
         )
         logits = ops.reshape(self.classify(encoded[0][-1], training), (-1, choices))
         return self.finish(
+            attention_mask,
             {"logits": logits},
             {"labels": labels},
             encoded,

@@ -115,6 +115,10 @@ class TFDistilBertForMaskedLM(TaskModel):
         """Check labels (B, T)."""
         losses.check_classes(labels["labels"], (batch, length), self.config.vocab_size)
 
+    def labels_that_count(self, labels: dict[str, Any], real: Any) -> dict[str, Any]:
+        """Leave out labels of masked tokens."""
+        return {"labels": losses.only_where(labels["labels"], real)}
+
     def call(
         self,
         input_ids: Any = None,
@@ -144,8 +148,10 @@ class TFDistilBertForMaskedLM(TaskModel):
             position_ids=position_ids,
             training=training,
         )
-        values = {"logits": self.decode(encoded[0][-1])}
+        logits = self.decode(encoded[0][-1])
+        values = {"logits": losses.hide_masked(logits, self.real_tokens(attention_mask), 0.0)}
         return self.finish(
+            attention_mask,
             values,
             {"labels": labels},
             encoded,
