@@ -8,7 +8,8 @@ import keras
 from distilbert.config import DistilBertConfig
 from distilbert.outputs import QuestionAnsweringModelOutput, TokenClassifierOutput
 from distilbert.tf import inputs, losses
-from distilbert.tf.model import Encoder, dense
+from distilbert.tf.layers import dense
+from distilbert.tf.model import Encoder
 from distilbert.tf.tasks import TaskModel
 
 

@@ -9,7 +9,8 @@ from keras import ops
 from distilbert.config import DistilBertConfig
 from distilbert.outputs import MultipleChoiceModelOutput, SequenceClassifierOutput
 from distilbert.tf import inputs, losses
-from distilbert.tf.model import Encoder, dense
+from distilbert.tf.layers import dense
+from distilbert.tf.model import Encoder
 from distilbert.tf.tasks import TaskModel
 
 # Inputs that multiple choice has one of per choice.

@@ -11,7 +11,8 @@ from distilbert.checkpoint import logger
 from distilbert.config import DistilBertConfig
 from distilbert.outputs import MaskedLMOutput
 from distilbert.tf import inputs, losses
-from distilbert.tf.model import ACTIVATION_FUNCTIONS, Encoder, dense, layer_norm
+from distilbert.tf.layers import ACTIVATION_FUNCTIONS, dense, layer_norm
+from distilbert.tf.model import Encoder
 from distilbert.tf.tasks import TaskModel
 from distilbert.tf.weights import values_of
 
