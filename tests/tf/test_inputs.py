@@ -118,8 +118,6 @@ def test_wrong_inputs(ids, tiny, model):
         d.TFDistilBertForMultipleChoice(tiny)(np.full((1, 2, 3), 60))
     with pytest.raises(TypeError, match=r"takes a distilbert\.DistilBertConfig, got a"):
         d.TFDistilBertModel(d.BertConfig())
-    with pytest.raises(ValueError, match="varlen"):
-        d.TFDistilBertModel(d.DistilBertConfig(attn_implementation="varlen"))
 
 
 def test_a_sequence_that_is_too_long(model):

@@ -40,6 +40,12 @@ for name in sys.argv[2:]:
         results["again"] = np.asarray(again(inputs).logits)
         model.save_pretrained(f"{folder}/trained")
         try:
+            type(model).from_pretrained(f"{folder}/trained", attn_implementation="varlen")
+        except ValueError as error:
+            assert "needs the TensorFlow backend" in str(error)
+        else:
+            raise AssertionError("varlen was taken")
+        try:
             model(inputs["input_ids"] * 0 + 1000)
         except IndexError as error:
             assert "the model knows" in str(error)

@@ -12,8 +12,8 @@ from keras import ops
 
 from distilbert.config import DistilBertConfig
 from distilbert.tf import losses
+from distilbert.tf.layers import dense
 from distilbert.tf.masked_lm import TFDistilBertForMaskedLM
-from distilbert.tf.model import dense
 from distilbert.tf.weights import load_weights, named_weights
 
 TERMS = ("ce", "mlm", "cos")

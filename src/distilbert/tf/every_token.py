@@ -8,7 +8,8 @@ import keras
 from distilbert.config import DistilBertConfig
 from distilbert.outputs import QuestionAnsweringModelOutput, TokenClassifierOutput
 from distilbert.tf import inputs, losses
-from distilbert.tf.model import Encoder, dense
+from distilbert.tf.layers import dense
+from distilbert.tf.model import Encoder
 from distilbert.tf.tasks import TaskModel
 
 
@@ -47,6 +48,10 @@ class TFDistilBertForTokenClassification(TaskModel):
         """Check labels (B, T)."""
         losses.check_classes(labels["labels"], (batch, length), self.config.num_labels)
 
+    def labels_that_count(self, labels: dict[str, Any], real: Any) -> dict[str, Any]:
+        """Leave out labels of masked tokens."""
+        return {"labels": losses.only_where(labels["labels"], real)}
+
     def call(
         self,
         input_ids: Any = None,
@@ -76,9 +81,10 @@ class TFDistilBertForTokenClassification(TaskModel):
             position_ids=position_ids,
             training=training,
         )
-        tokens = self.dropout(encoded[0][-1], training=training)
+        logits = self.classifier(self.dropout(encoded[0][-1], training=training))
         return self.finish(
-            {"logits": self.classifier(tokens)},
+            attention_mask,
+            {"logits": losses.hide_masked(logits, self.real_tokens(attention_mask), 0.0)},
             {"labels": labels},
             encoded,
             output_attentions,
@@ -139,6 +145,10 @@ class TFDistilBertForQuestionAnswering(TaskModel):
             "end_positions": output["end_logits"],
         }
 
+    def labels_that_count(self, labels: dict[str, Any], real: Any) -> dict[str, Any]:
+        """Leave out positions of masked tokens."""
+        return {n: losses.only_real_positions(p, real) for n, p in labels.items()}
+
     def call(
         self,
         input_ids: Any = None,
@@ -174,7 +184,10 @@ class TFDistilBertForQuestionAnswering(TaskModel):
             training=training,
         )
         logits = self.qa_outputs(self.dropout(encoded[0][-1], training=training))  # (B, T, 2)
+        lowest = inputs.lowest(inputs.dtype_of(logits))
+        logits = losses.hide_masked(logits, self.real_tokens(attention_mask), lowest)
         return self.finish(
+            attention_mask,
             {"start_logits": logits[..., 0], "end_logits": logits[..., 1]},
             {"start_positions": start_positions, "end_positions": end_positions},
             encoded,

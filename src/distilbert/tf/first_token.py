@@ -9,7 +9,8 @@ from keras import ops
 from distilbert.config import DistilBertConfig
 from distilbert.outputs import MultipleChoiceModelOutput, SequenceClassifierOutput
 from distilbert.tf import inputs, losses
-from distilbert.tf.model import Encoder, dense
+from distilbert.tf.layers import dense
+from distilbert.tf.model import Encoder
 from distilbert.tf.tasks import TaskModel
 
 # Inputs that multiple choice has one of per choice.
@@ -106,6 +107,7 @@ class TFDistilBertForSequenceClassification(_FirstToken):
         )
         values = {"logits": self.classify(encoded[0][-1], training)}
         return self.finish(
+            attention_mask,
             values,
             {"labels": labels},
             encoded,
@@ -195,6 +197,7 @@ class TFDistilBertForMultipleChoice(_FirstToken):
         )
         logits = ops.reshape(self.classify(encoded[0][-1], training), (-1, choices))
         return self.finish(
+            attention_mask,
             {"logits": logits},
             {"labels": labels},
             encoded,

@@ -129,6 +129,27 @@ def spans(start_logits: Any, end_logits: Any, starts: Any, ends: Any) -> Any:
     return (_position(start_logits, starts) + _position(end_logits, ends)) / 2
 
 
+def hide_masked(logits: Any, real: Any, fill: float) -> Any:
+    """Return (B, T, K) logits with `fill` at masked tokens; all of them if `real` is None."""
+    if real is None:
+        return logits
+    return ops.where(ops.expand_dims(real, -1), logits, ops.cast(fill, logits.dtype))
+
+
+def only_where(labels: Any, real: Any) -> Any:
+    """Return (B, T) labels with -100 where a token is masked."""
+    return ops.where(real, labels, ops.full_like(labels, IGNORED))
+
+
+def only_real_positions(positions: Any, real: Any) -> Any:
+    """Return (B,) positions with -100 where they point to a masked token or outside."""
+    positions = ops.reshape(positions, (-1,))
+    length = ops.shape(real)[1]
+    inside = ops.cast(ops.clip(positions, 0, length - 1), "int32")
+    at = ops.take_along_axis(real, ops.expand_dims(inside, 1), axis=1)[:, 0]
+    return ops.where(at, positions, ops.full_like(positions, IGNORED))
+
+
 def _position(logits: Any, positions: Any) -> Any:
     positions = ops.reshape(positions, (-1,))
     inside = ops.logical_and(positions >= 0, positions < ops.shape(logits)[1])

@@ -11,7 +11,8 @@ from distilbert.checkpoint import logger
 from distilbert.config import DistilBertConfig
 from distilbert.outputs import MaskedLMOutput
 from distilbert.tf import inputs, losses
-from distilbert.tf.model import ACTIVATION_FUNCTIONS, Encoder, dense, layer_norm
+from distilbert.tf.layers import ACTIVATION_FUNCTIONS, dense, layer_norm
+from distilbert.tf.model import Encoder
 from distilbert.tf.tasks import TaskModel
 from distilbert.tf.weights import values_of
 
@@ -115,6 +116,10 @@ class TFDistilBertForMaskedLM(TaskModel):
         """Check labels (B, T)."""
         losses.check_classes(labels["labels"], (batch, length), self.config.vocab_size)
 
+    def labels_that_count(self, labels: dict[str, Any], real: Any) -> dict[str, Any]:
+        """Leave out labels of masked tokens."""
+        return {"labels": losses.only_where(labels["labels"], real)}
+
     def call(
         self,
         input_ids: Any = None,
@@ -144,8 +149,10 @@ class TFDistilBertForMaskedLM(TaskModel):
             position_ids=position_ids,
             training=training,
         )
-        values = {"logits": self.decode(encoded[0][-1])}
+        logits = self.decode(encoded[0][-1])
+        values = {"logits": losses.hide_masked(logits, self.real_tokens(attention_mask), 0.0)}
         return self.finish(
+            attention_mask,
             values,
             {"labels": labels},
             encoded,

@@ -1,96 +1,44 @@
 """The network in Keras, top to bottom: embeddings, attention, feed-forward, block, encoder.
 
-DistilBERT (arXiv 1910.01108), computed with `keras.ops`, so any backend of Keras runs it. There is
-one path, the padded one. Layers have the names that their weights have in files.
+DistilBERT (arXiv 1910.01108), computed with `keras.ops`, so that TensorFlow and JAX run it. Layers
+have the names that their weights have in files. On the unpadded path (`varlen`) all but attention
+itself works on the N real tokens alone.
 
-Shapes, in every file of this folder: `B` batch, `T` tokens, `H` heads, `D` head size, `C` width,
-`F` feed-forward width, `V` vocabulary. Linear layers get tokens as rows, (B * T, C): a product of
-two matrices is what libraries compute fastest.
+Shapes, in every file of this folder: `B` batch, `T` tokens, `N` real tokens, `H` heads, `D` head
+size, `C` width, `F` feed-forward width, `V` vocabulary. Linear layers get tokens as rows,
+(B * T, C): a product of two matrices is what libraries compute fastest.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from distilbert.config import PretrainedConfig
 from distilbert.tf.inputs import attention_bias
+from distilbert.tf.layers import (
+    ACTIVATION_FUNCTIONS,
+    dense,
+    layer_norm,
+    position_table,
+    word_table,
+)
 
 
-def _gelu(x: Any) -> Any:
-    return ops.gelu(x, approximate=False)
+def places(mask: Any) -> Any:
+    """Return (N,), where in B * T the real tokens are, by a mask (B, T).
+
+    A row's first token counts as real: heads read it. Attention still sees the mask.
+    """
+    is_first = ops.arange(ops.shape(mask)[1]) == 0
+    real = ops.logical_or(ops.not_equal(ops.cast(mask, "int32"), 0), is_first)
+    return ops.nonzero(ops.reshape(real, (-1,)))[0]
 
 
-def _gelu_new(x: Any) -> Any:
-    return ops.gelu(x, approximate=True)
-
-
-def _quick_gelu(x: Any) -> Any:
-    return x * ops.sigmoid(1.702 * x)
-
-
-ACTIVATION_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    "gelu": _gelu,
-    "gelu_new": _gelu_new,
-    "gelu_pytorch_tanh": _gelu_new,
-    "quick_gelu": _quick_gelu,
-    "relu": ops.relu,
-    "silu": ops.silu,
-    "swish": ops.silu,
-    "tanh": ops.tanh,
-}
-
-
-def sinusoids(positions: int, dim: int) -> np.ndarray:
-    """Return fixed position embeddings (positions, dim): sines in even columns, cosines in odd."""
-    column = np.arange(dim, dtype=np.float64)
-    angle = np.arange(positions, dtype=np.float64)[:, None] * 10000 ** (-2 * (column // 2) / dim)
-    return np.where(column % 2 == 0, np.sin(angle), np.cos(angle)).astype(np.float32)
-
-
-def dense(inputs: int, outputs: int, name: str, config: PretrainedConfig, dtype: Any) -> Any:
-    """Return a linear layer with weights, normal with `initializer_range`, and bias 0."""
-    normal = keras.initializers.RandomNormal(stddev=config.initializer_range)
-    layer = keras.layers.Dense(outputs, kernel_initializer=normal, name=name, dtype=dtype)
-    layer.build((None, inputs))
-    return layer
-
-
-def layer_norm(name: str, config: PretrainedConfig, dtype: Any) -> Any:
-    """Return a layer normalisation over the width, with weights."""
-    layer = keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, name=name, dtype=dtype)
-    layer.build((None, config.dim))
-    return layer
-
-
-def word_table(rows: int, config: PretrainedConfig, dtype: Any) -> Any:
-    """Return word embeddings (rows, C), the padding token's row 0."""
-    normal = keras.initializers.RandomNormal(stddev=config.initializer_range)
-    table = np.array(ops.convert_to_numpy(normal((rows, config.dim), "float32")))
-    if config.pad_token_id is not None:
-        table[config.pad_token_id] = 0.0
-    return keras.layers.Embedding(
-        rows, config.dim, weights=table, name="word_embeddings", dtype=dtype
-    )
-
-
-def position_table(rows: int, config: PretrainedConfig, dtype: Any) -> Any:
-    """Return position embeddings (rows, C): learned, or fixed sinusoids."""
-    name = "position_embeddings"
-    if config.sinusoidal_pos_embds:
-        table = sinusoids(rows, config.dim)
-        return keras.layers.Embedding(
-            rows, config.dim, weights=table, name=name, dtype=dtype, trainable=False
-        )
-    normal = keras.initializers.RandomNormal(stddev=config.initializer_range)
-    layer = keras.layers.Embedding(
-        rows, config.dim, embeddings_initializer=normal, name=name, dtype=dtype
-    )
-    layer.build()
-    return layer
+def put_back(x: Any, kept: Any, rows: Any) -> Any:
+    """(N, C) at the places `kept` -> (rows, C), 0 elsewhere."""
+    return ops.scatter(ops.expand_dims(kept, -1), x, (rows, ops.shape(x)[1]))
 
 
 class Embeddings(keras.layers.Layer):
@@ -148,21 +96,33 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         self.built = True
 
     def call(
-        self, x: Any, bias: Any = None, head_mask: Any = None, training: bool = False
+        self,
+        x: Any,
+        bias: Any = None,
+        head_mask: Any = None,
+        kept: Any = None,
+        training: bool = False,
     ) -> tuple[Any, Any]:
         """(B, T, C) -> (B, T, C), and the weights (B, H, T, T) as they act on the values.
 
         Args:
             bias: what is added to the scores, broadcastable to (B, H, T, T).
             head_mask: (H,), a factor on the weights of each head.
+            kept: (N,), on the unpadded path: the places of the tokens of x, (N, C), in B * T.
         """
-        batch, length, width = ops.shape(x)
-        rows = ops.reshape(x, (-1, width))
-        heads = (batch, length, self.n_heads, self.head_size)
-        q, k, v = (
-            ops.transpose(ops.reshape(linear(rows), heads), (0, 2, 1, 3))  # (B, H, T, D)
-            for linear in (self.q_lin, self.k_lin, self.v_lin)
-        )
+        width = self.n_heads * self.head_size
+        shape = ops.shape(x)
+        batch, length = shape[:2] if kept is None else (ops.shape(bias)[0], ops.shape(bias)[3])
+        rows = ops.reshape(x, (-1, shape[-1]))
+
+        def by_head(linear: Any) -> Any:
+            y = linear(rows)
+            if kept is not None:
+                y = put_back(y, kept, batch * length)
+            y = ops.reshape(y, (batch, length, self.n_heads, self.head_size))
+            return ops.transpose(y, (0, 2, 1, 3))  # (B, H, T, D)
+
+        q, k, v = (by_head(linear) for linear in (self.q_lin, self.k_lin, self.v_lin))
         scores = ops.matmul(q / math.sqrt(self.head_size), ops.transpose(k, (0, 1, 3, 2)))
         if bias is not None:
             scores = scores + bias
@@ -172,8 +132,10 @@ class MultiHeadSelfAttention(keras.layers.Layer):
                 head_mask = ops.take(head_mask, list(self.kept_heads))
             weights = weights * ops.reshape(head_mask, (1, self.n_heads, 1, 1))
         context = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))  # (B, T, H, D)
-        context = self.out_lin(ops.reshape(context, (-1, self.n_heads * self.head_size)))
-        return ops.reshape(context, (batch, length, width)), weights
+        context = ops.reshape(context, (-1, width))
+        if kept is not None:
+            context = ops.take(context, kept, axis=0)
+        return ops.reshape(self.out_lin(context), shape), weights
 
 
 class FFN(keras.layers.Layer):
@@ -213,10 +175,17 @@ class TransformerBlock(keras.layers.Layer):
         self.built = True
 
     def call(
-        self, x: Any, bias: Any = None, head_mask: Any = None, training: bool = False
+        self,
+        x: Any,
+        bias: Any = None,
+        head_mask: Any = None,
+        kept: Any = None,
+        training: bool = False,
     ) -> tuple[Any, Any]:
-        """(B, T, C) -> (B, T, C), and the attention weights (B, H, T, T)."""
-        context, weights = self.attention(x, bias=bias, head_mask=head_mask, training=training)
+        """(…, C) -> (…, C), and the attention weights (B, H, T, T)."""
+        context, weights = self.attention(
+            x, bias=bias, head_mask=head_mask, kept=kept, training=training
+        )
         x = self.sa_layer_norm(context + x)
         return self.output_layer_norm(self.ffn(x, training=training) + x), weights
 
@@ -233,17 +202,33 @@ class Transformer(keras.layers.Layer):
         self.built = True
 
     def call(
-        self, x: Any, bias: Any = None, head_mask: Any = None, training: bool = False
+        self,
+        x: Any,
+        bias: Any = None,
+        head_mask: Any = None,
+        kept: Any = None,
+        training: bool = False,
     ) -> tuple[list[Any], list[Any]]:
-        """(B, T, C) -> n_layers + 1 hidden states (B, T, C), x first, and n_layers weights."""
+        """(B, T, C) -> n_layers + 1 hidden states (B, T, C), x first, and n_layers weights.
+
+        Args:
+            kept: (N,), on the unpadded path: the places in B * T of the tokens to compute; the
+                others become 0.
+        """
+        shape = ops.shape(x)
+        if kept is not None:
+            x = ops.take(ops.reshape(x, (-1, shape[2])), kept, axis=0)  # (N, C)
         hidden_states, attentions = [x], []
         for number, block in enumerate(self.layer):
             factors = head_mask
             if head_mask is not None and len(head_mask.shape) == 2:
                 factors = head_mask[number]
-            x, weights = block(x, bias=bias, head_mask=factors, training=training)
+            x, weights = block(x, bias=bias, head_mask=factors, kept=kept, training=training)
             hidden_states.append(x)
             attentions.append(weights)
+        if kept is not None:
+            rows = shape[0] * shape[1]
+            hidden_states = [ops.reshape(put_back(x, kept, rows), shape) for x in hidden_states]
         return hidden_states, attentions
 
 
@@ -252,10 +237,16 @@ class Encoder(keras.layers.Layer):
 
     def __init__(self, config: PretrainedConfig, **options: Any) -> None:
         super().__init__(name="distilbert", **options)
+        self.unpadded = config.attn_implementation == "varlen"
+        self.supports_jit = not self.unpadded  # XLA needs to know how many tokens there are
         with keras.name_scope(self.name):
             self.embeddings = Embeddings(config, dtype=self.dtype_policy)
             self.transformer = Transformer(config, dtype=self.dtype_policy)
         self.built = True
+
+    def unpads(self, attention_mask: Any) -> bool:
+        """Whether padding is dropped: `attn_implementation="varlen"` and a mask (B, T)."""
+        return self.unpadded and attention_mask is not None and len(attention_mask.shape) == 2
 
     def call(
         self,
@@ -271,4 +262,7 @@ class Encoder(keras.layers.Layer):
         bias = attention_bias(attention_mask, self.compute_dtype)
         if head_mask is not None:
             head_mask = ops.cast(head_mask, self.compute_dtype)
-        return self.transformer(x, bias=bias, head_mask=head_mask, training=training)
+        kept = None
+        if self.unpads(attention_mask):
+            kept = places(attention_mask)
+        return self.transformer(x, bias=bias, head_mask=head_mask, kept=kept, training=training)

@@ -54,10 +54,8 @@ class TFDistilBertPreTrainedModel(keras.Model):
                 f"got a {module}.{type(config).__qualname__}"
             )
         config.validate()
-        if config.attn_implementation == "varlen":
-            raise ValueError(
-                'attn_implementation="varlen" is of the PyTorch classes; leave it out here'
-            )
+        if config.attn_implementation == "varlen" and keras.backend.backend() != "tensorflow":
+            raise ValueError('attn_implementation="varlen" needs the TensorFlow backend')
         self.config = copy.deepcopy(config)
         self.built = True
 

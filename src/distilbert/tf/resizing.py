@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from distilbert.tf.model import position_table, word_table
+from distilbert.tf.layers import position_table, word_table
 
 if TYPE_CHECKING:
     from distilbert.tf.pretrained import TFDistilBertPreTrainedModel

@@ -50,10 +50,25 @@ class TaskModel(TFDistilBertPreTrainedModel):
         """Return what metrics, and a loss of Keras's, compare with the labels."""
         return output["logits"]
 
+    def real_tokens(self, attention_mask: Any) -> Any:
+        """Return (B, T), true where a token is real, on the unpadded path; else None."""
+        if not self.distilbert.unpads(attention_mask):
+            return None
+        return ops.not_equal(ops.cast(attention_mask, "int32"), 0)
+
+    def labels_that_count(self, labels: dict[str, Any], real: Any) -> dict[str, Any]:
+        """Leave out labels of masked tokens, which the unpadded path does not compute.
+
+        Args:
+            real: as `real_tokens` returns it, and not None.
+        """
+        return labels
+
     def finish(
         self,
+        attention_mask: Any,
         values: dict[str, Any],
-        labels: Mapping[str, Any],
+        labels: dict[str, Any],
         encoded: tuple[list[Any], list[Any]],
         output_attentions: bool | None,
         output_hidden_states: bool | None,
@@ -68,6 +83,9 @@ class TaskModel(TFDistilBertPreTrainedModel):
         """
         loss = None
         if all(value is not None for value in labels.values()):
+            real = self.real_tokens(attention_mask)
+            if real is not None:
+                labels = self.labels_that_count(labels, real)
             loss = self.task_loss(values, labels)
         output = self.output_class(
             loss=loss,
@@ -103,6 +121,10 @@ class TaskModel(TFDistilBertPreTrainedModel):
             )
         loss = output.get("loss")
         if loss is None:
+            mask = self._by_name((x,), {}).get("attention_mask")
+            real = self.real_tokens(mask)
+            if real is not None:
+                labels = self.labels_that_count(labels, real)
             loss = self.task_loss(output, labels)
         return loss + sum(self.losses) if self.losses else loss
 
