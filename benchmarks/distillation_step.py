@@ -148,9 +148,10 @@ def main():
         "threads": options.threads,
         "machine": platform.machine(),
     }
-    if not options.only:
-        result["ratio_fp32"] = seconds["transformers fp32"] / seconds["distilbert bf16"]
-        result["ratio_bf16"] = seconds["transformers bf16"] / seconds["distilbert bf16"]
+    ours = min(value for name, value in seconds.items() if name.startswith("distilbert"))
+    for name, value in seconds.items():
+        if name.startswith("transformers"):
+            result[f"times as fast as {name}"] = value / ours
     print(json.dumps(result))
 
 

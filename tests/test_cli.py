@@ -175,7 +175,7 @@ def test_wrong_config(bake, capsys, tmp_path, text):
 def test_wrong_recipe(capsys):
     text = usage_error(capsys, cli.main, ["distil"])
     assert "there is no recipe 'distil'; did you mean distill?" in text
-    assert "(there are prepare, pretrain" in usage_error(capsys, cli.main, ["zzz"])
+    assert "(there are quickstart, prepare, pretrain" in usage_error(capsys, cli.main, ["zzz"])
     assert "say which recipe: prepare, " in usage_error(capsys, cli.main, [])
 
 

@@ -101,6 +101,6 @@ def test_the_table_shows_what_does_not_apply_as_a_dash():
     share = Share(np.array([True, False]))
     teacher = Row("teacher", task=share, guesses=share, parameters=1000, size_mb=1.0)
     lines = quickstart_page.lines_of([teacher, Row("words", task=share)])
-    assert lines[0]["parameters"] == "1,000"
-    assert lines[1]["parameters"] == lines[1]["masked tokens"] == "–"
+    assert lines[0]["params"] == "1,000"
+    assert lines[1]["params"] == lines[1]["masked tokens"] == "–"
     assert lines[1]["kept "] == "100.0%"

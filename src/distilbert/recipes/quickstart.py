@@ -8,6 +8,7 @@ Interrupted, it continues when the same command is given again.
 
 import logging
 import shlex
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -68,7 +69,7 @@ EXAMPLES = (
 )
 LENGTH = 64  # tokens of a sequence
 VOCABULARY = 4000
-TASK_EPOCHS = 2.0
+TASK_EPOCHS = 3.0
 
 
 @dataclass
@@ -102,7 +103,7 @@ def main(settings: Settings) -> list[Row]:
     """
     if not 0 < settings.budget < 1000:
         raise ValueError(f"budget must be above 0, such as 1 or 0.5; got {settings.budget}")
-    out = Path(settings.out)
+    out, started = Path(settings.out), time.monotonic()
     _logger.info("reading the documentation strings of the installed packages")
     texts = write_texts(out / "texts", site_packages())
     corpus = prepare.main(
@@ -128,7 +129,10 @@ def main(settings: Settings) -> list[Row]:
     page = out / "report.html"
     commands = _commands(precision, corpus, texts, runs, classifiers)
     write_report(page, rows, runs, said, filled, commands)
-    _logger.info("the report is in %s, the student in %s", page, models[STUDENT])
+    minutes = (time.monotonic() - started) / 60
+    _logger.info(
+        "%.1f minutes; the report is in %s, the student in %s", minutes, page, models[STUDENT]
+    )
     return rows
 
 
@@ -183,7 +187,7 @@ def _finetune(settings: Settings, precision: Precision, run: Path, texts: Texts)
             out=str(out),
             max_length=LENGTH,
             epochs=TASK_EPOCHS,
-            learning_rate=5e-4,
+            learning_rate=1e-3,
             save_every=1_000_000,  # scored once, at the end: nothing is chosen by the test
             precision=precision,
             seeds=(settings.seed,),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -12,6 +13,7 @@ from distilbert.recipes.quickstart_scores import Row, Share
 from distilbert.runtime.metrics import read_metrics
 
 _NONE = "–"
+_WIDTH = 120  # of the printed table, whatever the terminal's
 
 
 def lines_of(rows: Sequence[Row]) -> list[dict[str, str]]:
@@ -20,7 +22,7 @@ def lines_of(rows: Sequence[Row]) -> list[dict[str, str]]:
     return [
         {
             "model": row.name,
-            "parameters": _number(row.parameters, "{:,}"),
+            "params": _number(row.parameters, "{:,}"),
             "in layers": _number(row.encoder, "{:,}"),
             "MB": _number(row.size_mb, "{:.1f}"),
             "ms": _number(row.latency_ms, "{:.1f}"),
@@ -66,7 +68,7 @@ def print_tables(
     rows: Sequence[Row], said: Sequence[str], filled: Sequence[Mapping[str, str]]
 ) -> None:
     """Print all to standard output."""
-    console = Console()
+    console = Console(width=max(Console().width, _WIDTH))
     console.print(_grid(lines_of(rows)))
     for text in said:
         console.print(text, markup=False, highlight=False)
@@ -74,7 +76,7 @@ def print_tables(
 
 
 def _grid(lines: Sequence[Mapping[str, str]]) -> Table:
-    grid = Table()
+    grid = Table(box=SIMPLE)
     for number, head in enumerate(lines[0]):
         grid.add_column(head, justify="right" if number else "left")
     for line in lines:

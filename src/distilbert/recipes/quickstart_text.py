@@ -22,6 +22,7 @@ PACKAGES = 12
 CHARACTERS = 1_000_000  # of each package
 CLASSES = 8  # of the task: the packages with most to tell
 TRAIN_PER_CLASS, TEST_PER_CLASS = 400, 150
+LONGEST = 250  # characters of a text of the task: about what a sequence of 64 tokens holds
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _examples(
             for text in module.texts
         ]
         for text in islice(sorted(texts, key=_shuffled), most):
-            yield hide(text), label
+            yield shorten(hide(text), LONGEST), label
 
 
 def name_hider(packages: Iterable[str]):  # type: ignore[no-untyped-def]
@@ -106,6 +107,15 @@ def name_hider(packages: Iterable[str]):  # type: ignore[no-untyped-def]
     pattern = "|".join(map(re.escape, sorted(spelt, key=lambda name: (-len(name), name))))
     found = re.compile(pattern, re.IGNORECASE)
     return lambda text: found.sub("[MASK]", text)
+
+
+def shorten(text: str, longest: int) -> str:
+    """Return the whole words at the beginning of a text.
+
+    >>> shorten("one two three", 9)
+    'one two'
+    """
+    return text if len(text) <= longest else text[: longest + 1].rsplit(None, 1)[0]
 
 
 def _shuffled(text: str) -> bytes:
