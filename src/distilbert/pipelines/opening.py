@@ -32,7 +32,7 @@ _CLASSES: tuple[type[Pipeline], ...] = (
 TASKS = {cls.task: cls for cls in _CLASSES}
 ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
 _FROM_HUB = {field.name for field in fields(Source)} - {"name"}
-_OF_MODEL = _FROM_HUB | {"device", "dtype", "attn_implementation"}
+_OF_MODEL = _FROM_HUB | {"device", "dtype", "attn_implementation", "precision", "threads"}
 
 
 def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> Any:
@@ -47,7 +47,8 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         tokenizer: a tokenizer, its folder or hub id; by default that beside the model.
         options: of the task's class; for a folder or hub id also `device`, `dtype`,
             `attn_implementation`, `cache_dir`, `force_download`, `local_files_only`, `token`,
-            `revision`, `subfolder`.
+            `revision`, `subfolder`; or `precision` and `threads`, to open it prepared
+            (`distilbert.load`).
 
     Raises:
         ImportError: a folder is to be opened and torch is not installed.
@@ -81,8 +82,13 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         from distilbert.extras import require
 
         require("torch")
-        from distilbert.modeling.arrays import open_arrays
-
         of_model = {key: options.pop(key) for key in _OF_MODEL & options.keys()}
-        model = open_arrays(model, cls.head, **of_model)
+        if "precision" in of_model:
+            from distilbert.inference import load
+
+            model = load(model, head=cls.head, **of_model)
+        else:
+            from distilbert.modeling.arrays import open_arrays
+
+            model = open_arrays(model, cls.head, **of_model)
     return cls(model, tokenizer, **options)

@@ -243,12 +243,12 @@ class Pipeline(ABC):
         return rows
 
     def _check_head(self, model: Any) -> None:
-        for cls in type(model).__mro__:
+        for cls in getattr(model, "model_class", type(model)).__mro__:
             for head, name in HEADS.items():
                 if cls.__name__ in (f"DistilBert{head}", f"Bert{head}") and head != self.head:
                     remedy = "; pass model.base_model" if self.head == "Model" else ""
                     raise ValueError(
-                        f"{self.task} needs {HEADS[self.head]}, and {type(model).__name__} has "
+                        f"{self.task} needs {HEADS[self.head]}, and {cls.__name__} has "
                         f"{name}{remedy}"
                     )
 
@@ -274,9 +274,9 @@ def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _as_arrays(model: Any) -> Callable[..., Any]:
-    """Wrap a PyTorch model; anything else is called as it is."""
+    """Wrap a PyTorch model or a prepared one; anything else is called as it is."""
     if any(f"{c.__module__}.{c.__name__}" == "torch.nn.modules.module.Module"
-           for c in type(model).__mro__):  # fmt: skip
+           for c in getattr(model, "model_class", type(model)).__mro__):  # fmt: skip
         from distilbert.modeling.arrays import ArrayModel
 
         return ArrayModel(model)
