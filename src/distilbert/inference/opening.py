@@ -1,6 +1,7 @@
 """`load(folder)`: a checkpoint into a prepared model, without a second copy of its weights."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -8,9 +9,11 @@ import torch
 
 from distilbert.hub import Source
 from distilbert.inference import processor
+from distilbert.inference.checking import Check
 from distilbert.inference.prepared import PreparedModel, prepare
 from distilbert.modeling import files, loading
 from distilbert.modeling.opening import class_for, kind_of, refuse_missing
+from distilbert.tokenization import DistilBertTokenizerFast
 
 _REACH = {field.name for field in fields(Source)} - {"name"}
 
@@ -21,6 +24,8 @@ def load(
     *,
     head: str | None = None,
     threads: int | None = None,
+    check: Iterable[Check] | None = None,
+    tolerance: float = 0.1,
     **options: Any,
 ) -> PreparedModel:
     """Open a DistilBERT or BERT for inference only.
@@ -33,6 +38,8 @@ def load(
         head: the end of the class's name, such as "ForTokenClassification", or "Model" for the bare
             encoder; by default what the checkpoint says that it is.
         threads: how many threads PyTorch uses from now on, in the whole process.
+        check, tolerance: as for `prepare`; the tokenizer is that of the folder. While it checks,
+            the weights are in memory in fp32 as well.
         options: `cache_dir`, `force_download`, `local_files_only`, `token`, `revision`,
             `subfolder`.
 
@@ -76,4 +83,7 @@ def load(
         share=True,
     )
     refuse_missing(source, cls, info)
-    return prepare(model, precision)
+    if check is None:
+        return prepare(model, precision)
+    tokenizer = DistilBertTokenizerFast.from_pretrained(name, **options)
+    return prepare(model, precision, check=check, tokenizer=tokenizer, tolerance=tolerance)

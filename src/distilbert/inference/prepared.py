@@ -6,6 +6,7 @@ blocks, of the linear layers of the head and of large tables. The model knows no
 
 import copy
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from distilbert.inference import processor
+from distilbert.inference.checking import Check, Harm, Inputs, Reference, encode, most_harmful
 from distilbert.inference.encoder import FastTransformer
 from distilbert.inference.linear import (
     FastLinear,
@@ -23,7 +25,7 @@ from distilbert.inference.linear import (
     PackedLinear,
     PlainLinear,
 )
-from distilbert.modeling.heads import FirstTokenHead, MaskedLM
+from distilbert.modeling.heads import FirstTokenHead, MaskedLM, MultipleChoice
 from distilbert.modeling.pretrained import PreTrainedModel
 
 _logger = logging.getLogger("distilbert")
@@ -41,7 +43,7 @@ class PreparedModel:
         device: where it computes.
         model_class: the class of the model that it was made from.
         precision: fp32, bf16 or int8.
-        layers: for each linear layer what computes it: "packed", "plain" or "int8".
+        harm: what the precision does to the answers, if it was checked; else None.
 
     Example:
         >>> import torch
@@ -52,12 +54,15 @@ class PreparedModel:
         ('DistilBertModel', 'fp32', 8)
     """
 
-    def __init__(self, network: PreTrainedModel, precision: str, layers: dict[str, str]) -> None:
+    def __init__(
+        self, network: PreTrainedModel, precision: str, linears: dict[str, FastLinear]
+    ) -> None:
         self._network = network
         self.config = network.config
         self.device = network.device
         self.model_class = type(network)
-        self.precision, self.layers = precision, layers
+        self.precision, self.linears = precision, linears
+        self.harm: Harm | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute what the model computes; the arguments are those of its `forward`.
@@ -68,6 +73,11 @@ class PreparedModel:
         """
         with torch.no_grad():
             return self._network(*args, **kwargs)
+
+    @property
+    def layers(self) -> dict[str, str]:
+        """For each linear layer what computes it."""
+        return {name: linear.kind for name, linear in self.linears.items()}
 
     def eval(self) -> "PreparedModel":
         """Return itself: it is always in evaluation mode."""
@@ -92,11 +102,26 @@ class PreparedModel:
         counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
         return (
             f"PreparedModel({self.model_class.__name__}, {self.precision} on {self.device}, "
-            f"linear layers: {counts})"
+            f"linear layers: {counts}{self._harm()})"
         )
 
+    def _harm(self) -> str:
+        if self.harm is None:
+            return "" if self.precision == "fp32" else ", not checked"
+        changed = (
+            "" if math.isnan(self.harm.changed) else f", {self.harm.changed:.1%} decisions changed"
+        )
+        return f", error {self.harm.error:.1%}{changed}"
 
-def prepare(model: PreTrainedModel, precision: str = "fp32") -> PreparedModel:
+
+def prepare(
+    model: PreTrainedModel,
+    precision: str = "fp32",
+    *,
+    check: Iterable[Check] | None = None,
+    tokenizer: Any = None,
+    tolerance: float = 0.1,
+) -> PreparedModel:
     """Make an inference-only copy of a model, several times as fast.
 
     Args:
@@ -105,10 +130,15 @@ def prepare(model: PreTrainedModel, precision: str = "fp32") -> PreparedModel:
         precision: fp32, equal to the model up to rounding; bf16; int8, with 8-bit weights (a scale
             per output) and activations (a scale per token, so that an answer does not depend on
             the other texts); or auto, the fastest on this processor.
+        check: typical texts (or pairs), on which the answers are compared with those in fp32. The
+            result is the prepared model's `harm`. Layers that hurt most are left out of int8 until
+            the error is within the tolerance.
+        tokenizer: what reads these texts.
+        tolerance: largest relative error (root mean square) of the answers.
 
     Raises:
-        TypeError: no model of this package, or one with layers of other classes.
-        ValueError: an unknown precision, or int8 where there is none.
+        TypeError: no model of this package, one with layers of other classes, or no tokenizer.
+        ValueError: an unknown precision, int8 where there is none, or no texts.
 
     Example:
         >>> import torch
@@ -123,8 +153,38 @@ def prepare(model: PreTrainedModel, precision: str = "fp32") -> PreparedModel:
             f"prepare takes a DistilBERT or BERT model of this package, got {type(model).__name__}"
         )
     chosen = processor.choose_precision(precision, model.device)
-    prepared = build(model, chosen)
+    if check is None:
+        prepared = build(model, chosen)
+    else:
+        if not 0 < tolerance < math.inf:
+            raise ValueError(f"tolerance={tolerance} must be a positive number, such as 0.1")
+        choices = isinstance(model, MultipleChoice)
+        prepared = _checked(
+            model, chosen, encode(check, tokenizer, model.config, choices), tolerance
+        )
     _logger.info("%r", prepared)
+    return prepared
+
+
+def _checked(
+    model: PreTrainedModel, precision: str, inputs: Sequence[Inputs], tolerance: float
+) -> PreparedModel:
+    """Prepare a model and compare it; while it is too far off, spare twice as many layers."""
+    exact = build(model, "fp32")
+    reference = Reference(exact, inputs)
+    prepared = build(model, precision)
+    harm = reference.harm(prepared)
+    if precision == "int8" and harm.error > tolerance:
+        order = most_harmful(exact, prepared, inputs)
+        spared = 1
+        while harm.error > tolerance and spared < 2 * len(order):
+            names = order[:spared]
+            prepared = build(model, precision, names)
+            harm = reference.harm(prepared, names)
+            spared *= 2
+    prepared.harm = harm
+    if harm.error > tolerance:
+        _logger.warning("%s: the error is above the tolerance of %s", prepared, tolerance)
     return prepared
 
 
@@ -140,7 +200,7 @@ class Maker:
     def __init__(self, precision: str, device: torch.device, exact: Iterable[str] = ()) -> None:
         self.precision, self.device, self.exact = precision, device, set(exact)
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self.made: dict[str, str] = {}
+        self.made: dict[str, FastLinear] = {}
 
     def __call__(
         self, name: str, layers: Sequence[nn.Module], activation: str | None = None
@@ -160,8 +220,10 @@ class Maker:
             weights.append(layer.weight.detach())
             zeros = layer.weight.new_zeros(layer.out_features)
             biases.append(zeros if layer.bias is None else layer.bias.detach())
-        made = self._make(name, torch.cat(weights), torch.cat(biases), activation)
-        self.made[name] = made.kind
+        # A single one is not joined: that would be a copy.
+        weight, bias = (x[0] if len(x) == 1 else torch.cat(x) for x in (weights, biases))
+        made = self._make(name, weight, bias, activation)
+        self.made[name] = made
         return made
 
     def _make(self, name: str, weight: Tensor, bias: Tensor, activation: str | None) -> FastLinear:
