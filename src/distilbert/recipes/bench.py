@@ -225,7 +225,7 @@ def _pass(
 
 
 @contextmanager
-def _saved(model: PreTrainedModel) -> Iterator[str]:
+def saved(model: PreTrainedModel) -> Iterator[str]:
     """Save a model, with a vocabulary of numbered words, for as long as the block runs."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     words = [f"w{number}" for number in range(model.config.vocab_size - len(special))]
@@ -239,7 +239,7 @@ def _saved(model: PreTrainedModel) -> Iterator[str]:
 def _cold_starts(name: str | None, precisions: tuple[str, ...]) -> dict[str, dict[str, float]]:
     threads = torch.get_num_threads()
     with ExitStack() as stack:
-        folder = name or stack.enter_context(_saved(open_encoder(None)))
+        folder = name or stack.enter_context(saved(open_encoder(None)))
         starts: dict[str, Start] = {"import torch": cold_start(None, "", threads)}
         for precision in precisions:
             starts[f"prepared {precision}"] = cold_start(folder, precision, threads)
