@@ -219,3 +219,19 @@ def test_it_says_what_it_is(make):
         f"linear layers: 9 int8, 2 {prepared.layers['classifier']}, not checked)"
     )
     assert prepared.model_class is d.DistilBertForSequenceClassification
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(("precision", "most"), [("fp32", 1e-3), ("auto", 0.05)])
+def test_on_a_gpu(make, feed, right, head, precision, most):
+    model = make(head, dim=64).cuda()
+    inputs = {k: v.cuda() for k, v in feed(head, right(9, 4, 9)).items()}
+    prepared = d.prepare(model, precision)
+    assert prepared.precision == ("bf16" if precision == "auto" else "fp32")
+    inputs["output_hidden_states"] = True
+    found, expected = (m(**inputs).hidden_states[-1] for m in (prepared, model))
+    assert (found - expected).norm() / expected.norm() < most
+    with pytest.raises(ValueError, match="int8 needs FBGEMM"):
+        d.prepare(model, "int8")

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from distilbert.hub import Source
-from distilbert.inference import processor
 from distilbert.inference.checking import Check
 from distilbert.inference.prepared import PreparedModel, prepare
 from distilbert.modeling import files, loading
@@ -67,7 +66,6 @@ def load(
             raise ValueError(f"threads={threads} must be at least 1")
         torch.set_num_threads(threads)
     source = Source(name, **options)
-    precision = processor.choose_precision(precision, torch.device("cpu"))
     cls = class_for(source, head or kind_of(source))
     config = loading.read_config(source, cls.config_class, {})
     weights = files.read_weights(source)

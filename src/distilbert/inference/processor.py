@@ -74,6 +74,6 @@ def choose_precision(precision: str, device: torch.device) -> str:
     if precision == "bf16" and on_cpu and not has_bf16():
         warnings.warn(
             "this processor does not multiply bfloat16: fp32 is faster, int8 much faster",
-            stacklevel=4,
+            stacklevel=3,  # through `prepare`
         )
     return precision

@@ -21,6 +21,7 @@ Contender = Callable[[Tensor, Tensor], Tensor]
 """(ids, mask), each (B, T) -> the first output, (B, …)."""
 
 _FEWEST = 3  # rounds that count
+_STARTS = 3  # of each process
 _ROWS = 1024
 _COLD = """
 import sys, time
@@ -163,7 +164,7 @@ class Start:
     megabytes: float
 
 
-def cold_start(folder: str | None, precision: str, threads: int, repeats: int = 3) -> Start:
+def cold_start(folder: str | None, precision: str, threads: int) -> Start:
     """Measure such a process; without a folder, one that only imports torch.
 
     Raises:
@@ -171,7 +172,7 @@ def cold_start(folder: str | None, precision: str, threads: int, repeats: int = 
     """
     arguments = [] if folder is None else [folder, precision, str(threads)]
     seconds, megabytes = [], []
-    for _ in range(repeats):
+    for _ in range(_STARTS):
         start = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-c", _COLD, *arguments], capture_output=True, text=True, check=False
