@@ -31,6 +31,7 @@ RECIPES = {
     "finetune": ("distilbert.recipes.finetune", "train a model for a task"),
     "evaluate": ("distilbert.recipes.evaluate", "scores, size and speed of a model"),
     "predict": ("distilbert.recipes.predict", "a model's answers to texts"),
+    "bench": ("distilbert.recipes.bench", "how fast a model answers on this machine"),
 }
 
 _FAILURES = (ValueError, OSError, TypeError, ImportError)

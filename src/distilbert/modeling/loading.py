@@ -47,10 +47,15 @@ def load_weights(
     dtype: torch.dtype,
     device: torch.device,
     ignore_mismatched_sizes: bool,
+    share: bool = False,
 ) -> dict[str, list[Any]]:
     """Fill a model, as a rule one on the meta device, and report what was new or unused.
 
     Nothing is allocated before every shape has been found to fit.
+
+    Args:
+        share: use the tensors of `weights` themselves, in their own type, instead of copies: for a
+            model that is read once and dropped, since files may be mapped.
 
     Raises:
         ValueError: nothing fits, a shape does not, or a weight holds no numbers.
@@ -89,6 +94,10 @@ def load_weights(
         for parameter_name, parameter in list(module.named_parameters(recurse=False)):
             full = f"{module_name}.{parameter_name}" if module_name else parameter_name
             if full == _DECODER and model.config.tie_word_embeddings:
+                continue
+            if share and full in taken and not full.endswith(keymap.POSITIONS):
+                weight = nn.Parameter(weights[taken[full]], requires_grad=False)
+                setattr(module, parameter_name, weight)
                 continue
             if parameter.is_meta:  # Module.to_empty would take 0.4 s to import sympy
                 trained = parameter.requires_grad

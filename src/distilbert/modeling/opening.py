@@ -9,6 +9,7 @@ from distilbert.modeling.backbone import Backbone, DistilBertModel
 from distilbert.modeling.bert import BertForMaskedLM, BertModel
 from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import Head, MaskedLM
+from distilbert.modeling.pretrained import PreTrainedModel
 
 
 def is_bert(name: str | Source) -> bool:
@@ -26,6 +27,71 @@ def is_bert(name: str | Source) -> bool:
     if kind not in ("bert", "distilbert"):
         raise ValueError(f"{path}: model_type is {kind!r}; only bert and distilbert are read")
     return kind == "bert"
+
+
+KINDS = (
+    "ForMaskedLM",
+    "ForSequenceClassification",
+    "ForMultipleChoice",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+)
+_REMEDY = "fine-tune it for this task first, or choose the task that it is for"
+
+
+def _written_by(source: Source) -> list[str]:
+    return read_json(source.require(CONFIG_FILE)).get("architectures") or []
+
+
+def kind_of(source: Source) -> str:
+    """Return the end of the name of the class that wrote a checkpoint, such as "ForMaskedLM".
+
+    Raises:
+        ValueError: it does not say.
+    """
+    for name in _written_by(source):
+        for kind in (*KINDS, "Model"):
+            if name.endswith(kind):
+                return kind
+    raise ValueError(
+        f"{source} does not say which class wrote it (architectures in {CONFIG_FILE}): say which "
+        f"head it has, {', '.join(KINDS)} or Model"
+    )
+
+
+def class_for(source: Source, kind: str) -> type[PreTrainedModel]:
+    """Return the class that opens a checkpoint with a head, one of `KINDS`, or bare ("Model").
+
+    Raises:
+        OSError: it cannot be found.
+        ValueError: it is neither a BERT nor a DistilBERT, or has another head.
+    """
+    if kind not in (*KINDS, "Model"):
+        raise ValueError(f"a head is one of {', '.join(KINDS)} or Model; got {kind!r}")
+    cls = (
+        getattr(bert, f"Bert{kind}")
+        if is_bert(source)
+        else getattr(distilbert, f"DistilBert{kind}")
+    )
+    # Weights alone do not tell: a tagger's layer has the name and shape of a classifier's.
+    written_by = _written_by(source)
+    other = [n for n in written_by if n.endswith(KINDS) and not n.endswith(kind)]
+    if other and kind != "Model":
+        raise ValueError(f"{source} is a {other[0]}, not a {cls.__name__}; {_REMEDY}")
+    return cls
+
+
+def refuse_missing(source: Source, cls: type, info: dict[str, list[Any]]) -> None:
+    """Raise ValueError if weights, but the pooler's, were not in the files.
+
+    Args:
+        info: as `from_pretrained` returns it.
+    """
+    missing = [key for key in info["missing_keys"] if not key.startswith("pooler.")]
+    if missing:
+        raise ValueError(
+            f"{source} is not a whole {cls.__name__}: {missing[0]} is missing; {_REMEDY}"
+        )
 
 
 def open_masked_lm(name: str, *, needs_head: bool = True, **options: Any) -> MaskedLM:

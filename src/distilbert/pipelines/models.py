@@ -18,22 +18,30 @@ HEADS = {
 
 def check_head(model: Any, head: str, task: str) -> None:
     """Raise ValueError if a model is of a class with another head; a callable may be anything."""
-    for cls in type(model).__mro__:
+    kind = _class_of(model)
+    for cls in kind.__mro__:
         for other, name in HEADS.items():
             if cls.__name__ in (f"DistilBert{other}", f"Bert{other}") and other != head:
                 remedy = "; pass model.base_model" if head == "Model" else ""
                 raise ValueError(
-                    f"{task} needs {HEADS[head]}, and {type(model).__name__} has {name}{remedy}"
+                    f"{task} needs {HEADS[head]}, and {kind.__name__} has {name}{remedy}"
                 )
 
 
+def _class_of(model: Any) -> type:
+    """Return the class of a model; of a prepared one that of the model it was made from."""
+    return getattr(model, "model_class", type(model))
+
+
 def as_arrays(model: Any) -> Callable[..., Any]:
-    """Make a function of arrays of a PyTorch model; anything else is called as it is.
+    """Make a function of arrays of a PyTorch model, prepared or not.
+
+    Anything else is called as it is.
 
     Raises:
         TypeError: it cannot be called.
     """
-    kinds = {f"{cls.__module__}.{cls.__name__}" for cls in type(model).__mro__}
+    kinds = {f"{cls.__module__}.{cls.__name__}" for cls in _class_of(model).__mro__}
     if "torch.nn.modules.module.Module" in kinds:
         from distilbert.modeling.arrays import ArrayModel
 
@@ -47,7 +55,9 @@ def as_arrays(model: Any) -> Callable[..., Any]:
 
 
 def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Callable[..., Any]:
-    """Open a folder or hub repository in PyTorch; options as `from_pretrained`.
+    """Open a folder or hub repository in PyTorch; options as `from_pretrained` or `load` take.
+
+    With a `precision` it is opened for inference only, by `distilbert.load`.
 
     Raises:
         ImportError: torch is not installed.
@@ -55,6 +65,11 @@ def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Calla
         ValueError: it is no DistilBERT or BERT, or has another head.
     """
     require("torch")
-    from distilbert.modeling.arrays import open_arrays
+    from distilbert.modeling.arrays import ArrayModel, open_arrays
+
+    if "precision" in options:
+        from distilbert.inference import load
+
+        return ArrayModel(load(name, head=head, **options))
 
     return open_arrays(name, head, **options)

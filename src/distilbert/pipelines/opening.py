@@ -33,7 +33,7 @@ _CLASSES: tuple[type[Pipeline], ...] = (
 TASKS = {cls.task: cls for cls in _CLASSES}
 ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
 _FROM_HUB = {field.name for field in fields(Source)} - {"name"}
-_OF_MODEL = _FROM_HUB | {"device", "dtype", "attn_implementation"}
+_OF_MODEL = _FROM_HUB | {"device", "dtype", "attn_implementation", "precision", "threads"}
 
 
 def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> Any:
@@ -48,7 +48,8 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         tokenizer: a tokenizer, its folder or hub id; by default that beside the model.
         options: of the task's class; for a folder or hub id also `device`, `dtype`,
             `attn_implementation`, `cache_dir`, `force_download`, `local_files_only`, `token`,
-            `revision`, `subfolder`.
+            `revision`, `subfolder`; or `precision` and `threads`, to open it prepared
+            (`distilbert.load`).
 
     Raises:
         ImportError: a folder is to be opened and torch is not installed.

@@ -1,0 +1,213 @@
+"""The stack of blocks, fast: one matrix of tokens, fused projections, slices that stay in cache.
+
+It takes the place of `modeling.model.Transformer` in a prepared model and is called the same way.
+Shapes as there: `B` batch, `T` tokens, `N` tokens in a row, `H` heads, `D` head size, `C` width.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distilbert.inference.linear import FastLinear
+from distilbert.modeling import inputs
+from distilbert.modeling.attention import sdpa, unpadded
+from distilbert.modeling.model import AttentionPlan, Transformer, TransformerBlock
+from distilbert.modeling.unpadding import Unpadding
+
+SLICE_TOKENS = 1024
+MakeLinear = Callable[..., FastLinear]
+"""(name, weights, biases, activation) -> a layer; several weights make one layer, side by side."""
+
+
+class Slice:
+    """Whole sequences that go through all layers together.
+
+    Args:
+        start: their first token in the row of all tokens.
+        layout: where their tokens are, if they are unpadded.
+        shape: (B, T), if they are padded.
+        bias: added to the attention scores of padded ones, (B or 1, 1, 1 or T, T); None for 0.
+    """
+
+    def __init__(
+        self, start: int, layout: Unpadding | None, shape: tuple[int, int], bias: Tensor | None
+    ) -> None:
+        self.layout, self.shape, self.bias = layout, shape, bias
+        batch, length = shape
+        self.blocks = [shape] if layout is None else list(layout.blocks())
+        lengths = [length] * batch if layout is None else layout.lengths
+        self.starts = list(accumulate(lengths, initial=0))[:-1]  # of each sequence, in the slice
+        self.tokens = slice(start, start + sum(lengths))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(N, H, D) -> (N, H, D), each token over those of its own sequence."""
+        if self.layout is not None:
+            return unpadded(q, k, v, self.layout, 0.0)
+        q, k, v = (x.unflatten(0, self.shape).transpose(1, 2) for x in (q, k, v))
+        return sdpa(q, k, v, self.bias, 0.0).transpose(1, 2).flatten(0, 1)
+
+    def attend_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Queries of first tokens only: (B, H, D), keys and values (N, H, D) -> (B, H, D)."""
+        contexts, bias = [], None if self.bias is None else self.bias[:, :, :1]
+        queries = q.split([count for count, _ in self.blocks])
+        sizes = [count * length for count, length in self.blocks]
+        for block, first, *rest in zip(
+            self.blocks, queries, k.split(sizes), v.split(sizes), strict=True
+        ):
+            keys, values = (x.unflatten(0, block).transpose(1, 2) for x in rest)  # (b, H, T, D)
+            contexts.append(sdpa(first[:, :, None], keys, values, bias, 0.0)[:, :, 0])
+        return torch.cat(contexts)
+
+
+def slices(plan: AttentionPlan, x: Tensor) -> Iterator[Slice]:
+    """Cut the tokens `x`, (N, C) or (B, T, C), into slices of at most `SLICE_TOKENS` tokens.
+
+    A longer sequence is a slice of its own; off the CPU all is one slice.
+    """
+    most = SLICE_TOKENS if x.device.type == "cpu" else x.shape[:-1].numel()
+    if plan.layout is None:
+        batch, length = x.shape[:2]
+        bias = inputs.attention_bias(plan.mask, x.dtype)
+        rows = max(most // length, 1)
+        for first in range(0, batch, rows):
+            last = min(first + rows, batch)
+            part = bias if bias is None or len(bias) == 1 else bias[first:last]
+            yield Slice(first * length, None, (last - first, length), part)
+        return
+    layout, lengths = plan.layout, plan.layout.lengths
+    starts = list(accumulate(lengths, initial=0))
+    cuts = [0]
+    for number in range(len(lengths)):
+        if number > cuts[-1] and starts[number + 1] - starts[cuts[-1]] > most:
+            cuts.append(number)
+    for first, last in pairwise([*cuts, len(lengths)]):
+        tokens = layout.indices[starts[first] : starts[last]]
+        part_of = Unpadding(tokens, lengths[first:last], layout.rows[first:last], layout.shape)
+        yield Slice(starts[first], part_of, layout.shape, None)
+
+
+class FastBlock(nn.Module):
+    """Attention and feed-forward; queries, keys and values are one product.
+
+    Args:
+        block: weights to copy.
+        make: makes each linear layer.
+        name: of the block, for `make`.
+        activation: between the two layers of the feed-forward.
+        for_first: may be asked for first tokens only, so queries are a product of their own.
+    """
+
+    def __init__(
+        self, block: TransformerBlock, make: MakeLinear, name: str, activation: str, for_first: bool
+    ) -> None:
+        super().__init__()
+        own, ffn = block.attention, block.ffn
+        self.heads = (own.n_heads, own.head_size)
+        parts = {"query": own.q_lin, "key": own.k_lin, "value": own.v_lin}
+        groups = (["query"], ["key", "value"]) if for_first else (["query", "key", "value"],)
+        self.projections = nn.ModuleList(
+            make(f"{name}.{'_'.join(group)}", [parts[each] for each in group]) for group in groups
+        )
+        self.out_lin = make(f"{name}.out_lin", [own.out_lin])
+        self.lin1 = make(f"{name}.lin1", [ffn.lin1], activation)
+        self.lin2 = make(f"{name}.lin2", [ffn.lin2])
+        self.norms = [
+            (norm.weight.detach().float().clone(), norm.bias.detach().float().clone(), norm.eps)
+            for norm in (block.sa_layer_norm, block.output_layer_norm)
+        ]
+
+    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(N, parts * W) -> as many (N, H, D)."""
+        return x.unflatten(-1, (-1, *self.heads)).unbind(-3)
+
+    def _normalise(self, x: Tensor, number: int) -> Tensor:
+        weight, bias, eps = self.norms[number]
+        return F.layer_norm(x, weight.shape, weight, bias, eps)
+
+    def forward(self, x: Tensor, part: Slice, first_only: bool = False) -> Tensor:
+        """(N, C) -> (N, C), or (B, C) if only the first token of each sequence is wanted."""
+        if first_only:
+            query, key_value = self.projections
+            k, v = self._split(key_value(x))
+            x = x[part.starts]
+            (q,) = self._split(query(x))
+            context = part.attend_first(q, k, v)
+        else:
+            q, k, v = (each for layer in self.projections for each in self._split(layer(x)))
+            context = part.attend(q, k, v)
+        x = self._normalise(self.out_lin(context.flatten(-2), x), 0)
+        return self._normalise(self.lin2(self.lin1(x), x), 1)
+
+
+class FastTransformer(nn.Module):
+    """The stack of blocks.
+
+    Args:
+        transformer: weights to copy.
+        make: makes each linear layer.
+        activation: in the feed-forward.
+        dtype: of everything between the linear layers.
+        for_first: nothing but first tokens is read of the result, so the last layer computes
+            nothing else, unless hidden states are asked for.
+
+    Raises:
+        TypeError: a block of another class, which may compute something else.
+    """
+
+    def __init__(
+        self,
+        transformer: Transformer,
+        make: MakeLinear,
+        *,
+        activation: str,
+        dtype: torch.dtype,
+        for_first: bool,
+    ) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList()
+        for i, block in enumerate(transformer.layer):
+            if type(block) is not TransformerBlock:
+                raise TypeError(f"layer {i} is a {type(block).__name__}, not a TransformerBlock")
+            is_last = i == len(transformer.layer) - 1
+            self.layer.append(
+                FastBlock(block, make, f"layer.{i}", activation, for_first and is_last)
+            )
+        self.dtype, self.for_first = dtype, for_first
+
+    def forward(
+        self,
+        x: Tensor,
+        plan: AttentionPlan,
+        head_masks: Sequence[Tensor | None],
+        keep_hidden_states: bool,
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Return the last hidden state and, if kept, all of them, like `x` and of its type.
+
+        Raises:
+            ValueError: attention weights or `head_mask` are asked for.
+        """
+        if plan.step_by_step or any(mask is not None for mask in head_masks):
+            raise ValueError(
+                "a prepared model neither shows attention weights (output_attentions) nor weighs "
+                "heads (head_mask): call the model that it was made from"
+            )
+        first_only = self.for_first and not keep_hidden_states
+        rows = x.flatten(0, -2)  # (N, C)
+        states = [torch.empty_like(rows) for _ in self.layer] if keep_hidden_states else []
+        result = torch.zeros_like(rows) if first_only else torch.empty_like(rows)
+        for part in slices(plan, x):
+            y = rows[part.tokens].to(self.dtype)
+            for i, block in enumerate(self.layer[:-1] if first_only else self.layer):
+                y = block(y, part)
+                if keep_hidden_states:
+                    states[i][part.tokens] = y
+            if first_only:
+                result[part.tokens][part.starts] = self.layer[-1](y, part, first_only=True).to(
+                    x.dtype
+                )
+            else:
+                result[part.tokens] = y
+        return result.view_as(x), [s.view_as(x) for s in [rows, *states]], []

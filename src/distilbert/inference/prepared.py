@@ -1,0 +1,262 @@
+"""`prepare(model)`: an object that computes what the model computes, faster, and nothing else.
+
+The prepared network is a copy of the model in which fast parts have taken the place of the stack of
+blocks, of the linear layers of the head and of large tables. The model knows nothing of it.
+"""
+
+import copy
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from distilbert.inference import processor
+from distilbert.inference.checking import Check, Harm, Inputs, Reference, encode, most_harmful
+from distilbert.inference.encoder import FastTransformer
+from distilbert.inference.linear import (
+    FastLinear,
+    HalfEmbedding,
+    InFloat32,
+    Int8Embedding,
+    Int8Linear,
+    PackedLinear,
+    PlainLinear,
+)
+from distilbert.modeling.heads import FirstTokenHead, MaskedLM, MultipleChoice
+from distilbert.modeling.pretrained import PreTrainedModel
+
+_logger = logging.getLogger("distilbert")
+
+
+class PreparedModel:
+    """A model for inference only, as `prepare` and `load` return it.
+
+    It is called as the model is, and returns the same outputs, in float32 and without gradients:
+    a masked position gets 0 (see `attn_implementation="varlen"`). Any number of threads may
+    call it at a time. It cannot be trained, changed, saved or pickled.
+
+    Attributes:
+        config: the model's configuration.
+        device: where it computes.
+        model_class: the class of the model that it was made from.
+        precision: fp32, bf16 or int8.
+        harm: what the precision does to the answers, if it was checked; else None.
+
+    Example:
+        >>> import torch
+        >>> from distilbert import DistilBertConfig, DistilBertModel, prepare
+        >>> config = DistilBertConfig(vocab_size=100, n_layers=2, n_heads=2, dim=32, hidden_dim=64)
+        >>> fast = prepare(DistilBertModel(config))
+        >>> fast.model_class.__name__, fast.precision, len(fast.layers)
+        ('DistilBertModel', 'fp32', 8)
+    """
+
+    def __init__(
+        self, network: PreTrainedModel, precision: str, linears: dict[str, FastLinear]
+    ) -> None:
+        self._network = network
+        self.config = network.config
+        self.device = network.device
+        self.model_class = type(network)
+        self.precision, self.linears = precision, linears
+        self.harm: Harm | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute what the model computes; the arguments are those of its `forward`.
+
+        Raises:
+            ValueError: `output_attentions` or `head_mask`, which only the model itself can do; or
+                any other input that the model refuses.
+        """
+        with torch.no_grad():
+            return self._network(*args, **kwargs)
+
+    @property
+    def layers(self) -> dict[str, str]:
+        """For each linear layer what computes it."""
+        return {name: linear.kind for name, linear in self.linears.items()}
+
+    def eval(self) -> "PreparedModel":
+        """Return itself: it is always in evaluation mode."""
+        return self
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if hasattr(PreTrainedModel, name):
+            raise AttributeError(
+                f"a prepared model has no {name!r}, it only computes answers: use the "
+                "model that it was made from, then prepare that one again"
+            )
+        raise AttributeError(f"a prepared model has no {name!r}")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a prepared model can be neither pickled nor copied: its weights are laid out for this "
+            "processor. Call distilbert.load in each process; threads may share one"
+        )
+
+    def __repr__(self) -> str:
+        kinds = list(self.layers.values())
+        counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+        return (
+            f"PreparedModel({self.model_class.__name__}, {self.precision} on {self.device}, "
+            f"linear layers: {counts}{self._harm()})"
+        )
+
+    def _harm(self) -> str:
+        if self.harm is None:
+            return "" if self.precision == "fp32" else ", not checked"
+        changed = (
+            "" if math.isnan(self.harm.changed) else f", {self.harm.changed:.1%} decisions changed"
+        )
+        return f", error {self.harm.error:.1%}{changed}"
+
+
+def prepare(
+    model: PreTrainedModel,
+    precision: str = "fp32",
+    *,
+    check: Iterable[Check] | None = None,
+    tokenizer: Any = None,
+    tolerance: float = 0.1,
+) -> PreparedModel:
+    """Make an inference-only copy of a model, several times as fast.
+
+    Args:
+        model: any DistilBERT or BERT of this package, with or without a head. It stays as it is;
+            nothing of it is shared.
+        precision: fp32, equal to the model up to rounding; bf16; int8, with 8-bit weights (a scale
+            per output) and activations (a scale per token, so that an answer does not depend on
+            the other texts); or auto, the fastest on this processor.
+        check: typical texts (or pairs), on which the answers are compared with those in fp32. The
+            result is the prepared model's `harm`. Layers that hurt most are left out of int8 until
+            the error is within the tolerance.
+        tokenizer: what reads these texts.
+        tolerance: largest relative error (root mean square) of the answers.
+
+    Raises:
+        TypeError: no model of this package, one with layers of other classes, or no tokenizer.
+        ValueError: an unknown precision, int8 where there is none, or no texts.
+
+    Example:
+        >>> import torch
+        >>> from distilbert import DistilBertConfig, DistilBertModel, prepare
+        >>> config = DistilBertConfig(vocab_size=100, n_layers=2, n_heads=2, dim=32, hidden_dim=64)
+        >>> fast = prepare(DistilBertModel(config))
+        >>> fast(torch.tensor([[2, 7, 9, 3]])).last_hidden_state.shape
+        torch.Size([1, 4, 32])
+    """
+    if not isinstance(model, PreTrainedModel):
+        raise TypeError(
+            f"prepare takes a DistilBERT or BERT model of this package, got {type(model).__name__}"
+        )
+    chosen = processor.choose_precision(precision, model.device)
+    if check is None:
+        prepared = build(model, chosen)
+    else:
+        if not 0 < tolerance < math.inf:
+            raise ValueError(f"tolerance={tolerance} must be a positive number, such as 0.1")
+        choices = isinstance(model, MultipleChoice)
+        prepared = _checked(
+            model, chosen, encode(check, tokenizer, model.config, choices), tolerance
+        )
+    _logger.info("%r", prepared)
+    return prepared
+
+
+def _checked(
+    model: PreTrainedModel, precision: str, inputs: Sequence[Inputs], tolerance: float
+) -> PreparedModel:
+    """Prepare a model and compare it; while it is too far off, spare twice as many layers."""
+    exact = build(model, "fp32")
+    reference = Reference(exact, inputs)
+    prepared = build(model, precision)
+    harm = reference.harm(prepared)
+    if precision == "int8" and harm.error > tolerance:
+        order = most_harmful(exact, prepared, inputs)
+        spared = 1
+        while harm.error > tolerance and spared < 2 * len(order):
+            names = order[:spared]
+            prepared = build(model, precision, names)
+            harm = reference.harm(prepared, names)
+            spared *= 2
+    prepared.harm = harm
+    if harm.error > tolerance:
+        _logger.warning("%s: the error is above the tolerance of %s", prepared, tolerance)
+    return prepared
+
+
+class Maker:
+    """Makes linear layers of one precision, and notes what it made.
+
+    Args:
+        precision: fp32, bf16 or int8.
+        device: where the model is.
+        exact: names of layers that are not in int8 but in what is around it.
+    """
+
+    def __init__(self, precision: str, device: torch.device, exact: Iterable[str] = ()) -> None:
+        self.precision, self.device, self.exact = precision, device, set(exact)
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.made: dict[str, FastLinear] = {}
+
+    def __call__(
+        self, name: str, layers: Sequence[nn.Module], activation: str | None = None
+    ) -> FastLinear:
+        """Make one layer of several that read the same input.
+
+        Raises:
+            TypeError: one of them is not linear, or not only.
+        """
+        weights, biases = [], []
+        for layer in layers:
+            if type(layer) is not nn.Linear:
+                raise TypeError(
+                    f"{name} is a {type(layer).__name__}; only torch.nn.Linear can be prepared "
+                    "(adapters have to be merged into the weights first)"
+                )
+            weights.append(layer.weight.detach())
+            zeros = layer.weight.new_zeros(layer.out_features)
+            biases.append(zeros if layer.bias is None else layer.bias.detach())
+        # A single one is not joined: that would be a copy.
+        weight, bias = (x[0] if len(x) == 1 else torch.cat(x) for x in (weights, biases))
+        made = self._make(name, weight, bias, activation)
+        self.made[name] = made
+        return made
+
+    def _make(self, name: str, weight: Tensor, bias: Tensor, activation: str | None) -> FastLinear:
+        if self.precision == "int8" and name not in self.exact:
+            return Int8Linear(weight, bias, activation)
+        if self.device.type == "cpu" and processor.packs(self.dtype):
+            return PackedLinear(weight, bias, activation, self.dtype)
+        return PlainLinear(weight, bias, activation, self.dtype)
+
+
+def build(model: PreTrainedModel, precision: str, exact: Iterable[str] = ()) -> PreparedModel:
+    """Make the prepared model; `exact` layers are not in int8."""
+    base = model.base_model
+    make = Maker(precision, model.device, exact)
+    transformer = FastTransformer(
+        base.transformer,
+        make,
+        activation=model.config.activation,
+        dtype=make.dtype,
+        for_first=isinstance(model, FirstTokenHead),
+    )
+    # What deepcopy finds here it takes instead of copying.
+    instead: dict[int, nn.Module] = {id(base.transformer): transformer}
+    words = base.embeddings.word_embeddings
+    if precision != "fp32":
+        shrunk = Int8Embedding if precision == "int8" else HalfEmbedding
+        instead[id(words)] = shrunk(words.weight)
+    inside = set(base.transformer.modules())
+    # A masked LM's head is a third of the work; the others' are small, and their result the answer.
+    make_head = make if isinstance(model, MaskedLM) else Maker("fp32", model.device)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and module not in inside:
+            instead[id(module)] = InFloat32(make_head(name, [module]))
+    network = copy.deepcopy(model, instead).float().eval().requires_grad_(False)
+    network.config.attn_implementation = "varlen"
+    return PreparedModel(network, precision, make.made | make_head.made)

@@ -1,0 +1,79 @@
+"""What this processor and this PyTorch can do, and which precision is the fastest on them."""
+
+import warnings
+
+import torch
+
+PRECISIONS = ("fp32", "bf16", "int8")
+
+
+def _has(name: str) -> bool:
+    """Ask PyTorch about an instruction set; a question that it does not know means no."""
+    ask = getattr(torch.cpu, name, None)
+    return ask is not None and bool(ask())
+
+
+def has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; without it bf16 is slower than fp32."""
+    return _has("_is_avx512_bf16_supported") or _has("_is_amx_tile_supported")
+
+
+def has_vnni() -> bool:
+    """Whether 8-bit products add up in 32 bits at once, so that nothing can saturate on the way."""
+    return _has("_is_vnni_supported") or _has("_is_amx_tile_supported")
+
+
+def has_avx512() -> bool:
+    """Whether vectors are 512 bits wide."""
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
+def packs(dtype: torch.dtype) -> bool:
+    """Whether oneDNN's prepacked linear layer is there for a type."""
+    if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
+        return False
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and has_bf16())
+
+
+def multiplies_int8() -> bool:
+    """Whether FBGEMM's 8-bit linear layer is there."""
+    return (
+        "fbgemm" in torch.backends.quantized.supported_engines
+        and hasattr(torch.ops.quantized, "linear_prepack")
+        and hasattr(torch.ops.quantized, "linear_with_input_q_dq_qweight_dq_output_fp32")
+    )
+
+
+def choose_precision(precision: str, device: torch.device) -> str:
+    """Return the precision that is meant, or for "auto" the fastest.
+
+    That is 8 bits where the processor multiplies them, bf16 where it multiplies those (and on a
+    GPU), else fp32.
+
+    Raises:
+        ValueError: an unknown precision, or int8 where there is none.
+    """
+    if precision not in (*PRECISIONS, "auto"):
+        raise ValueError(
+            f"precision must be 'auto' or one of {', '.join(PRECISIONS)}; got {precision!r}"
+        )
+    on_cpu = device.type == "cpu"
+    if precision == "auto":
+        if on_cpu and multiplies_int8():
+            return "int8"
+        return "bf16" if has_bf16() or device.type == "cuda" else "fp32"
+    if precision == "int8" and not (on_cpu and multiplies_int8()):
+        raise ValueError(
+            f"int8 needs FBGEMM on an x86 processor, which this PyTorch has not on {device.type}; "
+            "use precision='auto', 'bf16' or 'fp32'"
+        )
+    if precision == "bf16" and on_cpu and not has_bf16():
+        warnings.warn(
+            "this processor does not multiply bfloat16: fp32 is faster, int8 much faster",
+            stacklevel=3,  # through `prepare`
+        )
+    return precision

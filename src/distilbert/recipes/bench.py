@@ -1,0 +1,289 @@
+"""`distilbert bench`: how fast a model answers on this machine, prepared and not, and its limit.
+
+`benchmarks/inference.py` runs the same with other runtimes beside it.
+"""
+
+import json
+import logging
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+import distilbert
+from distilbert.config import BertConfig, DistilBertConfig
+from distilbert.inference import processor
+from distilbert.inference.prepared import build
+from distilbert.modeling.backbone import DistilBertModel
+from distilbert.modeling.bert import BertModel
+from distilbert.modeling.opening import is_bert
+from distilbert.modeling.pretrained import PreTrainedModel
+from distilbert.recipes import page
+from distilbert.recipes.bench_runs import (
+    Contender,
+    Start,
+    Workload,
+    cold_start,
+    errors,
+    interleaved,
+    linear_flop,
+    machine_gflops,
+    workloads,
+)
+from distilbert.tokenization import BasicTokenizer, DistilBertTokenizerFast
+
+_logger = logging.getLogger("distilbert")
+REFERENCE = "model"
+
+
+@dataclass
+class Settings:
+    """Measure how fast a model answers.
+
+    Args:
+        model: folder or hub id of a BERT or DistilBERT; a DistilBERT-base of random weights by
+            default. Only its encoder is measured.
+        precisions: of the prepared models: fp32, bf16, int8; by default those that the
+            processor is fast in.
+        workloads: lat8 to lat512 (one sequence of so many tokens), short, long, 512.
+        pass_texts: a text file; its lines are answered one by one, as the DistilBERT paper does
+            with the STS-B pairs, by the model and by a BERT-base of random weights.
+        pass_lines: lines of it that are used.
+        repeats: rounds in which every contender runs once; medians are taken.
+        max_seconds: of one workload's rounds; three count in any case.
+        cold_start: also start processes that open the model and answer once.
+        threads: of PyTorch; by default what it chooses.
+        out: folder for `bench.json` and `bench.html`, a page with plots.
+    """
+
+    model: str | None = None
+    precisions: tuple[str, ...] = ()
+    workloads: tuple[str, ...] = ("lat8", "lat16", "lat32", "lat64", "lat128", "lat256", "lat512",
+                                  "short", "long", "512")  # fmt: skip
+    pass_texts: str | None = None
+    pass_lines: int = 200
+    repeats: int = 15
+    max_seconds: float = 60.0
+    cold_start: bool = True
+    threads: int | None = None
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        known = workloads(512)
+        for name in self.workloads:
+            if name not in known:
+                raise ValueError(f"workloads has {name!r}; there are {', '.join(known)}")
+        for name in self.precisions:
+            if name not in processor.PRECISIONS:
+                raise ValueError(
+                    f"precisions has {name!r}; there are {', '.join(processor.PRECISIONS)}"
+                )
+        for field in ("repeats", "pass_lines"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field}={getattr(self, field)} must be at least 1")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads={self.threads} must be at least 1")
+
+
+def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> dict[str, Any]:
+    """Measure, print a table and one line of JSON, and return what was measured.
+
+    Args:
+        peers: others to run beside ours, for the same weights.
+
+    Raises:
+        OSError, ValueError: a model that cannot be opened, or a file that cannot be read.
+    """
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    model = open_encoder(settings.model)
+    precisions = settings.precisions or fast_precisions()
+    prepared = {f"prepared {name}": build(model, name) for name in precisions}
+    contenders: dict[str, Contender] = {REFERENCE: plain(model)}
+    contenders |= {name: first_output(one) for name, one in prepared.items()} | dict(peers or {})
+    chosen = workloads(model.config.max_position_embeddings)
+    vocabulary = model.config.vocab_size
+    checked = chosen["short"].inputs(vocabulary)
+    result: dict[str, Any] = {
+        "benchmark": "inference",
+        "model": settings.model or "DistilBERT-base, random weights",
+        "error": errors(contenders, contenders[REFERENCE], checked),
+        "tokens": {},
+        "seconds": {},
+    }
+    for name in settings.workloads:
+        workload = chosen[name]
+        _logger.info("%s: %d tokens in %d sequences", name, workload.tokens, len(workload.lengths))
+        result["tokens"][name] = workload.tokens
+        result["seconds"][name] = interleaved(
+            contenders,
+            [workload.inputs(vocabulary)],
+            repeats=settings.repeats,
+            max_seconds=settings.max_seconds,
+        )
+    result["gflops_limit"] = {name: machine_gflops(name, model.config) for name in precisions}
+    result["share_of_limit"] = _shares(result, linear_flop(model.config))
+    if settings.pass_texts is not None:
+        result["pass"] = _pass(settings, model, precisions)
+    if settings.cold_start:
+        result["cold_start"] = _cold_starts(settings.model, precisions)
+    result |= {
+        "linear_layers": {name: one.layers for name, one in prepared.items()},
+        "distilbert": distilbert.__version__,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+    }
+    _show(result)
+    if settings.out is not None:
+        _write(Path(settings.out), result)
+    print(json.dumps(result))
+    return result
+
+
+def fast_precisions() -> tuple[str, ...]:
+    """Return the precisions that this processor multiplies itself."""
+    has = {
+        "fp32": True,
+        "bf16": processor.has_bf16(),
+        "int8": processor.multiplies_int8(),
+    }
+    return tuple(name for name, there in has.items() if there)
+
+
+def open_encoder(name: str | None) -> PreTrainedModel:
+    """Open the encoder of a checkpoint, or make a DistilBERT-base of random weights."""
+    if name is None:
+        torch.manual_seed(0)
+        return DistilBertModel(DistilBertConfig()).eval()
+    cls = BertModel if is_bert(name) else DistilBertModel
+    return cls.from_pretrained(name).eval()
+
+
+def plain(model: PreTrainedModel) -> Contender:
+    """Return a model as a contender: padded, by PyTorch's fused attention."""
+    model.set_attn_implementation("sdpa")
+    return first_output(model)
+
+
+def first_output(model: Any) -> Contender:
+    """Return a model, prepared or not, as a contender."""
+
+    def run(ids: Tensor, mask: Tensor) -> Tensor:
+        with torch.no_grad():
+            return model(ids, attention_mask=mask)[0]
+
+    return run
+
+
+def _shares(result: dict[str, Any], flop: float) -> dict[str, dict[str, float]]:
+    """Return, per workload, the linear layers' operations per second as a share of the limit."""
+    return {
+        workload: {
+            f"prepared {name}": result["tokens"][workload] * flop
+            / times[f"prepared {name}"] / 1e9 / limit
+            for name, limit in result["gflops_limit"].items()
+        }
+        for workload, times in result["seconds"].items()
+    }  # fmt: skip
+
+
+def _pass(
+    settings: Settings, model: PreTrainedModel, precisions: tuple[str, ...]
+) -> dict[str, Any]:
+    """Answer texts one by one, with the model and with a BERT-base of random weights."""
+    assert settings.pass_texts is not None
+    lines = Path(settings.pass_texts).read_text(encoding="utf-8").splitlines()
+    texts = [line for line in lines if line.strip()][: settings.pass_lines]
+    if not texts:
+        raise ValueError(f"{settings.pass_texts} has no text")
+    torch.manual_seed(0)
+    bert = BertModel(BertConfig()).eval()
+    most = min(model.config.max_position_embeddings, bert.config.max_position_embeddings)
+    if settings.model is None:  # no vocabulary: words and marks count
+        split = BasicTokenizer().tokenize
+        lengths = [min(len(split(text)) + 2, most) for text in texts]
+    else:
+        tokenizer = DistilBertTokenizerFast.from_pretrained(settings.model)
+        lengths = [*map(len, tokenizer(texts, truncation=True, max_length=most)["input_ids"])]
+    fewer = min(model.config.vocab_size, bert.config.vocab_size)
+    inputs = [Workload("pass", (length,)).inputs(fewer) for length in lengths]
+    contenders = {"BERT-base": plain(bert), REFERENCE: plain(model)}
+    for precision in precisions:
+        contenders[f"BERT-base prepared {precision}"] = first_output(build(bert, precision))
+        contenders[f"prepared {precision}"] = first_output(build(model, precision))
+    seconds = interleaved(contenders, inputs, repeats=3, max_seconds=settings.max_seconds)
+    return {"texts": len(texts), "tokens": sum(lengths), "seconds": seconds}
+
+
+@contextmanager
+def saved(model: PreTrainedModel) -> Iterator[str]:
+    """Save a model, with a vocabulary of numbered words, for as long as the block runs."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = [f"w{number}" for number in range(model.config.vocab_size - len(special))]
+    tokens = {token: i for i, token in enumerate([*special, *words])}
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        DistilBertTokenizerFast(tokens).save_pretrained(folder)
+        yield folder
+
+
+def _cold_starts(name: str | None, precisions: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    threads = torch.get_num_threads()
+    with ExitStack() as stack:
+        folder = name or stack.enter_context(saved(open_encoder(None)))
+        starts: dict[str, Start] = {"import torch": cold_start(None, "", threads)}
+        for precision in precisions:
+            starts[f"prepared {precision}"] = cold_start(folder, precision, threads)
+    return {key: asdict(start) for key, start in starts.items()}
+
+
+def _rows(result: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the table: a line per contender."""
+    rows = []
+    for name, error in result["error"].items():
+        row = {"": name, "error": f"{error:.1e}"}
+        for workload, seconds in result["seconds"].items():
+            share = result["share_of_limit"][workload].get(name)
+            limit = "" if share is None else f" ({share:.0%})"
+            row[f"{workload}, ms"] = f"{1000 * seconds[name]:.1f}{limit}"
+        rows.append(row)
+    return rows
+
+
+def _show(result: dict[str, Any]) -> None:
+    console = Console()
+    rows = _rows(result)
+    grid = Table(*rows[0], title=f"{result['model']}, {result['threads']} threads")
+    for row in rows:
+        grid.add_row(*row.values())
+    console.print(grid)
+    limits = ", ".join(f"{name} {rate:.0f}" for name, rate in result["gflops_limit"].items())
+    console.print(f"In brackets: share of this machine's matrix products, GFLOP/s: {limits}")
+    for name, start in result.get("cold_start", {}).items():
+        console.print(
+            f"start to answer, {name}: {start['seconds']:.2f} s, {start['megabytes']:.0f} MB"
+        )
+    if "pass" in result:
+        for name, seconds in result["pass"]["seconds"].items():
+            console.print(f"{result['pass']['texts']} texts one by one, {name}: {seconds:.2f} s")
+
+
+def _write(folder: Path, result: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bench.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    rows = _rows(result)
+    parts = [page.table(list(rows[0]), [list(row.values()) for row in rows])]
+    for workload, seconds in result["seconds"].items():
+        made, (axes,) = page.figure()
+        page.bars(axes, {n: 1000 * s for n, s in seconds.items()}, f"{workload}, ms", " ms")
+        parts.append(page.svg(made))
+    page.write_page(folder / "bench.html", f"Inference: {result['model']}", parts)

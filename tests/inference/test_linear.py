@@ -1,0 +1,115 @@
+"""Each kind of linear layer against PyTorch's, and what it is for."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from distilbert.inference import linear, processor
+from distilbert.inference.linear import Int8Embedding, Int8Linear, PackedLinear, PlainLinear
+
+ACTIVATIONS = [None, "gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh"]
+needs_int8 = pytest.mark.skipif(not processor.multiplies_int8(), reason="no FBGEMM")
+needs_packing = pytest.mark.skipif(not processor.packs(torch.float32), reason="no oneDNN")
+
+
+def weights(outputs=24, inputs=40, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    return (
+        torch.randn(outputs, inputs, generator=draw) * 0.1,
+        torch.randn(outputs, generator=draw),
+        torch.randn(7, inputs, generator=draw),
+        torch.randn(7, outputs, generator=draw),
+    )
+
+
+def distance(found, expected):
+    return ((found - expected).norm() / expected.norm()).item()
+
+
+@needs_packing
+@pytest.mark.parametrize("fuses", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_packed_equals_plain(activation, fuses, monkeypatch):
+    monkeypatch.setattr(processor, "has_avx512", lambda: fuses)
+    weight, bias, x, residual = weights()
+    plain = PlainLinear(weight, bias, activation, torch.float32)
+    packed = PackedLinear(weight, bias, activation, torch.float32)
+    for rest in ((), (residual,)):
+        torch.testing.assert_close(packed(x, *rest), plain(x, *rest), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(packed(x[None]), plain(x)[None], atol=1e-6, rtol=1e-5)
+    assert packed(x[:0]).shape == (0, 24)
+
+
+def test_plain_is_pytorch_s():
+    weight, bias, x, residual = weights()
+    plain = PlainLinear(weight, bias, "gelu", torch.float32)
+    torch.testing.assert_close(plain(x, residual), F.gelu(F.linear(x, weight, bias)) + residual)
+    assert PlainLinear(weight, bias, None, torch.bfloat16)(x).dtype == torch.bfloat16
+
+
+@needs_int8
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_int8_is_close(activation):
+    weight, bias, x, residual = weights()
+    plain = PlainLinear(weight, bias, activation, torch.float32)
+    int8 = Int8Linear(weight, bias, activation)
+    assert distance(int8(x), plain(x)) < 0.02
+    assert distance(int8(x, residual), plain(x, residual)) < 0.02
+    assert distance(int8(x[None])[0], int8(x)) == 0
+    assert int8(x[:0]).shape == (0, 24)
+
+
+@needs_int8
+def test_a_row_of_int8_does_not_depend_on_its_neighbours():
+    weight, bias, x, _ = weights()
+    int8 = Int8Linear(weight, bias, None)
+    alone = int8(x[:1])
+    x[1:] *= 1e6
+    x[2] = 0
+    together = int8(x)
+    torch.testing.assert_close(together[:1], alone, atol=0, rtol=0)
+    torch.testing.assert_close(together[2], bias, atol=0, rtol=0)
+
+
+@needs_int8
+@pytest.mark.parametrize("has_vnni", [False, True])
+def test_int8_is_exact_integer_arithmetic(has_vnni, monkeypatch):
+    """Where it could saturate, the weights are small enough that it does not."""
+    if has_vnni and not processor.has_vnni():
+        pytest.skip("without VNNI 8-bit weights saturate")
+    monkeypatch.setattr(processor, "has_vnni", lambda: has_vnni)
+    top = 127 if has_vnni else 63
+    weight = torch.full((4, 64), 0.5)
+    weight[1] *= -1
+    weight[2, ::2] *= -1
+    x = torch.ones(3, 64)
+    x[1] *= -3
+    x[2, ::2] = -1
+    int8 = Int8Linear(weight, torch.zeros(4), None)
+    torch.testing.assert_close(int8(x), x @ weight.t(), atol=1e-4, rtol=1e-4)
+    draw = torch.Generator().manual_seed(0)
+    weight, x = torch.randn(8, 96, generator=draw), torch.randn(5, 96, generator=draw)
+    x[:, 0], weight[:, 0] = 5.0, 5.0  # the largest of each row
+    rounded = (weight * (top / 5.0)).round() @ (x * (127 / 5.0)).round().t()
+    expected = rounded.t() * (5.0 / top) * (5.0 / 127)
+    assert distance(Int8Linear(weight, torch.zeros(8), None)(x), expected) < 1e-5
+
+
+@needs_int8
+def test_nan_stays_nan():
+    weight, bias, x, _ = weights()
+    x[1, 3] = torch.nan
+    found = Int8Linear(weight, bias, None)(x)
+    assert found[1].isnan().all()
+    assert not found[0].isnan().any()
+
+
+def test_tables_in_8_bits():
+    table = torch.randn(9, 16, generator=torch.Generator().manual_seed(0))
+    table[4] = 0
+    ids = torch.tensor([[0, 4], [8, 8]])
+    found = Int8Embedding(table)(ids)
+    assert found.dtype == torch.float32
+    assert distance(found, table[ids]) < 0.01
+    torch.testing.assert_close(found[0, 1], table[4])
+    assert distance(linear.HalfEmbedding(table)(ids), table[ids]) < 0.004

@@ -1,0 +1,237 @@
+"""A prepared model against the model it was made from."""
+
+import copy
+import pickle
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+import distilbert as d
+from distilbert.inference import encoder
+
+from .conftest import HEADS, LONGEST
+
+MASKS = {
+    "right": [[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0]],
+    "left": [[1, 1, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 1], [0, 1, 1, 1, 1, 1]],
+    "holes": [[1, 0, 1, 0, 1, 1], [1, 1, 0, 0, 1, 0], [1, 0, 0, 0, 0, 1], [1, 1, 1, 1, 1, 0]],
+    "empty row": [[1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0], [1] * 6],
+    "all real": [[1] * 6] * 4,
+    "none real": [[0] * 6] * 2,
+    "one token": [[1], [0], [1]],
+}
+
+
+def assert_equal(found, expected, atol=1e-5):
+    assert list(found) == list(expected)
+    for name in expected:
+        several = isinstance(expected[name], tuple)
+        pairs = (found[name], expected[name]) if several else ((found[name],), (expected[name],))
+        for ours, theirs in zip(*pairs, strict=True):
+            assert ours.dtype == torch.float32
+            torch.testing.assert_close(ours, theirs.detach(), atol=atol, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("family", ["DistilBert", "Bert"])
+def test_equal_to_the_model(make, feed, family, head, mask):
+    model = make(head, family)
+    inputs = feed(head, torch.tensor(MASKS[mask]))
+    assert_equal(d.prepare(model)(**inputs), model(**inputs))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_equal_on_random_shapes(make, feed, seed, monkeypatch):
+    monkeypatch.setattr(encoder, "SLICE_TOKENS", 64)
+    draw = random.Random(seed)
+    heads = draw.choice([1, 2, 3, 5])
+    model = make(
+        head := draw.choice(HEADS),
+        draw.choice(["DistilBert", "Bert"]),
+        n_layers=draw.randint(1, 4),
+        n_heads=heads,
+        dim=heads * draw.choice([4, 7, 16]),
+        hidden_dim=draw.randint(1, 90),
+        activation=draw.choice(["gelu", "gelu_new", "relu", "silu", "quick_gelu", "tanh"]),
+    )
+    prepared = d.prepare(model)
+    for _ in range(3):
+        batch, longest = draw.randint(1, 12), draw.randint(1, LONGEST)
+        mask = torch.rand(batch, longest, generator=torch.Generator().manual_seed(seed)) < 0.7
+        inputs = feed(head, mask.long(), seed)
+        assert_equal(prepared(**inputs), model(**inputs))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_everything_that_forward_takes(make, feed, right, head):
+    model = make(head, "Bert")
+    prepared = d.prepare(model)
+    inputs = feed(head, right(5, 2, 5))
+    ids = inputs["input_ids"]
+    inputs["token_type_ids"] = ids % 2
+    inputs["position_ids"] = torch.arange(5).flip(0).expand(ids.shape)
+    asked = inputs | {"output_hidden_states": True}
+    assert_equal(prepared(**asked), model(**asked))
+    words = model.get_input_embeddings()(inputs.pop("input_ids")).detach()
+    assert_equal(prepared(**inputs, inputs_embeds=words), model(**inputs, inputs_embeds=words))
+    lengths = inputs.pop("attention_mask").sum(-1).tolist()
+    inputs["input_ids"] = ids
+    assert_equal(prepared(**inputs, lengths=lengths), model(**inputs, lengths=lengths))
+    assert isinstance(prepared(ids, return_dict=False), tuple)
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 6), (3, 1, 6, 6), (1, 1, 6, 6), (1, 1, 1, 6)])
+@pytest.mark.parametrize("head", ["Model", "ForSequenceClassification"])
+def test_a_mask_per_query(make, feed, head, shape, monkeypatch):
+    monkeypatch.setattr(encoder, "SLICE_TOKENS", 12)
+    model = make(head)
+    inputs = feed(head, torch.ones(3, 6, dtype=torch.long))
+    inputs["attention_mask"] = torch.rand(shape) < 0.7
+    assert_equal(d.prepare(model)(**inputs), model(**inputs))
+
+
+def test_losses_are_computed_without_gradients(make, feed, right):
+    model = make("ForSequenceClassification")
+    inputs = feed("", right(4, 2)) | {"labels": torch.tensor([0, 2])}
+    output = d.prepare(model)(**inputs)
+    assert_equal(output, model(**inputs))
+    assert not output.loss.requires_grad
+
+
+def test_pruned_heads(make, feed, right):
+    model = make()
+    model.prune_heads({0: [0, 2], 1: [1]})
+    inputs = feed("", right(6, 3))
+    assert_equal(d.prepare(model)(**inputs), model(**inputs))
+
+
+def test_a_decoder_of_its_own(make, feed, right):
+    model = make("ForMaskedLM", tie_word_embeddings=False)
+    inputs = feed("", right(6, 3))
+    assert_equal(d.prepare(model)(**inputs), model(**inputs))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_nothing_is_shared_with_the_model(make, feed, right, precision):
+    model = make("ForSequenceClassification", "Bert")
+    inputs = feed("", right(6, 3))
+    prepared = d.prepare(model, precision)
+    before = prepared(**inputs).logits
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    model.config.num_labels = 7
+    torch.testing.assert_close(prepared(**inputs).logits, before, atol=0, rtol=0)
+    assert prepared.config.num_labels == 3
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("head", ["ForMaskedLM", "ForSequenceClassification"])
+def test_a_text_alone_and_among_others(make, feed, right, head, precision):
+    model = make(head)
+    if precision == "int8":  # an outlier far beyond its neighbours
+        model.get_input_embeddings().weight.data[7, 3] = 500.0
+    prepared = d.prepare(model, precision)
+    lengths = [5, 9, 1, 20, 9, 3]
+    inputs = feed(head, right(*lengths))
+    ids = inputs["input_ids"]
+    ids[ids == 7] = 8
+    ids[3, 4] = 7
+    together = prepared(**inputs).logits
+    for row, length in enumerate(lengths):
+        alone = prepared(ids[row : row + 1, :length]).logits[0]
+        found = together[row, :length] if head == "ForMaskedLM" else together[row]
+        torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_eight_threads_at_once(make, feed, right, precision):
+    prepared = d.prepare(make("ForTokenClassification"), precision)
+    batches = [feed("", right(*range(1, 3 + i)), seed=i) for i in range(16)]
+    expected = [prepared(**batch).logits for batch in batches]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            for found, wanted in zip(
+                pool.map(lambda batch: prepared(**batch).logits, batches), expected, strict=True
+            ):
+                torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:this processor does not multiply bfloat16")
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(("precision", "most"), [("bf16", 0.05), ("int8", 0.08)])
+def test_lower_precision_is_close(make, feed, right, head, precision, most):
+    model = make(head, dim=64, hidden_dim=128)
+    inputs = feed(head, right(9, 4, 9)) | {"output_hidden_states": True}
+    found, expected = d.prepare(model, precision)(**inputs), model(**inputs)
+    assert all(found[name].dtype == torch.float32 for name in found if name != "hidden_states")
+    found, expected = found.hidden_states[-1], expected.hidden_states[-1]
+    assert 0 < (found - expected).norm() / expected.norm() < most
+
+
+def test_what_only_the_model_can_do(make, feed, right):
+    prepared = d.prepare(make())
+    inputs = feed("", right(3, 2))
+    for asked in ({"output_attentions": True}, {"head_mask": torch.ones(4)}):
+        with pytest.raises(ValueError, match="call the model that it was made from"):
+            prepared(**inputs, **asked)
+    for name in ("train", "state_dict", "save_pretrained", "parameters", "half", "to"):
+        with pytest.raises(AttributeError, match=f"no '{name}'.*prepare that one again"):
+            getattr(prepared, name)
+    with pytest.raises(AttributeError, match=r"no 'colour'$"):
+        _ = prepared.colour
+    for use in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="load in each process; threads may share one"):
+            use(prepared)
+    assert prepared.eval() is prepared
+
+
+def test_bad_inputs_get_the_model_s_errors(make):
+    prepared = d.prepare(make("ForMaskedLM"), "int8")
+    with pytest.raises(IndexError, match=f"input_ids holds {999}; the model knows 0 to 59"):
+        prepared(torch.tensor([[1, 999]]))
+    with pytest.raises(IndexError, match="input_ids holds -1"):
+        prepared(torch.tensor([[1, -1]]))
+    with pytest.raises(ValueError, match="the model has positions for 40"):
+        prepared(torch.ones(1, 41, dtype=torch.long))
+
+
+def test_models_that_cannot_be_prepared(make):
+    with pytest.raises(TypeError, match="DistilBERT or BERT model of this package, got Linear"):
+        d.prepare(torch.nn.Linear(2, 2))
+    with pytest.raises(ValueError, match=r"precision must be .*; got 'fp64'"):
+        d.prepare(make(), "fp64")
+    model = make()
+    model.transformer.layer[1].ffn.lin1 = torch.nn.Sequential(model.transformer.layer[1].ffn.lin1)
+    with pytest.raises(TypeError, match=r"layer\.1\.lin1 is a Sequential; .*merged"):
+        d.prepare(model)
+    model.transformer.layer[0] = torch.nn.Identity()
+    with pytest.raises(TypeError, match="layer 0 is a Identity"):
+        d.prepare(model)
+
+
+def test_it_says_what_it_is(make):
+    prepared = d.prepare(make("ForSequenceClassification"), "int8")
+    assert repr(prepared) == (
+        "PreparedModel(DistilBertForSequenceClassification, int8 on cpu, "
+        f"linear layers: 9 int8, 2 {prepared.layers['classifier']}, not checked)"
+    )
+    assert prepared.model_class is d.DistilBertForSequenceClassification
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(("precision", "most"), [("fp32", 1e-3), ("auto", 0.05)])
+def test_on_a_gpu(make, feed, right, head, precision, most):
+    model = make(head, dim=64).cuda()
+    inputs = {k: v.cuda() for k, v in feed(head, right(9, 4, 9)).items()}
+    prepared = d.prepare(model, precision)
+    assert prepared.precision == ("bf16" if precision == "auto" else "fp32")
+    inputs["output_hidden_states"] = True
+    found, expected = (m(**inputs).hidden_states[-1] for m in (prepared, model))
+    assert (found - expected).norm() / expected.norm() < most
+    with pytest.raises(ValueError, match="int8 needs FBGEMM"):
+        d.prepare(model, "int8")

@@ -1,0 +1,45 @@
+import pytest
+import torch
+
+from distilbert.inference import processor
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("device", "int8", "bf16", "chosen"),
+    [
+        (CPU, True, True, "int8"),
+        (CPU, True, False, "int8"),
+        (CPU, False, True, "bf16"),
+        (CPU, False, False, "fp32"),
+        (GPU, True, False, "bf16"),
+    ],
+)
+def test_auto_is_the_fastest(monkeypatch, device, int8, bf16, chosen):
+    monkeypatch.setattr(processor, "multiplies_int8", lambda: int8)
+    monkeypatch.setattr(processor, "has_bf16", lambda: bf16)
+    assert processor.choose_precision("auto", device) == chosen
+
+
+def test_what_is_not_there(monkeypatch):
+    monkeypatch.setattr(processor, "multiplies_int8", lambda: False)
+    monkeypatch.setattr(processor, "has_bf16", lambda: False)
+    with pytest.raises(ValueError, match=r"int8 needs FBGEMM on an x86 processor.*'fp32'"):
+        processor.choose_precision("int8", CPU)
+    with pytest.warns(UserWarning, match="does not multiply bfloat16: fp32 is faster"):
+        assert processor.choose_precision("bf16", CPU) == "bf16"
+    assert processor.choose_precision("fp32", CPU) == "fp32"
+
+
+def test_a_question_that_pytorch_does_not_know_means_no(monkeypatch):
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_vnni_supported"):
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert not processor.has_bf16()
+    assert not processor.has_vnni()
+
+
+def test_packing_needs_the_operator(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    assert not processor.packs(torch.float32)
+    assert not processor.has_avx512()
