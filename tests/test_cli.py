@@ -176,7 +176,7 @@ def test_wrong_recipe(capsys):
     text = usage_error(capsys, cli.main, ["distil"])
     assert "there is no recipe 'distil'; did you mean distill?" in text
     assert "(there are quickstart, prepare, pretrain" in usage_error(capsys, cli.main, ["zzz"])
-    assert "say which recipe: prepare, " in usage_error(capsys, cli.main, [])
+    assert "say which recipe: quickstart, prepare, " in usage_error(capsys, cli.main, [])
 
 
 @pytest.mark.parametrize(

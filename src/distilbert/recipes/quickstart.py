@@ -69,7 +69,7 @@ EXAMPLES = (
 )
 LENGTH = 64  # tokens of a sequence
 VOCABULARY = 4000
-TASK_EPOCHS = 3.0
+TASK_EPOCHS = 2.0
 
 
 @dataclass
@@ -187,7 +187,7 @@ def _finetune(settings: Settings, precision: Precision, run: Path, texts: Texts)
             out=str(out),
             max_length=LENGTH,
             epochs=TASK_EPOCHS,
-            learning_rate=1e-3,
+            learning_rate=5e-4,
             save_every=1_000_000,  # scored once, at the end: nothing is chosen by the test
             precision=precision,
             seeds=(settings.seed,),
