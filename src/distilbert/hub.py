@@ -8,11 +8,14 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from huggingface_hub import StateDictSplit
 
 CONFIG_FILE = "config.json"
 SAFE_WEIGHTS = "model.safetensors"
@@ -279,6 +282,31 @@ def json_text(content: dict[str, Any]) -> str:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object, sorted and indented, as hub files are."""
     path.write_text(json_text(content), encoding="utf-8")
+
+
+def write_weights(
+    folder: str | os.PathLike[str],
+    tensors: Mapping[str, Any],
+    plan: "StateDictSplit",
+    config: dict[str, Any],
+    save_file: Callable[..., None],
+) -> None:
+    """Write `config.json` and the weights, in one file or in shards with an index.
+
+    Args:
+        tensors: by name.
+        plan: which file each goes to.
+        save_file: of safetensors, for the kind of the tensors.
+    """
+    stale = (SAFE_WEIGHTS, SAFE_INDEX, "model-?????-of-?????.safetensors")
+    with staged(folder, replaces=stale) as scratch:
+        for filename, names in plan.filename_to_tensors.items():
+            shard = {name: tensors[name] for name in names}
+            save_file(shard, scratch / filename, metadata={"format": "pt"})
+        if plan.is_sharded:
+            index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
+            write_json(scratch / SAFE_INDEX, index)
+        write_json(scratch / CONFIG_FILE, config)
 
 
 def push_folder(

@@ -16,13 +16,9 @@ from torch import Tensor
 
 from distilbert.config import BertConfig
 from distilbert.hub import (
-    CONFIG_FILE,
-    SAFE_INDEX,
-    SAFE_WEIGHTS,
     Source,
     find_weights,
-    staged,
-    write_json,
+    write_weights,
 )
 from distilbert.keymap import BERT_BIAS, BERT_DECODER_BIAS, to_bert_file
 
@@ -136,15 +132,7 @@ def save_model(
     plan = split_torch_state_dict_into_shards(
         tensors, filename_pattern=SHARD_PATTERN, max_shard_size=max_shard_size
     )
-    stale = (SAFE_WEIGHTS, SAFE_INDEX, "model-?????-of-?????.safetensors")
-    with staged(folder, replaces=stale) as scratch:
-        for filename, names in plan.filename_to_tensors.items():
-            shard = {name: tensors[name] for name in names}
-            save_file(shard, scratch / filename, metadata={"format": "pt"})
-        if plan.is_sharded:
-            index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
-            write_json(scratch / SAFE_INDEX, index)
-        write_json(scratch / CONFIG_FILE, config)
+    write_weights(folder, tensors, plan, config, save_file)
 
 
 def _to_write(model: "PreTrainedModel", state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,13 +1,13 @@
 """Inputs of pipelines from files, one record at a time: text, JSON lines, CSV and TSV."""
 
 import csv
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from distilbert.distillation.text_files import MAX_DOCUMENT_BYTES, decode, lines_of
+from distilbert.distillation.text_files import MAX_DOCUMENT_BYTES, decode
+from distilbert.tasks.tables import decoded_lines, json_records
 
 STDIN = "-"
 KINDS = {
@@ -58,7 +58,7 @@ def read_records(path: str, kind: str) -> Iterator[Record]:
         for number, line in enumerate(_lines(path), 1):
             yield number, {"text": line.rstrip("\r\n")}
     elif kind == "jsonl":
-        yield from _json_lines(path)
+        yield from json_records(path, _lines(path))
     elif kind in ("csv", "tsv"):
         yield from _table(path, kind)
     else:
@@ -72,24 +72,7 @@ def _lines(path: str) -> Iterator[str]:
             yield decode(line, path, offset)
             offset += len(line)
         return
-    for offset, line in lines_of(path, 0, Path(path).stat().st_size):
-        yield decode(line, path, offset)
-
-
-def _json_lines(path: str) -> Iterator[Record]:
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path} is not JSON lines: line {number}: {error}") from None
-        if not isinstance(record, dict):
-            raise ValueError(
-                f"{path}: line {number} is a {type(record).__name__}; every line must be a JSON "
-                "object"
-            )
-        yield number, record
+    yield from decoded_lines(path)
 
 
 def _table(path: str, kind: str) -> Iterator[Record]:

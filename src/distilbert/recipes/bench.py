@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 import distilbert
 from distilbert.config import BertConfig, DistilBertConfig
@@ -33,6 +32,7 @@ from distilbert.recipes.bench_runs import (
     Workload,
     cold_start,
     errors,
+    first_output,
     interleaved,
     linear_flop,
     machine_gflops,
@@ -172,16 +172,6 @@ def plain(model: PreTrainedModel) -> Contender:
     """Return a model as a contender: padded, by PyTorch's fused attention."""
     model.set_attn_implementation("sdpa")
     return first_output(model)
-
-
-def first_output(model: Any) -> Contender:
-    """Return a model, prepared or not, as a contender."""
-
-    def run(ids: Tensor, mask: Tensor) -> Tensor:
-        with torch.no_grad():
-            return model(ids, attention_mask=mask)[0]
-
-    return run
 
 
 def _shares(result: dict[str, Any], flop: float) -> dict[str, dict[str, float]]:

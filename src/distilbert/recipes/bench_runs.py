@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,6 +62,16 @@ class Workload:
         mask = np.arange(max(self.lengths)) < np.array(self.lengths)[:, None]
         ids = draw.integers(min(1000, vocabulary // 2), vocabulary, mask.shape) * mask
         return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
+
+
+def first_output(model: Any) -> Contender:
+    """Return a model, prepared or not, as a contender."""
+
+    def run(ids: Tensor, mask: Tensor) -> Tensor:
+        with torch.no_grad():
+            return model(ids, attention_mask=mask)[0]
+
+    return run
 
 
 def _log_normal(count: int, mean: float, spread: float, least: int, most: int) -> tuple[int, ...]:

@@ -22,8 +22,8 @@ from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.opening import open_masked_lm
 from distilbert.recipes.loop import train
-from distilbert.recipes.masked_lm import MaskedLMJob, check_vocabulary, open_source
-from distilbert.recipes.plan import BETAS, EPS, Plan, steps_of
+from distilbert.recipes.masked_lm import MaskedLMJob, begin, check_vocabulary
+from distilbert.recipes.plan import BETAS, EPS
 from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.run import start_run
@@ -140,29 +140,8 @@ def main(settings: Settings) -> dict[str, float]:
             training that diverges.
     """
     settings = with_recipe(settings)
-    launch = launching.start(
-        settings.precision,
-        seed=settings.seed,
-        deterministic=settings.deterministic,
-    )
-    source = open_source(
-        launch,
-        settings.corpus,
-        seed=settings.seed,
-        sequences_per_step=settings.sequences_per_step,
-        micro_tokens=settings.micro_tokens,
-        masking=Masking(settings.mask_rate, settings.mask_smoothing),
-    )
+    launch, source, plan = begin(settings, max_norm=MAX_NORM)
     corpus = source.corpus
-    plan = Plan(
-        steps=steps_of(settings.steps, settings.epochs, len(corpus), settings.sequences_per_step),
-        peak=settings.learning_rate,
-        warmup=settings.warmup,
-        weight_decay=settings.weight_decay,
-        max_norm=MAX_NORM,
-        seed=settings.seed,
-        save_every=settings.save_every,
-    )
     weights = Weights(**{name: getattr(settings, name) for name in _TERMS})
     teacher = open_masked_lm(settings.teacher, needs_head=weights.ce > 0)
     copies = settings.start == "teacher"

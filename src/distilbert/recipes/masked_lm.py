@@ -1,7 +1,9 @@
 """What pre-training and distillation share besides the loop: corpus, validation, publishing."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,11 +16,13 @@ from distilbert.distillation.masking import Masking
 from distilbert.distillation.step import DistillationStep, MaskedLMStep
 from distilbert.modeling.heads import MaskedLM
 from distilbert.recipes.job import Job, copy_tokenizer
-from distilbert.runtime.launch import Launch
+from distilbert.recipes.plan import Plan, steps_of
+from distilbert.runtime import launch as launching
+from distilbert.runtime.launch import Launch, Precision
 from distilbert.runtime.optimisation import check_finite
 from distilbert.tokenization import DistilBertTokenizerFast
 
-VALIDATION_SEQUENCES = 2000  # the most that are looked at, the first of the validation split
+_VALIDATION_SEQUENCES = 2000  # the most that are looked at, the first of the validation split
 
 _logger = logging.getLogger("distilbert")
 
@@ -72,15 +76,67 @@ class MaskedLMJob(Job):
 
 def masked_lm_scores(launch: Launch, model: MaskedLM, source: StepSource) -> dict[str, float]:
     """Return loss and accuracy at the masked tokens of the validation split, of all ranks."""
-    batches = source.validation(
-        source.micro_tokens, rank=launch.rank, max_sequences=VALIDATION_SEQUENCES
-    )
     with launch.autocast():
-        sums = masked_lm_sums(model, batches)
+        sums = masked_lm_sums(model, validation_batches(source, launch.rank))
     if launch.ranks > 1:
         sums = launch.reduce_sum(sums)
     loss, right, count = sums.tolist()
     return {"loss": loss / max(count, 1), "accuracy": right / max(count, 1)}
+
+
+def validation_batches(source: StepSource, rank: int = 0) -> Iterator[tuple[Micro, Counts]]:
+    """Return a rank's share of that part of the validation split which is looked at."""
+    return source.validation(source.micro_tokens, rank=rank, max_sequences=_VALIDATION_SEQUENCES)
+
+
+class CorpusSettings(Protocol):
+    """What pre-training and distillation are both told about a run; see either's `Settings`."""
+
+    corpus: str
+    steps: int
+    epochs: float
+    sequences_per_step: int
+    micro_tokens: int
+    learning_rate: float
+    warmup: float
+    weight_decay: float
+    mask_rate: float
+    mask_smoothing: float
+    precision: Precision
+    seed: int
+    save_every: int
+    deterministic: bool
+
+
+def begin(settings: CorpusSettings, *, max_norm: float) -> tuple[Launch, StepSource, Plan]:
+    """Join the run that this process was started for, open its corpus and lay out its steps.
+
+    Raises:
+        OSError: the corpus cannot be read.
+        ValueError: settings that cannot be, or that do not fit the corpus.
+    """
+    launch = launching.start(
+        settings.precision, seed=settings.seed, deterministic=settings.deterministic
+    )
+    source = open_source(
+        launch,
+        settings.corpus,
+        seed=settings.seed,
+        sequences_per_step=settings.sequences_per_step,
+        micro_tokens=settings.micro_tokens,
+        masking=Masking(settings.mask_rate, settings.mask_smoothing),
+    )
+    sequences, per_step = len(source.corpus), settings.sequences_per_step
+    plan = Plan(
+        steps=steps_of(settings.steps, settings.epochs, sequences, per_step),
+        peak=settings.learning_rate,
+        warmup=settings.warmup,
+        weight_decay=settings.weight_decay,
+        max_norm=max_norm,
+        seed=settings.seed,
+        save_every=settings.save_every,
+    )
+    return launch, source, plan
 
 
 def open_source(

@@ -12,7 +12,6 @@ import torch
 
 from distilbert.config import BertConfig, DistilBertConfig
 from distilbert.distillation.corpus import Corpus
-from distilbert.distillation.masking import Masking
 from distilbert.distillation.randomness import torch_seed
 from distilbert.distillation.step import MaskedLMStep
 from distilbert.modeling.bert import BertForMaskedLM
@@ -21,8 +20,7 @@ from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.model import sinusoids
 from distilbert.modeling.opening import open_masked_lm
 from distilbert.recipes.loop import train
-from distilbert.recipes.masked_lm import MaskedLMJob, check_vocabulary, open_source
-from distilbert.recipes.plan import Plan, steps_of
+from distilbert.recipes.masked_lm import MaskedLMJob, begin, check_vocabulary
 from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.run import start_run
@@ -100,29 +98,8 @@ def main(settings: Settings) -> dict[str, float]:
         ValueError: settings that cannot be, that differ from those of the run in the folder, or a
             training that diverges.
     """
-    launch = launching.start(
-        settings.precision,
-        seed=settings.seed,
-        deterministic=settings.deterministic,
-    )
-    source = open_source(
-        launch,
-        settings.corpus,
-        seed=settings.seed,
-        sequences_per_step=settings.sequences_per_step,
-        micro_tokens=settings.micro_tokens,
-        masking=Masking(settings.mask_rate, settings.mask_smoothing),
-    )
+    launch, source, plan = begin(settings, max_norm=settings.max_norm)
     corpus = source.corpus
-    plan = Plan(
-        steps=steps_of(settings.steps, settings.epochs, len(corpus), settings.sequences_per_step),
-        peak=settings.learning_rate,
-        warmup=settings.warmup,
-        weight_decay=settings.weight_decay,
-        max_norm=settings.max_norm,
-        seed=settings.seed,
-        save_every=settings.save_every,
-    )
     model = _make(settings, corpus)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()

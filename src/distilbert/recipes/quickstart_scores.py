@@ -2,18 +2,19 @@
 
 import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from distilbert.distillation.batches import Counts, Micro, StepSource
+from distilbert.distillation.batches import StepSource
 from distilbert.distillation.evaluation import masked_lm_hits
 from distilbert.extras import require
-from distilbert.modeling.opening import open_head, open_masked_lm
+from distilbert.modeling.heads import Head
+from distilbert.modeling.opening import open_masked_lm
 from distilbert.pipelines import pipeline
-from distilbert.recipes.masked_lm import VALIDATION_SEQUENCES
+from distilbert.recipes.masked_lm import validation_batches
 from distilbert.recipes.task_job import Reader, labels_of, outputs_of
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.catalog import make_task
@@ -105,7 +106,7 @@ def most_frequent(source: StepSource) -> float:
     counts = source.corpus.counts.copy()
     counts[special] = 0
     right = total = 0
-    for micro, _ in _validation(source):
+    for micro, _ in validation_batches(source):
         right += int(np.count_nonzero(micro.targets == counts.argmax()))
         total += micro.masked
     return right / total
@@ -115,17 +116,17 @@ def guesses(launch: Launch, folder: Path, source: StepSource) -> Share:
     """Return which masked tokens of the validation split a saved masked LM guesses."""
     model = open_masked_lm(str(folder), attn_implementation="varlen").to(launch.device)
     with launch.autocast():
-        return Share(masked_lm_hits(model, _validation(source)))
+        return Share(masked_lm_hits(model, validation_batches(source)))
 
 
-def _validation(source: StepSource) -> Iterator[tuple[Micro, Counts]]:
-    return source.validation(source.micro_tokens, max_sequences=VALIDATION_SEQUENCES)
+def answers(launch: Launch, model: Head, folder: Path, test: Path, max_length: int) -> Share:
+    """Return which labels of the task a saved classifier gives rightly.
 
-
-def answers(launch: Launch, folder: Path, test: Path, max_length: int) -> Share:
-    """Return which labels of the task a saved classifier gives rightly."""
+    Args:
+        model: the classifier.
+        folder: where it was opened, and its tokenizer is.
+    """
     task = make_task("classification")
-    model = open_head(str(folder), task.head, is_trained=True, attn_implementation="varlen")
     tokenizer = DistilBertTokenizerFast.from_pretrained(folder)
     reader = Reader(
         task, labels_of(model), tokenizer, model.config.max_position_embeddings, max_length

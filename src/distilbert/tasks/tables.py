@@ -159,9 +159,22 @@ def _of_records(path: str, records: Records) -> Table:
 
 
 def _json_lines(path: str) -> Table:
-    records: list[dict[str, Any]] = []
-    numbers = []
-    for number, line in enumerate(decoded_lines(path), 1):
+    found = list(json_records(path, decoded_lines(path)))
+    names = list(dict.fromkeys(name for _, record in found for name in record))
+    columns = {name: [record.get(name) for _, record in found] for name in names}
+    return Table(path, columns, lines=[number for number, _ in found])
+
+
+def json_records(path: str, lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number of each line, from 1, and the JSON object in it; empty lines have none.
+
+    Args:
+        path: where the lines are from, for the message of an error.
+
+    Raises:
+        ValueError: a line is no JSON object.
+    """
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
@@ -176,11 +189,7 @@ def _json_lines(path: str) -> Table:
                 f"{path} is not JSON lines: line {number} is a {type(record).__name__}; every "
                 "line must be a JSON object"
             )
-        records.append(record)
-        numbers.append(number)
-    names = list(dict.fromkeys(name for record in records for name in record))
-    columns = {name: [record.get(name) for record in records] for name in names}
-    return Table(path, columns, lines=numbers)
+        yield number, record
 
 
 def _parquet(path: str) -> Table:

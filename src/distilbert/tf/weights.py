@@ -18,15 +18,11 @@ from safetensors.numpy import save_file
 
 from distilbert import checkpoint, keymap
 from distilbert.hub import (
-    CONFIG_FILE,
-    SAFE_INDEX,
-    SAFE_WEIGHTS,
     TORCH_INDEX,
     TORCH_WEIGHTS,
     Source,
     find_weights,
-    staged,
-    write_json,
+    write_weights,
 )
 from distilbert.tf.old_files import KERAS_WEIGHTS, from_keras_names, read_h5
 
@@ -234,12 +230,4 @@ def save_model(
         filename_pattern="model{suffix}.safetensors",
         max_shard_size=max_shard_size,
     )
-    stale = (SAFE_WEIGHTS, SAFE_INDEX, "model-?????-of-?????.safetensors")
-    with staged(folder, replaces=stale) as scratch:
-        for filename, names in plan.filename_to_tensors.items():
-            shard = {name: tensors[name] for name in names}
-            save_file(shard, scratch / filename, metadata={"format": "pt"})
-        if plan.is_sharded:
-            index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
-            write_json(scratch / SAFE_INDEX, index)
-        write_json(scratch / CONFIG_FILE, config)
+    write_weights(folder, tensors, plan, config, save_file)
