@@ -147,13 +147,13 @@ def of_ctranslate2(folder, scratch, threads, compute_type):
 
 def make_peers(folder, scratch, only, threads):
     """Make every peer that is installed and wanted; building may take minutes."""
-    has_bf16 = processor.has_bf16()
+    fast_bf16 = processor.bf16_is_fast(torch.device("cpu"))
     vocabulary = peer.AutoConfig.from_pretrained(folder).vocab_size
     makers = {
         "transformers fp32": lambda: of_transformers(folder, False, torch.float32),
         "transformers compiled": lambda: of_transformers(folder, True, torch.float32),
     }
-    if has_bf16:
+    if fast_bf16:
         makers["transformers bf16"] = lambda: of_transformers(folder, False, torch.bfloat16)
     wants_onnx = [name for name in ("onnxruntime", "openvino") if installed(name)]
     path = None
@@ -164,11 +164,11 @@ def make_peers(folder, scratch, only, threads):
         makers["onnxruntime int8"] = lambda: of_onnxruntime(onnx_int8(path, scratch), threads)
     if path is not None and installed("openvino"):
         makers["openvino fp32"] = lambda: of_openvino(str(path), threads, "f32")
-        if has_bf16:
+        if fast_bf16:
             makers["openvino bf16"] = lambda: of_openvino(str(path), threads, "bf16")
         if installed("nncf"):
             makers["openvino int8 static"] = lambda: of_openvino(
-                openvino_int8(path, vocabulary), threads, "bf16" if has_bf16 else "f32"
+                openvino_int8(path, vocabulary), threads, "bf16" if fast_bf16 else "f32"
             )
     if installed("ctranslate2"):
         for kind in ("float32", "int8"):

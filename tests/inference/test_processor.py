@@ -13,21 +13,22 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
         (CPU, True, False, "int8"),
         (CPU, False, True, "bf16"),
         (CPU, False, False, "fp32"),
-        (GPU, True, False, "bf16"),
+        (GPU, True, True, "bf16"),
+        (GPU, True, False, "fp32"),
     ],
 )
 def test_auto_is_the_fastest(monkeypatch, device, int8, bf16, chosen):
     monkeypatch.setattr(processor, "multiplies_int8", lambda: int8)
-    monkeypatch.setattr(processor, "has_bf16", lambda: bf16)
+    monkeypatch.setattr(processor, "bf16_is_fast", lambda device: bf16)
     assert processor.choose_precision("auto", device) == chosen
 
 
 def test_what_is_not_there(monkeypatch):
     monkeypatch.setattr(processor, "multiplies_int8", lambda: False)
-    monkeypatch.setattr(processor, "has_bf16", lambda: False)
+    monkeypatch.setattr(processor, "bf16_is_fast", lambda device: False)
     with pytest.raises(ValueError, match=r"int8 needs FBGEMM on an x86 processor.*'fp32'"):
         processor.choose_precision("int8", CPU)
-    with pytest.warns(UserWarning, match="does not multiply bfloat16: fp32 is faster"):
+    with pytest.warns(UserWarning, match="bf16 is slow on this processor: fp32 is faster"):
         assert processor.choose_precision("bf16", CPU) == "bf16"
     assert processor.choose_precision("fp32", CPU) == "fp32"
 
@@ -35,8 +36,27 @@ def test_what_is_not_there(monkeypatch):
 def test_a_question_that_pytorch_does_not_know_means_no(monkeypatch):
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_vnni_supported"):
         monkeypatch.delattr(torch.cpu, name, raising=False)
+    monkeypatch.setattr(processor, "_description", frozenset)
     assert not processor.has_bf16()
     assert not processor.has_vnni()
+
+
+@pytest.mark.parametrize(
+    ("words", "avx512", "amx", "fast"),
+    [
+        ("vendor_id : GenuineIntel flags : avx512_bf16", True, False, False),
+        ("vendor_id : GenuineIntel flags : avx512_bf16 amx_bf16", True, True, True),
+        ("AMD64 Family 25 Model 97 Stepping 2, AuthenticAMD", True, False, True),
+        ("vendor_id : AuthenticAMD flags : avx2", False, False, False),
+        ("Features : fp asimd bf16", False, False, True),
+        ("Features : fp asimd", False, False, False),
+    ],
+)
+def test_bf16_is_fast_by_what_the_processor_is(monkeypatch, words, avx512, amx, fast):
+    monkeypatch.setattr(processor, "_description", lambda: frozenset(words.split()))
+    for name, there in (("_is_avx512_bf16_supported", avx512), ("_is_amx_tile_supported", amx)):
+        monkeypatch.setattr(torch.cpu, name, lambda there=there: there, raising=False)
+    assert processor.bf16_is_fast(CPU) == fast
 
 
 def test_packing_needs_the_operator(monkeypatch):

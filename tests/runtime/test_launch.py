@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from distilbert.runtime import launch as launching
+
 
 def test_one_process(start, model):
     launch = start(cpu=True, seed=3, threads=1)
@@ -105,3 +107,13 @@ def test_fp16_on_cuda(start, model):
     update(launch, optimizer, step=0, rate=0.1)
     assert launch.scaler_state()["scale"] == before / 2
     assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_bf16_where_it_is_slow_warns(start, monkeypatch, caplog):
+    cases = ((False, ["bf16 is slow on this processor: precision no is faster"]), (True, []))
+    for fast, said in cases:
+        monkeypatch.setattr(launching, "bf16_is_fast", lambda device, fast=fast: fast)
+        start("bf16", cpu=True)
+        assert caplog.messages == said
+        assert launching.best_precision() == ("bf16" if fast else "no")
+        caplog.clear()

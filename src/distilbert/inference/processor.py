@@ -1,6 +1,9 @@
 """What this processor and this PyTorch can do, and which precision is the fastest on them."""
 
+import platform
 import warnings
+from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -13,9 +16,33 @@ def _has(name: str) -> bool:
     return ask is not None and bool(ask())
 
 
+@cache
+def _description() -> frozenset[str]:
+    """Return the words of the system's description of the processor."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        text = platform.processor()
+    return frozenset(text.split())
+
+
 def has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; without it bf16 is slower than fp32."""
-    return _has("_is_avx512_bf16_supported") or _has("_is_amx_tile_supported")
+    """Whether the processor multiplies bfloat16 itself, fast or not."""
+    on_x86 = _has("_is_avx512_bf16_supported") or _has("_is_amx_tile_supported")
+    return on_x86 or "bf16" in _description()  # Arm's name of it
+
+
+def bf16_is_fast(device: torch.device) -> bool:
+    """Whether bfloat16 is multiplied faster than float32, known without a stopwatch.
+
+    A GPU or processor that has it does, but for Intel's without AMX: twice as fast on AMD's Zen 4
+    and 5, half as fast on Intel's with AVX-512 (docs/results.md).
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if "GenuineIntel" in _description():
+        return _has("_is_amx_tile_supported")
+    return has_bf16()
 
 
 def has_vnni() -> bool:
@@ -51,8 +78,7 @@ def multiplies_int8() -> bool:
 def choose_precision(precision: str, device: torch.device) -> str:
     """Return the precision that is meant, or for "auto" the fastest.
 
-    That is 8 bits where the processor multiplies them, bf16 where it multiplies those (and on a
-    GPU), else fp32.
+    That is 8 bits where the processor multiplies them, bf16 where that is fast, else fp32.
 
     Raises:
         ValueError: an unknown precision, or int8 where there is none.
@@ -65,15 +91,15 @@ def choose_precision(precision: str, device: torch.device) -> str:
     if precision == "auto":
         if on_cpu and multiplies_int8():
             return "int8"
-        return "bf16" if has_bf16() or device.type == "cuda" else "fp32"
+        return "bf16" if bf16_is_fast(device) else "fp32"
     if precision == "int8" and not (on_cpu and multiplies_int8()):
         raise ValueError(
             f"int8 needs FBGEMM on an x86 processor, which this PyTorch has not on {device.type}; "
             "use precision='auto', 'bf16' or 'fp32'"
         )
-    if precision == "bf16" and on_cpu and not has_bf16():
+    if precision == "bf16" and not bf16_is_fast(device):
         warnings.warn(
-            "this processor does not multiply bfloat16: fp32 is faster, int8 much faster",
+            "bf16 is slow on this processor: fp32 is faster, int8 much faster",
             stacklevel=3,  # through `prepare`
         )
     return precision

@@ -150,10 +150,10 @@ def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> di
 
 
 def fast_precisions() -> tuple[str, ...]:
-    """Return the precisions that this processor multiplies itself."""
+    """Return fp32, and the precisions in which this processor multiplies faster."""
     has = {
         "fp32": True,
-        "bf16": processor.has_bf16(),
+        "bf16": processor.bf16_is_fast(torch.device("cpu")),
         "int8": processor.multiplies_int8(),
     }
     return tuple(name for name, there in has.items() if there)

@@ -7,7 +7,6 @@ writes pickles, nor its gradient accumulation, as it divides losses by the numbe
 
 import logging
 import os
-import platform
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -17,6 +16,8 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.utils import GradientAccumulationPlugin  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from distilbert.inference.processor import bf16_is_fast
 
 Precision = Literal["no", "bf16", "fp16"]
 
@@ -193,10 +194,8 @@ def start(
         raise ValueError(f"the launcher started {wanted} processes, {launch.ranks} found together")
     if precision == "fp16" and launch.scaler is None:
         raise ValueError(f"fp16 needs a GPU (this is {launch.device}); use bf16 or no")
-    if precision == "bf16" and not _has_bf16(launch.device):
-        _logger.warning(
-            "this processor has no bf16 arithmetic: bf16 is emulated and slower than precision no"
-        )
+    if precision == "bf16" and not bf16_is_fast(launch.device):
+        _logger.warning("bf16 is slow on this processor: precision no is faster")
     torch.manual_seed(seed)
     return launch
 
@@ -204,13 +203,4 @@ def start(
 def best_precision() -> Precision:
     """Return bf16 where this machine computes faster in it than in fp32, else no."""
     device = torch.accelerator.current_accelerator() or torch.device("cpu")
-    return "bf16" if _has_bf16(device) else "no"
-
-
-def _has_bf16(device: torch.device) -> bool:
-    """Whether bf16 is faster than fp32 here."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return True  # Arm has it since v8.6; there is no question to ask
-    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return "bf16" if bf16_is_fast(device) else "no"
