@@ -81,7 +81,7 @@ class Settings:
         out: folder of everything: text, models, report.html.
         budget: times the usual steps; 3 takes three times as long, and learns more.
         ablation: also train students without one of the losses, or without the teacher's layers.
-        precision: no (fp32) or bf16; auto is bf16 where the processor has it.
+        precision: no (fp32) or bf16; auto is bf16 where that is faster.
         seed: of everything random.
     """
 
