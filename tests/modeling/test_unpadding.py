@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import distilbert as d
-from distilbert.modeling import inputs
+from distilbert.modeling import attention, inputs
 from distilbert.modeling.unpadding import Unpadding
 
 MASKS = {
@@ -375,3 +375,21 @@ def test_cuda(head, dtype, tiny):
         torch.testing.assert_close(output[name].float().cpu()[real], exact[name][real], **tolerance)
         torch.testing.assert_close(loss.float().cpu(), exact_loss, **tolerance)
         assert all(torch.isfinite(g).all() for g in gradients.values())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_attention_dropout_on_cuda(dtype):
+    """The mean over many draws is attention without dropout, for sequences of several lengths."""
+    layout = Unpadding.from_lengths([3, 7, 0, 7], 8, torch.device("cuda"))
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 17, 2, 32, device="cuda", dtype=dtype).unbind()
+    exact = attention.unpadded(q.cpu(), k.cpu(), v.cpu(), layout_on_cpu(layout), 0.0)
+    draws = [attention.unpadded(q, k, v, layout, 0.1).float().cpu() for _ in range(400)]
+    assert not torch.equal(draws[0], draws[1])
+    torch.testing.assert_close(torch.stack(draws).mean(0), exact.float(), rtol=0.1, atol=0.1)
+
+
+def layout_on_cpu(layout):
+    return Unpadding(layout.indices.cpu(), layout.lengths, layout.rows.cpu(), layout.shape)

@@ -43,8 +43,9 @@ def unpadded(
 ) -> Tensor:
     """Attention inside each sequence of a row of tokens: (N, H, D) -> (N, H, D).
 
-    On CUDA in half precision one variable-length flash kernel does it. That kernel has no dropout,
-    so attention dropout, like every other device and type, takes the blocks of equal length.
+    Sequences of equal length are a block without padding, and each block a call. On CUDA, where many
+    small calls are slow, one variable-length flash kernel does it in half precision; that kernel has
+    no dropout, so with dropout, or in float32, sequences of several lengths are padded for one call.
     """
     half = query.dtype in (torch.float16, torch.bfloat16)
     if query.is_cuda and half and not dropout:
@@ -55,6 +56,10 @@ def unpadded(
         assert isinstance(context, Tensor)
         return context
     blocks = list(layout.blocks())
+    if query.is_cuda and len(blocks) > 1:
+        q, k, v = (layout.pad(part).transpose(1, 2) for part in (query, key, value))
+        mask = layout.mask()[:, None, None, :]  # (B, 1, 1, T)
+        return layout.unpad(sdpa(q, k, v, mask, dropout).transpose(1, 2))
     sizes = [count * length for count, length in blocks]
     contexts = []
     for (count, length), *parts in zip(

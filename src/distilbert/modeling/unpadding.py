@@ -69,7 +69,7 @@ class Unpadding:
 
     def unpad(self, x: Tensor) -> Tensor:
         """(B, T, …) -> (N, …)."""
-        return x.flatten(0, 1)[self.indices]
+        return x.flatten(0, 1).index_select(0, self.indices)
 
     def pad(self, x: Tensor, fill: float = 0.0) -> Tensor:
         """(N, …) -> (B, T, …), `fill` at masked positions."""
