@@ -43,9 +43,10 @@ def unpadded(
 ) -> Tensor:
     """Attention inside each sequence of a row of tokens: (N, H, D) -> (N, H, D).
 
-    Sequences of equal length are a block without padding, and each block a call. On CUDA, where many
-    small calls are slow, one variable-length flash kernel does it in half precision; that kernel has
-    no dropout, so with dropout, or in float32, sequences of several lengths are padded for one call.
+    Sequences of equal length are a block without padding, and each block a call. On CUDA, where
+    many small calls are slow, one variable-length flash kernel does it in half precision; that
+    kernel has no dropout, so with dropout, or in float32, sequences of several lengths are padded
+    for one call.
     """
     half = query.dtype in (torch.float16, torch.bfloat16)
     if query.is_cuda and half and not dropout:
