@@ -1,17 +1,22 @@
 """Our distillation step against transformers' models driven as the original trainer drives them.
 
 BERT-base teacher, DistilBERT student, random weights, triple loss over all tokens, AdamW. Both
-sides see the same padded batches with the same accumulation; speed is in real tokens per second.
+sides see the same sequences; speed is in real tokens per second. On CPU both accumulate the same
+padded batches. On CUDA (`--device cuda`) the peer accumulates batches of sequences of like length,
+as the original trainer groups them, and we batches of as many tokens as fit (`--micro-tokens`).
 The peer's loss is written from the original's formulas: whole logits of teacher and student,
-boolean selection of real tokens, KL, CE, cosine. The last line is one JSON document.
+boolean selection of real tokens, KL, CE, cosine. The losses of both are compared before anything
+is timed. The last line is one JSON document.
 
     python benchmarks/distillation_step.py [--sequences 5] [--accumulation 1] [--repeats 5]
+    python benchmarks/distillation_step.py --device cuda [--profile]
 """
 
 import argparse
 import json
 import platform
 import statistics
+import tempfile
 import time
 
 import torch
@@ -22,20 +27,56 @@ import distilbert as d
 from distilbert.distillation.batches import Counts
 from distilbert.distillation.step import DistillationStep, Weights
 
+# Model FLOPs per token: linear layers (teacher forward, student forward and backward), and the
+# vocabulary terms over all tokens.
+FLOPS = 425e6 + 187e6
 
-def batches(count, sequences, vocabulary, longest, seed=0):
-    """Right-padded micro-batches: lengths log-normal, 15 % masked."""
+
+def batches(count, sequences, vocabulary, longest, center=4.5, spread=0.5, seed=0):
+    """Right-padded micro-batches: lengths log-normal, 15 % masked, like lengths together."""
     draw = torch.Generator().manual_seed(seed)
-    made = []
-    for _ in range(count):
-        lengths = torch.empty(sequences).log_normal_(4.5, 0.5, generator=draw)
-        lengths = lengths.long().clamp(8, longest).tolist()
-        ids = torch.randint(1000, vocabulary, (sequences, max(lengths)), generator=draw)
-        mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
-        drawn = torch.rand(ids.shape, generator=draw) < 0.15
-        labels = ids.masked_fill(~(drawn & mask.bool()), -100)
-        made.append((ids.masked_fill(mask == 0, 0), mask, labels, lengths))
-    return made
+    drawn = torch.empty(count * sequences).log_normal_(center, spread, generator=draw)
+    lengths = drawn.long().clamp(8, longest).tolist()
+    if count > 1:
+        lengths.sort()
+    rows = []
+    for length in lengths:
+        ids = torch.randint(1000, vocabulary, (length,), generator=draw)
+        labels = ids.masked_fill(torch.rand(length, generator=draw) >= 0.15, -100)
+        rows.append((ids, labels))
+    return [padded(rows[i : i + sequences]) for i in range(0, len(rows), sequences)]
+
+
+def padded(rows):
+    """Return ids, mask and labels (B, T) and the lengths of some sequences."""
+    lengths = [len(ids) for ids, _ in rows]
+    ids = torch.nn.utils.rnn.pad_sequence([ids for ids, _ in rows], batch_first=True)
+    labels = [labels for _, labels in rows]
+    labels = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
+    mask = (torch.arange(ids.shape[1]) < torch.tensor(lengths)[:, None]).long()
+    return ids, mask, labels, lengths
+
+
+def regrouped(micros, tokens):
+    """The same sequences in as few micro-batches of at most so many tokens as there can be."""
+    rows = [
+        (ids[i, :length], labels[i, :length])
+        for ids, _, labels, lengths in micros
+        for i, length in enumerate(lengths)
+    ]
+    groups, size = [[]], 0
+    for row in rows:
+        if size + len(row[0]) > tokens and groups[-1]:
+            groups.append([])
+            size = 0
+        groups[-1].append(row)
+        size += len(row[0])
+    return [padded(group) for group in groups]
+
+
+def on_device(micros, device):
+    """The tensors of micro-batches on the device; lengths stay on the host."""
+    return [(*(x.to(device) for x in tensors), lengths) for *tensors, lengths in micros]
 
 
 def peer_loss(student, teacher, ids, mask, labels):
@@ -55,7 +96,7 @@ def peer_loss(student, teacher, ids, mask, labels):
 class Peer:
     """transformers' models, padded, with autocast or without."""
 
-    def __init__(self, layers, autocast):
+    def __init__(self, layers, autocast=False, tf32=False, fused=False):
         torch.manual_seed(0)
         attention = {"attn_implementation": "sdpa"}
         config = peer.DistilBertConfig(**attention)
@@ -63,13 +104,19 @@ class Peer:
         self.teacher = peer.BertForMaskedLM(
             peer.BertConfig(num_hidden_layers=layers, **attention)
         ).eval()
-        self.optimizer = torch.optim.AdamW(self.student.parameters(), 5e-4, (0.9, 0.98), 1e-6)
-        self.autocast = autocast
+        self.optimizer = torch.optim.AdamW(
+            self.student.parameters(), 5e-4, (0.9, 0.98), 1e-6, fused=fused or None
+        )
+        self.autocast, self.tf32 = autocast, tf32
+
+    def loss(self, ids, mask, labels):
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.autocast):
+            return peer_loss(self.student, self.teacher, ids, mask, labels)
 
     def step(self, micros):
+        torch.backends.cuda.matmul.allow_tf32 = self.tf32
         for ids, mask, labels, _ in micros:
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
-                loss = peer_loss(self.student, self.teacher, ids, mask, labels)
+            loss = self.loss(ids, mask, labels)
             (loss / len(micros)).backward()
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
         self.optimizer.step()
@@ -78,28 +125,31 @@ class Peer:
 
 
 class Ours:
-    """Our step, unpadded."""
+    """Our step, unpadded, from the peer's weights."""
 
-    def __init__(self, layers, bf16):
-        torch.manual_seed(0)
+    def __init__(self, like, bf16):
         student = d.DistilBertForMaskedLM(d.DistilBertConfig())
-        teacher = d.BertForMaskedLM(d.BertConfig(num_hidden_layers=layers))
-        self.module = DistillationStep(
-            student.train(), teacher.bfloat16() if bf16 else teacher, Weights()
-        ).train()
+        student.load_state_dict(like.student.state_dict())
+        with tempfile.TemporaryDirectory() as folder:
+            like.teacher.save_pretrained(folder)
+            teacher = d.BertForMaskedLM.from_pretrained(folder)
+        device = like.student.device
+        student.to(device)
+        teacher.to(device, torch.bfloat16 if bf16 else torch.float32)
+        self.module = DistillationStep(student.train(), teacher, Weights()).train()
         self.optimizer = torch.optim.AdamW(
             student.parameters(), 5e-4, (0.9, 0.98), 1e-6, fused=True
         )
         self.bf16 = bf16
 
+    def loss(self, ids, labels, lengths, counts):
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.bf16):
+            return self.module(ids, labels, lengths, counts)[0]
+
     def step(self, micros):
-        counts = Counts(
-            sum(sum(lengths) for *_, lengths in micros),
-            sum(int((labels != -100).sum()) for _, _, labels, _ in micros),
-        )
+        counts = counts_of(micros)
         for ids, _, labels, lengths in micros:
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-                loss, _ = self.module(ids, labels, lengths, counts)
+            loss = self.loss(ids, labels, lengths, counts)
             loss.backward()
         torch.nn.utils.clip_grad_norm_(self.module.student.parameters(), 5.0)
         self.optimizer.step()
@@ -107,37 +157,119 @@ class Ours:
         return loss.item()
 
 
+def counts_of(micros):
+    return Counts(
+        sum(sum(lengths) for *_, lengths in micros),
+        sum(int((labels != -100).sum()) for _, _, labels, _ in micros),
+    )
+
+
+@torch.no_grad()
+def compare(contenders, micro):
+    """Print the loss of each contender without dropout on one micro-batch, and compare them."""
+    ids, mask, labels, lengths = micro
+    losses = {}
+    for name, contender in contenders.items():
+        module = contender.student if isinstance(contender, Peer) else contender.module
+        module.eval()
+        loss = (
+            contender.loss(ids, mask, labels)
+            if isinstance(contender, Peer)
+            else contender.loss(ids, labels, lengths, counts_of([micro]))
+        )
+        module.train()
+        losses[name] = float(loss)
+    print("loss without dropout:", {name: round(loss, 4) for name, loss in losses.items()})
+    first = next(iter(losses.values()))
+    for name, loss in losses.items():
+        assert abs(loss - first) < 0.02 * first, f"{name} computes another loss: {losses}"
+
+
+def seconds_of(work, device):
+    """Run it and return how long it took, by the device's own clock if it has one."""
+    if device != "cuda":
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    work()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1000
+
+
+def matmul_rate(device, size=8192):
+    """FLOP/s of one large bf16 matrix product of random numbers."""
+    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    times = [seconds_of(lambda: a @ b, device) for _ in range(15)]
+    return 2 * size**3 / statistics.median(times[5:])
+
+
+def profile(contender, micros):
+    """Print where the time of one step goes on the device."""
+    from torch.profiler import ProfilerActivity
+
+    with torch.profiler.profile(
+        activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]
+    ) as recorded:
+        contender.step(micros)
+    table = recorded.key_averages()
+    options = {"row_limit": 30, "max_name_column_width": 70}
+    print(table.table(sort_by="self_device_time_total", **options))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sequences", type=int, default=5)
-    parser.add_argument("--accumulation", type=int, default=1)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--sequences", type=int, help="per batch of the peer")
+    parser.add_argument("--accumulation", type=int, help="batches of the peer per step")
+    parser.add_argument("--micro-tokens", type=int, default=32768, help="CUDA: of our batches")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--teacher-layers", type=int, default=12)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--only", nargs="*", help="contenders to run")
+    parser.add_argument("--profile", action="store_true", help="CUDA: print our kernels' times")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    micros = batches(options.accumulation, options.sequences, 30522, 512)
+    cuda = options.device == "cuda"
+    count, sequences = (
+        options.accumulation or (4 if cuda else 1),
+        options.sequences or (64 if cuda else 5),
+    )
+    # On CUDA sequences of some 100 to 400 tokens.
+    micros = batches(
+        count, sequences, 30522, 512, **({"center": 5.3, "spread": 0.4} if cuda else {})
+    )
     tokens = sum(sum(lengths) for *_, lengths in micros)
-    makers = {
-        "transformers fp32": lambda: Peer(options.teacher_layers, False),
-        "transformers bf16": lambda: Peer(options.teacher_layers, True),
-        "distilbert fp32": lambda: Ours(options.teacher_layers, False),
-        "distilbert bf16": lambda: Ours(options.teacher_layers, True),
-    }
-    contenders = {
-        name: make() for name, make in makers.items() if not options.only or name in options.only
-    }
+    ours = regrouped(micros, options.micro_tokens) if cuda else micros
+    layers = options.teacher_layers
+    with torch.device(options.device):
+        base = Peer(layers, fused=cuda)
+        makers = {
+            "transformers fp32": lambda: base,
+            "transformers tf32": lambda: Peer(layers, tf32=True, fused=True),
+            "transformers bf16": lambda: Peer(layers, autocast=True, fused=cuda),
+            "distilbert fp32": lambda: Ours(base, False),
+            "distilbert bf16": lambda: Ours(base, True),
+        }
+        # TF32 is CUDA's; our fp32 is not what one runs there.
+        del makers["distilbert fp32" if cuda else "transformers tf32"]
+        contenders = {
+            name: make()
+            for name, make in makers.items()
+            if not options.only or name in options.only
+        }
+    micros, ours = on_device(micros, options.device), on_device(ours, options.device)
+    compare(contenders, micros[0])
+    feeds = {n: ours if isinstance(c, Ours) else micros for n, c in contenders.items()}
     times = {name: [] for name in contenders}
     for repeat in range(options.repeats + 1):
         for name, contender in contenders.items():
-            start = time.perf_counter()
-            contender.step(micros)
+            value = seconds_of(lambda c=contender, n=name: c.step(feeds[n]), options.device)
             if repeat:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(value)
     seconds = {name: statistics.median(values) for name, values in times.items()}
-    for name, value in seconds.items():
-        print(f"{name:20} {value:8.3f} s/step {tokens / value:8.0f} real tokens/s")
     result = {
         "benchmark": "distillation_step",
         "real_tokens": tokens,
@@ -146,12 +278,25 @@ def main():
         "torch": torch.__version__,
         "transformers": peer.__version__,
         "threads": options.threads,
-        "machine": platform.machine(),
+        "machine": torch.cuda.get_device_name() if cuda else platform.machine(),
     }
-    ours = min(value for name, value in seconds.items() if name.startswith("distilbert"))
+    rate = matmul_rate(options.device) if cuda else None
     for name, value in seconds.items():
-        if name.startswith("transformers"):
-            result[f"times as fast as {name}"] = value / ours
+        used = f"  {FLOPS * tokens / value / rate:6.1%} of the matrix rate" if rate else ""
+        print(f"{name:20} {value:8.3f} s/step {tokens / value:8.0f} real tokens/s{used}")
+    if rate:
+        print(f"bf16 matrix rate {rate / 1e12:.0f} TFLOP/s")
+        result["bf16_matmul_flops"] = rate
+        result["mfu"] = {name: FLOPS * tokens / value / rate for name, value in seconds.items()}
+        result["peak_gigabytes"] = torch.cuda.max_memory_allocated() / 1e9
+    ours_seconds = [value for name, value in seconds.items() if name.startswith("distilbert")]
+    for name, value in seconds.items():
+        if name.startswith("transformers") and ours_seconds:
+            result[f"times as fast as {name}"] = value / min(ours_seconds)
+    if cuda and options.profile:
+        for name, contender in contenders.items():
+            if isinstance(contender, Ours):
+                profile(contender, feeds[name])
     print(json.dumps(result))
 
 

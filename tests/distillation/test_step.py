@@ -284,3 +284,32 @@ def test_default_layers_are_the_papers():
     assert student_config(
         d.BertModel(d.BertConfig(num_hidden_layers=1, hidden_size=12)), 6
     ) == d.DistilBertConfig(dim=12)
+
+
+EVERYTHING = Weights(ce=5.0, mlm=2.0, cos=1.0, hidden=1.0, attention=1.0, relation=1.0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("at_masked", [False, True], ids=["ce at all", "ce at masked"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_all_terms_on_cuda(student, teacher, batch, precision, at_masked):
+    def gradients(device, half):
+        own, other = copy.deepcopy(student).to(device), copy.deepcopy(teacher).to(device)
+        step = DistillationStep(
+            own, other.bfloat16() if half else other, EVERYTHING,
+            ce_at_masked=at_masked, relation_heads=4,
+        )  # fmt: skip
+        ids, labels, lengths = batch
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            loss, terms = step(ids.to(device), labels.to(device), lengths, counts_of(batch))
+        loss.backward()
+        grown = torch.cat([p.grad.cpu().flatten() for p in own.parameters() if p.grad is not None])
+        return loss.detach().cpu(), {name: float(term) for name, term in terms.items()}, grown
+
+    exact, exact_terms, exact_gradient = gradients("cpu", half=False)
+    loss, terms, gradient = gradients("cuda", half=precision == "bf16")
+    most = 1e-4 if precision == "fp32" else 0.05
+    torch.testing.assert_close(loss, exact, rtol=most, atol=most)
+    assert terms == pytest.approx(exact_terms, rel=most, abs=most)
+    assert (gradient - exact_gradient).norm() / exact_gradient.norm() < 2 * most

@@ -393,3 +393,41 @@ def test_attention_dropout_on_cuda(dtype):
 
 def layout_on_cpu(layout):
     return Unpadding(layout.indices.cpu(), layout.lengths, layout.rows.cpu(), layout.shape)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_flash_kernel_drops_out():
+    """Its mean over seeds is attention without dropout; a seed gives the same bits again."""
+    lengths, rate = [7, 300, 33], 0.3
+    layout = Unpadding.from_lengths(lengths, 300, torch.device("cuda"))
+    torch.manual_seed(0)
+    shape = (sum(lengths), 4, 32)
+    q, k, v = (torch.randn(shape, device="cuda").bfloat16().requires_grad_() for _ in range(3))
+    plain = attention.unpadded(q, k, v, layout, 0.0)
+    blocks = attention.unpadded(q.float(), k.float(), v.float(), layout, 0.0)
+    torch.testing.assert_close(plain.float(), blocks, rtol=0.02, atol=0.02)
+
+    def dropped(seed):
+        torch.manual_seed(seed)
+        return attention.unpadded(q, k, v, layout, rate)
+
+    assert torch.equal(dropped(1), dropped(1))
+    assert not torch.equal(dropped(1), dropped(2))
+    mean = torch.stack([dropped(seed).detach().float() for seed in range(400)]).mean(0)
+    error = (mean - blocks).norm() / blocks.norm()
+    spread = (dropped(0).float() - blocks).norm() / blocks.norm()
+    assert error < 0.15 * spread
+    gradients = torch.autograd.grad(dropped(1).float().square().sum(), (q, k, v))
+    assert all(g.isfinite().all() and g.abs().sum() > 0 for g in gradients)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_batch_without_padding_needs_no_mask_on_cuda(tiny):
+    given = feed(d.DistilBertForMaskedLM, torch.tensor(MASKS["all real"]))
+    model = make(d.DistilBertForMaskedLM, tiny)
+    exact = run(model, "varlen", given)[0].logits
+    on_device = {name: x.cuda() for name, x in given.items() if name != "attention_mask"}
+    found = run(model.cuda(), "varlen", on_device, lengths=[6] * 4)[0].logits
+    torch.testing.assert_close(found.cpu(), exact, rtol=1e-4, atol=1e-4)

@@ -4,6 +4,7 @@ Shapes: `B` batch, `H` heads, `T` tokens, `N` real tokens, `D` head size.
 """
 
 import math
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -44,18 +45,11 @@ def unpadded(
     """Attention inside each sequence of a row of tokens: (N, H, D) -> (N, H, D).
 
     Sequences of equal length are a block without padding, and each block a call. On CUDA, where
-    many small calls are slow, one variable-length flash kernel does it in half precision; that
-    kernel has no dropout, so with dropout, or in float32, sequences of several lengths are padded
-    for one call.
+    many small calls are slow, one variable-length flash kernel does it in half precision; in
+    float32 sequences of several lengths are padded for one call.
     """
-    half = query.dtype in (torch.float16, torch.bfloat16)
-    if query.is_cuda and half and not dropout:
-        from torch.nn.attention.varlen import varlen_attn  # its import takes a second
-
-        starts, longest = layout.boundaries, layout.lengths[-1]
-        context = varlen_attn(query, key, value, starts, starts, longest, longest)
-        assert isinstance(context, Tensor)
-        return context
+    if query.is_cuda and _flash_takes(query):
+        return _flash(query, key, value, layout, dropout)
     blocks = list(layout.blocks())
     if query.is_cuda and len(blocks) > 1:
         q, k, v = (layout.pad(part).transpose(1, 2) for part in (query, key, value))
@@ -70,3 +64,32 @@ def unpadded(
             q, k, v = (part.unflatten(0, (count, length)).transpose(1, 2) for part in parts)
             contexts.append(sdpa(q, k, v, None, dropout).transpose(1, 2).flatten(0, 1))
     return torch.cat(contexts)
+
+
+def _flash_takes(query: Tensor) -> bool:
+    """Whether the flash kernel can do it: half precision, and a head size in steps of 8."""
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    return half and query.shape[-1] % 8 == 0 and query.shape[-1] <= 256 and _has_flash()
+
+
+@cache
+def _has_flash() -> bool:
+    return torch.backends.cuda.is_flash_attention_available() and all(
+        torch.cuda.get_device_capability(device) >= (8, 0)
+        for device in range(torch.cuda.device_count())
+    )
+
+
+def _flash(query: Tensor, key: Tensor, value: Tensor, layout: Unpadding, dropout: float) -> Tensor:
+    starts, longest = layout.boundaries, layout.lengths[-1]
+    if not dropout:
+        from torch.nn.attention.varlen import varlen_attn  # its import takes a second
+
+        context = varlen_attn(query, key, value, starts, starts, longest, longest)
+        assert isinstance(context, Tensor)
+        return context
+    # The operator under varlen_attn, and under nested tensors' attention: it can drop out as well.
+    context, *_ = torch.ops.aten._flash_attention_forward(
+        query, key, value, starts, starts, longest, longest, dropout, False, False
+    )
+    return context

@@ -114,8 +114,11 @@ def keep_mask(
             raise ValueError(
                 f"lengths must be {batch} numbers from 0 to {length}, got {list(lengths)}"
             )
+        if mask is None and all(n == length for n in lengths):
+            return None  # nothing is masked, which on a device only the lengths can tell
         columns = torch.arange(length, device=device)
-        by_length = columns < torch.tensor(lengths, device=device)[:, None]  # (B, T)
+        ends = torch.tensor(lengths).to(device, non_blocking=True)  # nothing waits for the device
+        by_length = columns < ends[:, None]  # (B, T)
         if mask is None:
             return by_length
         if mask.dim() == 2 and readable(mask) and not torch.equal(mask != 0, by_length):

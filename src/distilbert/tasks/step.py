@@ -61,7 +61,9 @@ def logits_of(model: Head, output: ModelOutput, lengths: list[Any]) -> Tensor:
         return output.logits.float()
     logits = torch.stack([output.start_logits, output.end_logits], -1).float()
     is_padding = ~real_tokens(lengths, logits.shape[1])
-    return logits.masked_fill(is_padding.to(logits.device)[..., None], lowest(logits))
+    return logits.masked_fill(
+        is_padding.to(logits.device, non_blocking=True)[..., None], lowest(logits)
+    )
 
 
 def real_tokens(lengths: list[int], columns: int) -> Tensor:
