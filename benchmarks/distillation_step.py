@@ -96,16 +96,18 @@ def peer_loss(student, teacher, ids, mask, labels):
 class Peer:
     """transformers' models, padded, with autocast or without."""
 
-    def __init__(self, layers, autocast=False, tf32=False, fused=False):
+    def __init__(self, layers, device, autocast=False, tf32=False):
         torch.manual_seed(0)
         attention = {"attn_implementation": "sdpa"}
-        config = peer.DistilBertConfig(**attention)
-        self.student = peer.DistilBertForMaskedLM(config).train()
-        self.teacher = peer.BertForMaskedLM(
-            peer.BertConfig(num_hidden_layers=layers, **attention)
-        ).eval()
+        with torch.device(device):
+            self.student = peer.DistilBertForMaskedLM(peer.DistilBertConfig(**attention))
+            self.teacher = peer.BertForMaskedLM(
+                peer.BertConfig(num_hidden_layers=layers, **attention)
+            )
+        self.student.train()
+        self.teacher.eval()
         self.optimizer = torch.optim.AdamW(
-            self.student.parameters(), 5e-4, (0.9, 0.98), 1e-6, fused=fused or None
+            self.student.parameters(), 5e-4, (0.9, 0.98), 1e-6, fused=device == "cuda" or None
         )
         self.autocast, self.tf32 = autocast, tf32
 
@@ -233,33 +235,27 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     cuda = options.device == "cuda"
-    count, sequences = (
-        options.accumulation or (4 if cuda else 1),
-        options.sequences or (64 if cuda else 5),
-    )
-    # On CUDA sequences of some 100 to 400 tokens.
-    micros = batches(
-        count, sequences, 30522, 512, **({"center": 5.3, "spread": 0.4} if cuda else {})
-    )
+    count = options.accumulation or (4 if cuda else 1)
+    sequences = options.sequences or (64 if cuda else 5)
+    shape = {"center": 5.3, "spread": 0.4} if cuda else {}  # some 100 to 400 tokens
+    micros = batches(count, sequences, 30522, 512, **shape)
     tokens = sum(sum(lengths) for *_, lengths in micros)
     ours = regrouped(micros, options.micro_tokens) if cuda else micros
     layers = options.teacher_layers
-    with torch.device(options.device):
-        base = Peer(layers, fused=cuda)
-        makers = {
-            "transformers fp32": lambda: base,
-            "transformers tf32": lambda: Peer(layers, tf32=True, fused=True),
-            "transformers bf16": lambda: Peer(layers, autocast=True, fused=cuda),
-            "distilbert fp32": lambda: Ours(base, False),
-            "distilbert bf16": lambda: Ours(base, True),
-        }
-        # TF32 is CUDA's; our fp32 is not what one runs there.
-        del makers["distilbert fp32" if cuda else "transformers tf32"]
-        contenders = {
-            name: make()
-            for name, make in makers.items()
-            if not options.only or name in options.only
-        }
+    device = options.device
+    base = Peer(layers, device)
+    makers = {
+        "transformers fp32": lambda: base,
+        "transformers tf32": lambda: Peer(layers, device, tf32=True),
+        "transformers bf16": lambda: Peer(layers, device, autocast=True),
+        "distilbert fp32": lambda: Ours(base, False),
+        "distilbert bf16": lambda: Ours(base, True),
+    }
+    # TF32 is CUDA's; our fp32 is not what one runs there.
+    del makers["distilbert fp32" if cuda else "transformers tf32"]
+    contenders = {
+        name: make() for name, make in makers.items() if not options.only or name in options.only
+    }
     micros, ours = on_device(micros, options.device), on_device(ours, options.device)
     compare(contenders, micros[0])
     feeds = {n: ours if isinstance(c, Ours) else micros for n, c in contenders.items()}
