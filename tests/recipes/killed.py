@@ -16,7 +16,6 @@ from pathlib import Path
 import accelerate
 import tensorboard
 import torch
-import torch.utils.tensorboard
 
 from distilbert import cli
 from distilbert.recipes import distill, finetune, pretrain
@@ -24,7 +23,7 @@ from distilbert.runtime.metrics import METRICS_FILE
 from distilbert.runtime.optimisation import make_optimizer
 
 STEPS, KILLS = 40, 4
-IMPORTED = (accelerate, tensorboard, torch.utils.tensorboard, distill, finetune, pretrain)
+IMPORTED = (accelerate, tensorboard, distill, finetune, pretrain)
 SHARED = f"--steps {STEPS} --save_every 4 --micro_tokens 96"
 ON_CORPUS = "--sequences_per_step 24 --dropout 0.1"
 

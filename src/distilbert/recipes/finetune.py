@@ -34,6 +34,7 @@ from distilbert.tasks.step import TaskStep, Weights
 from distilbert.tasks.tables import fingerprint
 from distilbert.tasks.tagging import Tagging
 from distilbert.tasks.task import Examples, Task
+from distilbert.tasks.words import UsedWords
 from distilbert.tokenization import DistilBertTokenizerFast
 
 
@@ -259,6 +260,9 @@ def _finetune(
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     freeze(model, settings.frozen_layers)
+    if not settings.frozen_layers:
+        known = [examples.features.tokens for examples in (data.training, data.validation)]
+        model.set_input_embeddings(UsedWords(model.get_input_embeddings(), np.concatenate(known)))
     plan = Plan(
         steps=steps,
         peak=settings.learning_rate,

@@ -209,7 +209,9 @@ def _resume(
     restore(optimizer, found.tensors("optimizer"))
     state = dict(found.state)
     launch.restore_scaler(state.pop("scaler"))
-    best = found.tensors("best") if state.get("best_scores") else {}
+    best = {}
+    if state["best_scores"]:
+        best = found.tensors("weights" if state["best_step"] == found.step else "best")
     return Standing(found.step, **state, best_weights=best)
 
 
@@ -222,7 +224,7 @@ def _save(
 ) -> None:
     if launch.is_main:
         tensors = {"weights": checkpoint.weights_of(module), "optimizer": state_tensors(optimizer)}
-        if standing.best_weights:
+        if standing.best_step < standing.step and standing.best_weights:
             tensors["best"] = standing.best_weights
         checkpoint.save(
             folder / "checkpoints",

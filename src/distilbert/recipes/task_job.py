@@ -16,6 +16,7 @@ from distilbert.tasks.labels import Labels
 from distilbert.tasks.step import Inputs, TaskStep, logits_of, loss_sum, real_tokens, run, to_inputs
 from distilbert.tasks.tables import Table
 from distilbert.tasks.task import Examples, Task
+from distilbert.tasks.words import UsedWords
 from distilbert.tokenization import DistilBertTokenizerFast
 
 
@@ -130,6 +131,9 @@ class TaskJob(Job):
 
     def publish(self, launch: Launch, folder: Path) -> None:
         """Write the model and its tokenizer."""
+        words = self.model.get_input_embeddings()
+        if isinstance(words, UsedWords):
+            self.model.set_input_embeddings(words.whole())
         if launch.is_main:
             self.model.save_pretrained(folder)
             copy_tokenizer(self.tokenizer, folder)

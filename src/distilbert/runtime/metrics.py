@@ -6,12 +6,10 @@ import os
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from distilbert.extras import require
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from distilbert.runtime.events import Events
 
 METRICS_FILE = "metrics.jsonl"
 EVENTS_FOLDER = "tensorboard"
@@ -43,7 +41,7 @@ class Metrics:
         is_main: bool = True,
     ) -> None:
         self._file = None
-        self._events = None
+        self._events: Events | None = None
         if not is_main:
             return
         if tensorboard:
@@ -53,9 +51,7 @@ class Metrics:
         _drop_after(path, step)
         self._file = path.open("a", encoding="utf-8")
         if tensorboard:
-            self._events = _event_writer(
-                path.parent / EVENTS_FOLDER, purge_step=step + 1 if step else 0
-            )
+            self._events = Events(path.parent / EVENTS_FOLDER, step + 1 if step else 0)
 
     def write(self, step: int, **values: float) -> None:
         """Write the numbers of a step, after so many optimiser steps.
@@ -70,9 +66,7 @@ class Metrics:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         if self._events is not None:
-            for name, value in numbers.items():
-                self._events.add_scalar(name, value, step)
-            self._events.flush()
+            self._events.write(step, numbers)
 
     def close(self) -> None:
         """Close the files."""
@@ -97,12 +91,6 @@ def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Return the lines of a run's `metrics.jsonl`; one that was cut off is left out."""
     path = Path(folder) / METRICS_FILE
     return [entry for _, entry in _lines(path)] if path.exists() else []
-
-
-def _event_writer(folder: Path, purge_step: int) -> "SummaryWriter":
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(folder), purge_step=purge_step)
 
 
 def _lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
