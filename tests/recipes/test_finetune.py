@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 import distilbert as d
 from distilbert import cli
+from distilbert.modeling.opening import open_head
 from distilbert.recipes.finetune import Settings, main
 from distilbert.runtime.metrics import read_metrics
 from distilbert.tasks.catalog import make_task
@@ -333,6 +334,22 @@ def test_frozen_layers_stay_and_rates_fall(finetune, masked_lm, tmp_path):
         if name in before:
             is_frozen = "embeddings" in name or ".layer.0." in name
             assert torch.equal(weight, before[name]) == is_frozen, name
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "bert"])
+def test_some_layers_are_kept(finetune, tmp_path, kind):
+    base = save_model(tmp_path / "base", kind)
+    finetune(model=base, steps=2, layers=(1,), learning_rate=1e-9)
+    folder = tmp_path / "run" / "model"
+    model = open_head(str(folder), "SequenceClassification", is_trained=True)
+    assert model.config.n_layers == 1
+    before = open_head(base, "SequenceClassification").base_model.transformer.layer[1].state_dict()
+    [layer] = model.base_model.transformer.layer
+    for name, weight in layer.state_dict().items():
+        torch.testing.assert_close(weight, before[name], msg=name)
+    for wrong in ((2,), (0, 0), (-1,)):
+        with pytest.raises(ValueError, match="layers must be some of 0 to 1"):
+            finetune("other", model=base, layers=wrong)
 
 
 def test_class_weights_change_the_balance(finetune):

@@ -84,6 +84,8 @@ def test_a_value(tokenizer):
     for wrong in ("high", "nan", "inf"):
         with pytest.raises(ValueError, match=rf"line 3: 'score' is '{wrong}', not a number"):
             task.examples(table(text=["a", "b"], score=["1", wrong]), labels, tokenizer, 16)
+    with pytest.raises(ValueError, match="has one row; a correlation needs at least two"):
+        task.examples(table(text=["a"], score=["1"]), labels, tokenizer, 16)
 
 
 def test_folders_of_texts(tmp_path, tokenizer):
@@ -108,6 +110,7 @@ def test_folders_of_texts(tmp_path, tokenizer):
         ({"text": ["a", None], "label": ["x", "y"]}, "line 3: the text is empty"),
         ({"text": ["a", 7], "label": ["x", "y"]}, "line 3: 'text' is not text but of type int"),
         ({"text": ["a", "b"], "label": ["x", None]}, "line 3: 'label' is empty"),
+        ({"text": ["a", "b"], "label": ["x", ["y"]]}, r"line 3: 'label' is \['y'\], not one label"),
         ({"review": ["a", "b"], "label": ["x", "y"]}, "no column 'text'"),
     ],
 )

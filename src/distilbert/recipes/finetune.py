@@ -16,7 +16,7 @@ from distilbert.distillation.randomness import torch_seed
 from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import is_bert, open_head
 from distilbert.recipes.augment import augmented
-from distilbert.recipes.layer_rates import freeze, rate_scale
+from distilbert.recipes.layer_rates import freeze, keep, rate_scale
 from distilbert.recipes.loop import train
 from distilbert.recipes.plan import Plan, steps_of
 from distilbert.recipes.seeds import sum_up
@@ -63,6 +63,7 @@ class Settings:
         batch_size: examples per optimiser step, over all processes.
         micro_tokens: real tokens that one process computes at a time.
         learning_rate: highest, after the warm-up.
+        layers: those of the model, from 0, that are kept; by default all.
         layer_decay: factor on the rate of each layer against the one above it.
         frozen_layers: the first so many stay as they are, and the embeddings with them.
         warmup: share of the steps in which the learning rate rises; then it falls linearly.
@@ -102,6 +103,7 @@ class Settings:
     batch_size: int = 32
     micro_tokens: int = 4096
     learning_rate: float = 5e-5
+    layers: tuple[int, ...] = ()
     layer_decay: float = 1.0
     frozen_layers: int = 0
     warmup: float = 0.1
@@ -259,6 +261,7 @@ def _finetune(
     )
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
+    keep(model, settings.layers)
     freeze(model, settings.frozen_layers)
     if not settings.frozen_layers:
         known = [examples.features.tokens for examples in (data.training, data.validation)]

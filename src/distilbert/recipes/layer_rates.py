@@ -1,7 +1,9 @@
-"""Which layers are trained, and how fast: frozen ones, and rates that fall with depth."""
+"""Which layers a model keeps, which are trained, and how fast."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from torch import nn
 
 from distilbert.modeling.heads import Head
 
@@ -18,6 +20,27 @@ def depth_of(name: str) -> int | None:
     if found:
         return int(found[1])
     return -1 if "embeddings" in name.split(".") else None
+
+
+def keep(model: Head, layers: Sequence[int]) -> None:
+    """Drop all other layers; none named keeps everything.
+
+    Raises:
+        ValueError: a layer that the model does not have, or one twice.
+    """
+    config = model.config
+    if len(set(layers)) < len(layers) or any(not 0 <= each < config.n_layers for each in layers):
+        raise ValueError(
+            f"layers must be some of 0 to {config.n_layers - 1}, those of the model; got "
+            f"{list(layers)}"
+        )
+    if not layers:
+        return
+    transformer = model.base_model.transformer
+    transformer.layer = nn.ModuleList(transformer.layer[each] for each in layers)
+    config.n_layers = len(layers)
+    pruned = config.pruned_heads
+    config.pruned_heads = {i: pruned[each] for i, each in enumerate(layers) if each in pruned}
 
 
 def freeze(model: Head, count: int) -> None:

@@ -63,6 +63,12 @@ class TextTask(Task):
         """Return the labels as the table has them, each there."""
         values = table.column(self.label_column, "label_column")
         require_values(table, self.label_column, values)
+        for row, value in enumerate(values):
+            if isinstance(value, list | dict):
+                raise ValueError(
+                    f"{table.where(row)}: {self.label_column!r} is {value!r:.80}, not one label; "
+                    "for lists of labels take the task multi-label"
+                )
         return values
 
     def _features(
@@ -248,9 +254,12 @@ class Regression(TextTask):
         """Make examples of a table.
 
         Raises:
-            ValueError: a column is missing, a row is empty, a value is not a number.
+            ValueError: a column is missing, a row is empty, a value is not a number, or there is
+                one row only.
         """
         values = self._labels(table)
+        if len(values) < 2:
+            raise ValueError(f"{table.path} has one row; a correlation needs at least two")
         true = np.array([self._number(table, row, v) for row, v in enumerate(values)], np.float32)
         features, cut = self._features(table, true, tokenizer, max_length)
 

@@ -60,10 +60,7 @@ class QuestionAnswering(Task):
             ValueError: a column is missing, a row is empty, an answer is not where it is said to
                 be, or a question leaves a window no room.
         """
-        columns = {
-            name: table.column(name, "another file")
-            for name in ("id", "question", "context", "answers")
-        }
+        columns = {name: table.column(name) for name in ("id", "question", "context", "answers")}
         for name in ("id", "question", "context"):
             require_values(table, name, columns[name])
         questions = require_texts(table, "question", columns["question"])
@@ -134,10 +131,10 @@ def _first_span(table: Table, row: int, context: str) -> tuple[int, int]:
         ValueError: it is not where it is said to be.
     """
     answers = table.columns["answers"][row]
-    if not isinstance(answers, dict) or not {"text", "answer_start"} <= answers.keys():
+    if not _are_answers(answers):
         raise ValueError(
-            f"{table.where(row)}: 'answers' must have the lists 'text' and 'answer_start', got "
-            f"{answers!r:.80}"
+            f"{table.where(row)}: 'answers' must be an object with a list of texts, 'text', and "
+            f"one of as many numbers, 'answer_start'; got {answers!r:.80}"
         )
     if not answers["text"]:
         return -1, -1
@@ -153,6 +150,16 @@ def _first_span(table: Table, row: int, context: str) -> tuple[int, int]:
     stripped = text.strip()
     start += text.index(stripped)
     return start, start + len(stripped)
+
+
+def _are_answers(value: Any) -> bool:
+    """Whether a value is what SQuAD has for answers."""
+    if not isinstance(value, dict) or not {"text", "answer_start"} <= value.keys():
+        return False
+    texts, starts = value["text"], value["answer_start"]
+    if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+        return False
+    return all(isinstance(t, str) for t in texts) and all(isinstance(s, int) for s in starts)
 
 
 def _read_squad(path: str) -> Table:

@@ -39,20 +39,20 @@ class Table:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
 
-    def column(self, name: str, setting: str) -> list[Any]:
+    def column(self, name: str, setting: str | None = None) -> list[Any]:
         """Return a column.
 
         Args:
-            setting: the setting that named it, for the message.
+            setting: the setting that names it, for the message; none where it has one name only.
 
         Raises:
             ValueError: there is none of this name; the message lists those there are.
         """
         if name not in self.columns:
             there = ", ".join(self.columns) or "none"
+            remedy = f". Say which one with {setting}" if setting else ""
             raise ValueError(
-                f"{self.path} has no column {name!r}; its columns are: {there}. "
-                f"Say which one with {setting}"
+                f"{self.path} has no column {name!r}; its columns are: {there}{remedy}"
             )
         return self.columns[name]
 

@@ -62,6 +62,12 @@ class Tagging(Task):
                 raise ValueError(
                     f"{table.where(row)}: there are {len(ours)} words and {len(theirs)} tags"
                 )
+            for word, tag in zip(ours, theirs, strict=True):
+                if not isinstance(word, str) or not isinstance(tag, str | int):
+                    raise ValueError(
+                        f"{table.where(row)}: a word must be text and its tag a name or a number, "
+                        f"got {word!r:.80} and {tag!r:.80}"
+                    )
         return words, tags
 
     def learn(self, table: Table) -> Labels:
