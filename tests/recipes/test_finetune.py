@@ -186,6 +186,18 @@ def test_wrong_settings(fresh, reviews, masked_lm, tmp_path, capfd, flags, messa
     assert not (tmp_path / "run").exists()
 
 
+def test_a_share_is_held_out(finetune, reviews, tmp_path, capfd):
+    finetune(steps=1, validation="0.25")
+    rows = len(Path(reviews["train"]).read_text().splitlines()) - 1
+    said = capfd.readouterr().err
+    assert f"{rows - round(rows / 4)} texts" in said
+    assert f"{round(rows / 4)} texts" in said
+    with pytest.raises(ValueError, match=r"holds a run with other settings: .*validation"):
+        finetune(steps=1, validation="0.5")
+    with pytest.raises(ValueError, match=r"above 0 and below 1, got 1.5"):
+        finetune("other", validation="1.5")
+
+
 def test_other_data_are_another_run(finetune, tmp_path):
     finetune(steps=1)
     changed = write_reviews(tmp_path / "other.csv", 60, 7)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from distilbert.tasks.tables import fingerprint, read_table
+from distilbert.tasks.tables import Table, fingerprint, held_out, read_table, share_of
 
 
 def write(folder, name, content):
@@ -109,3 +109,21 @@ def test_fingerprint_is_of_the_content(tmp_path):
     assert fingerprint(one) == fingerprint(other)
     write(tmp_path, "b.csv", "text\nb\n")
     assert fingerprint(one) != fingerprint(other)
+
+
+def test_a_share_is_held_out():
+    table = Table("a.csv", {"n": list(range(10))}, lines=list(range(2, 12)))
+    rest, chosen = held_out(table, 0.3)
+    assert len(chosen) == 3
+    assert sorted(rest.columns["n"] + chosen.columns["n"]) == table.columns["n"]
+    for part in (rest, chosen):
+        assert part.columns["n"] == sorted(part.columns["n"])
+        assert part.lines == [n + 2 for n in part.columns["n"]]
+    assert held_out(table, 0.3)[1].columns == chosen.columns
+    assert [len(part) for part in held_out(table, 0.01)] == [9, 1]
+    assert [len(part) for part in held_out(table, 0.99)] == [1, 9]
+    with pytest.raises(ValueError, match="has one row: none can be held out"):
+        held_out(Table("a.csv", {"n": [1]}), 0.5)
+    for wrong in ("0", "1", "-3", "nan"):
+        with pytest.raises(ValueError, match="above 0 and below 1"):
+            share_of(wrong)

@@ -31,7 +31,7 @@ from distilbert.tasks.class_weights import class_weights
 from distilbert.tasks.classification import Classification
 from distilbert.tasks.labels import Labels
 from distilbert.tasks.step import TaskStep, Weights
-from distilbert.tasks.tables import fingerprint
+from distilbert.tasks.tables import fingerprint, held_out, share_of
 from distilbert.tasks.tagging import Tagging
 from distilbert.tasks.task import Examples, Task
 from distilbert.tasks.words import UsedWords
@@ -46,7 +46,8 @@ class Settings:
         model: folder or hub id of a BERT or DistilBERT, with or without a head.
         train: CSV, TSV, JSON lines or Parquet file, or hf:NAME[:CONFIG[:SPLIT]]; also files of
             CoNLL's columns, SQuAD's JSON, IMDb's folder.
-        validation: the same, to choose the best weights by.
+        validation: the same, to choose the best weights by; or a share of the training rows to
+            hold out, such as 0.1, drawn at random but always the same.
         out: folder of the run; the model is in its `model`.
         task: one of glue's (cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli), imdb, conll2003,
             squad, squad2, swag; or for files of one's own classification, multi-label, regression,
@@ -183,8 +184,13 @@ def _read(settings: Settings, launch: Launch) -> Data:
     kind = BertConfig if is_bert(settings.model) else DistilBertConfig
     config = kind.from_pretrained(settings.model)
     tokenizer = DistilBertTokenizerFast.from_pretrained(settings.model)
-    table, other = task.read(settings.train), task.read(settings.validation)
+    table = task.read(settings.train)
     labels = task.learn(table)
+    share = share_of(settings.validation)
+    if share is None:
+        other = task.read(settings.validation)
+    else:
+        table, other = held_out(table, share)
     tables = (
         augmented(launch, task, table, settings.augment, settings.augmenter, settings.micro_tokens),
         other,
@@ -202,7 +208,10 @@ def _read(settings: Settings, launch: Launch) -> Data:
         training,
         validation,
         tuple(reader.note(table, examples) for table, examples in parts),
-        {name: fingerprint(getattr(settings, name)) for name in ("train", "validation")},
+        {
+            "train": fingerprint(settings.train),
+            "validation": fingerprint(settings.validation) if share is None else str(share),
+        },
         _class_weights(settings, task, labels, training),
     )
 

@@ -13,6 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from distilbert.distillation.hub_stream import hub_stream
 from distilbert.distillation.text_files import MAX_DOCUMENT_BYTES, decode, lines_of
 from distilbert.extras import require
@@ -97,6 +99,39 @@ def read_table(path: str, header: Sequence[str] = ()) -> Table:
     if not len(table):
         raise ValueError(f"{path} has no rows")
     return table
+
+
+def share_of(setting: str) -> float | None:
+    """Return the share of rows that a setting names, or None if it names a file.
+
+    Raises:
+        ValueError: a number that is not between 0 and 1.
+
+    >>> share_of("0.1"), share_of("dev.csv")
+    (0.1, None)
+    """
+    try:
+        share = float(setting)
+    except ValueError:
+        return None
+    if not 0 < share < 1:
+        raise ValueError(f"a share of the rows must be above 0 and below 1, got {setting}")
+    return share
+
+
+def held_out(table: Table, share: float) -> tuple[Table, Table]:
+    """Return the other rows, and a share of all that is drawn at random, always the same.
+
+    Raises:
+        ValueError: there is one row only.
+    """
+    count = len(table)
+    if count < 2:
+        raise ValueError(f"{table.path} has one row: none can be held out")
+    drawn = min(max(round(share * count), 1), count - 1)
+    order = np.random.default_rng(0).permutation(count)
+    rest, chosen = np.sort(order[drawn:]), np.sort(order[:drawn])
+    return table.take(rest.tolist()), table.take(chosen.tolist())
 
 
 def fingerprint(path: str) -> str:
