@@ -227,7 +227,8 @@ def _class_weights(
 def _teach(settings: Settings, launch: Launch, data: Data) -> Data:
     """Add the teacher and its outputs for the training data."""
     if settings.teacher is None:
-        given = [n for n in ("hidden", "attention") if getattr(settings, n)]
+        names = ("labels", "ce", "hidden", "attention", "temperature")
+        given = [name for name in names if getattr(settings, name) != getattr(Settings, name)]
         if given:
             raise ValueError(f"{given[0]} needs a teacher: say which with teacher")
         return data
