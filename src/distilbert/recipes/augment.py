@@ -13,7 +13,12 @@ SEED = 0  # one for all seeds of a run, which share their data
 
 
 def augmented(
-    launch: Launch, task: Task, table: Table, copies: int, augmenter: str | None, batch_tokens: int
+    launch: Launch | None,
+    task: Task,
+    table: Table,
+    copies: int,
+    augmenter: str | None,
+    batch_tokens: int,
 ) -> Table:
     """Return a table with so many changed copies of every row after its own rows.
 
@@ -30,6 +35,7 @@ def augmented(
         raise ValueError(f"augment must be 0 or more copies of each example, got {copies}")
     if not copies:
         return table
+    assert launch is not None
     if augmenter is None:
         raise ValueError("augment needs a masked LM that proposes words: say which with augmenter")
     if not isinstance(task, TextTask | Tagging):

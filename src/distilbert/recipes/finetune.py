@@ -144,11 +144,11 @@ def main(settings: Settings) -> dict[str, float]:
     launch = launching.start(
         settings.precision, seed=settings.seeds[0], deterministic=settings.deterministic
     )
-    data = _teach(settings, launch, _read(settings, launch))
+    data = with_teacher(settings, launch, read_data(settings, launch))
     if len(settings.seeds) == 1:
-        return _finetune(settings, launch, data, settings.seeds[0], Path(settings.out))
+        return fit(settings, launch, data, settings.seeds[0], Path(settings.out))
     scores = {
-        seed: _finetune(settings, launch, data, seed, Path(settings.out) / f"seed-{seed}")
+        seed: fit(settings, launch, data, seed, Path(settings.out) / f"seed-{seed}")
         for seed in settings.seeds
     }
     return sum_up(launch, Path(settings.out), data.metric, scores)
@@ -170,7 +170,15 @@ class Data:
     teacher: Head | None = None
 
 
-def _read(settings: Settings, launch: Launch) -> Data:
+def read_data(settings: Settings, launch: Launch | None) -> Data:
+    """Read the examples of both splits, with augmented texts where they are wanted.
+
+    Args:
+        launch: only augmenting needs one.
+
+    Raises:
+        OSError, ValueError: they cannot be read, or do not fit the task or the model.
+    """
     task = make_task(
         settings.task,
         text_column=settings.text_column,
@@ -224,8 +232,12 @@ def _class_weights(
     return class_weights(settings.class_weights, labels, training.features.labels)
 
 
-def _teach(settings: Settings, launch: Launch, data: Data) -> Data:
-    """Add the teacher and its outputs for the training data."""
+def with_teacher(settings: Settings, launch: Launch, data: Data) -> Data:
+    """Add the teacher, where there is one, and its outputs for the training data.
+
+    Raises:
+        OSError, ValueError: there is no such teacher, or it does not fit.
+    """
     if settings.teacher is None:
         names = ("labels", "ce", "hidden", "attention", "temperature")
         given = [name for name in names if getattr(settings, name) != getattr(Settings, name)]
@@ -248,10 +260,24 @@ def _teach(settings: Settings, launch: Launch, data: Data) -> Data:
     return dataclasses.replace(data, training=training, teacher=teacher)
 
 
-def _finetune(
-    settings: Settings, launch: Launch, data: Data, seed: int, folder: Path
+def fit(
+    settings: Settings,
+    launch: Launch,
+    data: Data,
+    seed: int,
+    folder: Path,
+    *,
+    checkpoints: bool = True,
 ) -> dict[str, float]:
-    """Train with one seed."""
+    """Train with one seed, publish the best weights and return their scores.
+
+    Args:
+        folder: of the run.
+        checkpoints: write them; without, a run that is stopped starts anew.
+
+    Raises:
+        OSError, ValueError: as `main`.
+    """
     source = TaskSource(
         data.training.features,
         seed=seed,
@@ -290,6 +316,7 @@ def _finetune(
         metric=data.metric,
         patience=settings.patience,
         scale_of=rate_scale(model, settings.layer_decay),
+        checkpoints=checkpoints,
     )
     step = _step(settings, model, data)
     with start_run(

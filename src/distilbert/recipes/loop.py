@@ -160,7 +160,8 @@ def train(
                 metrics.write(done, loss=loss, rate=rate, norm=norm, tokens=counts.tokens, **terms)
             if done % plan.save_every == 0 or done == plan.steps:
                 standing.judge(done, validate(done), plan, module)
-                _save(launch, folder, standing, module, optimizer)
+                if plan.checkpoints:
+                    _save(launch, folder, standing, module, optimizer)
         if standing.best_scores:
             checkpoint.load_weights(module, standing.best_weights)
             progress.say(

@@ -26,6 +26,7 @@ class Plan:
             `loss`; none publishes the last.
         patience: stop after so many validations without a better score; 0 goes to the end.
         scale_of: from a parameter's name to a factor on its learning rate.
+        checkpoints: write them; without, a run that is stopped starts anew.
 
     Raises:
         ValueError: a number is out of range.
@@ -44,6 +45,7 @@ class Plan:
     metric: str | None = None
     patience: int = 0
     scale_of: Callable[[str], float] = lambda name: 1.0
+    checkpoints: bool = True
 
     def __post_init__(self) -> None:
         for name, value, is_right, rule in (

@@ -1,0 +1,330 @@
+"""Fine-tunes every model of the experiment on every task, many runs at once on one device.
+
+    python runs/finetuning.py --out OUT [--workers 12] [--precision bf16]
+
+A run is claimed by one worker, begins as soon as what it needs is there, and adds a line to
+`OUT/scores.jsonl` when it ends. Started again, the script goes on with what has no line yet.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pickle
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import settings as plan
+
+from distilbert.recipes import evaluate, finetune
+from distilbert.runtime import launch as launching
+
+SCORES = "scores.jsonl"
+STARTED_BY = "students-done"  # a file in OUT; before it is there only tables are read
+KEPT_TASKS = ("sst2", "conll2003", "squad")  # of which a student's fine-tuned model is kept
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run.
+
+    Args:
+        model: "minilm", "teacher" or a row.
+        task: of `settings.TASKS` or `LARGE`; "embedding" or "mlm".
+        kind: "plain", "taught" by the fine-tuned teacher, "augmented" as well; or "texts", which
+            makes the augmented texts; or "score" of what needs no training.
+        seed: of everything random.
+    """
+
+    model: str
+    task: str
+    kind: str = "plain"
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """A file name."""
+        return f"{self.model}.{self.task}.{self.kind}.{self.seed}"
+
+
+def jobs(rows: list[str], tasks: list[str], large: list[str]) -> list[Job]:
+    """Return all runs, the most important first."""
+    chosen = {name: plan.TASKS[name] for name in tasks}
+    models = ["teacher", "minilm", *rows]
+    first = [Job("teacher", name) for name in chosen]  # which teaches
+    first += [Job(m, "mlm", "score") for m in ["teacher", *rows]]
+    first += [Job(m, "embedding", "score") for m in models]
+    first += [Job(m, name) for m in models[1:] for name in chosen]
+    taught = [row for row in plan.TAUGHT if row in rows]
+    grown = [n for n, t in chosen.items() if t.augment]
+    first += [Job(row, name, "taught") for row in taught for name in chosen]
+    if any(row in plan.AUGMENTED for row in taught):
+        first += [Job("teacher", name, "texts") for name in grown]
+    for seed in range(max((t.seeds for t in chosen.values()), default=0)):
+        several = [n for n, t in chosen.items() if seed < t.seeds]
+        if seed:
+            first += [Job(m, name, "plain", seed) for m in models for name in several]
+            first += [Job(row, name, "taught", seed) for row in taught for name in several]
+        first += [
+            Job(row, name, "augmented", seed)
+            for row in taught
+            if row in plan.AUGMENTED
+            for name in several
+            if name in grown
+        ]
+    return [*first[: len(chosen)], *(Job("teacher", n) for n in large), *first[len(chosen) :]]
+
+
+@dataclass
+class Place:
+    """Where everything is.
+
+    Args:
+        base: the folder of the model that the teacher was made of.
+        tasks: as `data.py` wrote them.
+        corpus: the same.
+        out: of the experiment.
+        scale: factor on the steps of every task.
+    """
+
+    base: Path
+    tasks: Path
+    corpus: Path
+    out: Path
+    precision: Any
+    scale: float = 1.0
+
+    def model(self, name: str) -> Path:
+        """Return the folder of a pre-trained model."""
+        if name == "minilm":
+            return self.base
+        return self.out / ("teacher" if name == "teacher" else f"students/{name}") / "model"
+
+    def texts(self, task: str) -> Path:
+        """Return the file of a task's augmented texts."""
+        return self.out / "texts" / f"{task}.pickle"
+
+    def needs(self, job: Job) -> list[Path]:
+        """Return what has to be there before a run can begin."""
+        needed = [self.model(job.model) / "model.safetensors"]
+        if job.kind in ("taught", "augmented"):
+            needed.append(self.run(Job("teacher", job.task)) / "model/model.safetensors")
+        if job.kind == "augmented":
+            needed.append(self.texts(job.task))
+        return needed
+
+    def teacher_of(self, job: Job) -> str:
+        """Return the name of the run that has to end well before."""
+        if (
+            job.kind == "augmented"
+            and (self.out / "failures" / f"teacher.{job.task}.texts.0").exists()
+        ):
+            return f"teacher.{job.task}.texts.0"
+        return Job("teacher", job.task).name if job.kind in ("taught", "augmented") else "none"
+
+    def run(self, job: Job) -> Path:
+        """Return the folder of a run."""
+        return self.out / "finetuned" / job.name
+
+    def settings(self, job: Job) -> finetune.Settings:
+        """Return the settings of a run, those of `distilbert finetune`."""
+        task = plan.TASKS.get(job.task) or plan.LARGE[job.task]
+        options = dict(task.options)
+        if job.kind == "texts":
+            options |= {"augment": task.augment, "augmenter": str(self.model("teacher"))}
+        if job.kind in ("taught", "augmented"):
+            teacher = self.run(Job("teacher", job.task)) / "model"
+            weights = plan.PLAIN if job.kind == "taught" else plan.ON_AUGMENTED
+            options |= {"teacher": str(teacher), **weights}
+        return finetune.Settings(
+            model=str(self.model(job.model)),
+            train=str(self.tasks / job.task / "train.parquet"),
+            validation=str(self.tasks / job.task / "dev.parquet"),
+            out=str(self.run(job)),
+            task=task.name,
+            metric=task.metric,
+            steps=max(1, round(task.steps * self.scale)),
+            batch_size=task.batch,
+            micro_tokens=32768,
+            learning_rate=task.rate,
+            save_every=10**9,  # one validation, at the end: no weights are chosen by it
+            precision=self.precision,
+            seeds=(job.seed,),
+            **options,
+        )
+
+
+def read(place: Place, tasks: list[str]) -> dict[str, finetune.Data]:
+    """Return the examples of tasks, which all models share, as they share the vocabulary."""
+    found = {}
+    for name in tasks:
+        own = dataclasses.replace(place.settings(Job("minilm", name)), model=str(place.base))
+        found[name] = finetune.read_data(own, None)
+    return found
+
+
+def do(place: Place, job: Job, shared: dict[str, finetune.Data]) -> dict[str, float]:
+    """Do one run and return its scores."""
+    if job.kind == "score":
+        return score(place, job)
+    chosen = place.settings(job)
+    launch = launching.start(chosen.precision, seed=job.seed)
+    if job.kind == "texts":
+        data = finetune.read_data(chosen, launch)
+        file = place.texts(job.task)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part")
+        part.write_bytes(pickle.dumps(data.training.features))
+        part.rename(file)
+        return {"examples": float(len(data.training.features))}
+    data = shared.get(job.task) or read(place, [job.task])[job.task]
+    if job.kind == "augmented":
+        grown = pickle.loads(place.texts(job.task).read_bytes())  # ours, of this very run
+        training = dataclasses.replace(data.training, features=grown)
+        data = dataclasses.replace(data, training=training)
+    folder = place.run(job)
+    shutil.rmtree(folder, ignore_errors=True)
+    data = finetune.with_teacher(chosen, launch, data)
+    scores = finetune.fit(chosen, launch, data, job.seed, folder, checkpoints=False)
+    is_kept = job.seed == 0 and (job.model == "teacher" or job.task in KEPT_TASKS)
+    if not is_kept:
+        shutil.rmtree(folder)
+    return scores
+
+
+def score(place: Place, job: Job) -> dict[str, float]:
+    """Return the scores of a model that needs no training for it."""
+    model, precision = str(place.model(job.model)), place.precision
+    if job.task == "mlm":
+        chosen = evaluate.Settings(
+            model=model, data=str(place.corpus), task="mlm", micro_tokens=32768, precision=precision
+        )
+    else:
+        chosen = evaluate.Settings(
+            model=model,
+            data=str(place.tasks / "stsb/dev.parquet"),
+            task="stsb",
+            embedding=True,
+            precision=precision,
+        )
+    result = evaluate.main(chosen)
+    size = {name: result["size"][name] for name in ("parameters", "encoder_parameters")}
+    return result["scores"] | size
+
+
+def done(out: Path) -> set[str]:
+    """Return the names of the runs that have ended well."""
+    path = out / SCORES
+    if not path.exists():
+        return set()
+    return {line["job"] for line in map(json.loads, path.read_text().splitlines())}
+
+
+def work(place: Place, todo: list[Job], shared: dict[str, finetune.Data]) -> None:
+    """Do runs that nobody has claimed, until none is left."""
+    import torch
+
+    torch.set_num_threads(1)
+    claims, failures = place.out / "claims", place.out / "failures"
+    left = [job for job in todo if place.model(job.model).is_dir()]
+    while left:
+        left = [job for job in left if not (failures / place.teacher_of(job)).exists()]
+        ready = next((job for job in left if all(p.exists() for p in place.needs(job))), None)
+        if ready is None:
+            time.sleep(0.3)
+            continue
+        left.remove(ready)
+        try:
+            os.close(os.open(claims / ready.name, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            continue
+        started = time.monotonic()
+        try:
+            scores = do(place, ready, shared)
+        except Exception:
+            traceback.print_exc()
+            (failures / ready.name).touch()
+            continue
+        seconds = round(time.monotonic() - started, 2)
+        record = {"job": ready.name, **vars(ready), "scores": scores, "scale": place.scale}
+        with (place.out / SCORES).open("a") as file:
+            file.write(json.dumps({**record, "seconds": seconds, "ended": time.time()}) + "\n")
+
+
+def start(number: int, log: Path, target: Callable[[], None]) -> int:
+    """Run a function in a process of its own, which shares what has been read, and return its id.
+
+    Nothing here may have used the GPU yet.
+    """
+    child = os.fork()
+    if child:
+        return child
+    file = os.open(log / f"worker-{number}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    code = 1
+    try:
+        target()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that this script and `evidence.py` share."""
+    parser.add_argument("--base", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
+    parser.add_argument("--tasks", type=Path, required=True, help="as data.py wrote them")
+    parser.add_argument("--corpus", type=Path, required=True, help="the same")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--precision", default="bf16", choices=["no", "bf16"])
+    parser.add_argument("--workers", type=int, default=12, help="runs of fine-tuning at once")
+    parser.add_argument("--rows", nargs="*", default=list(plan.ROWS), help="students")
+    parser.add_argument("--only", nargs="*", default=list(plan.TASKS), help="tasks")
+    parser.add_argument("--large", nargs="*", default=[], help="of settings.LARGE")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the steps of fine-tuning")
+
+
+def main() -> None:
+    """Do all runs that have no line yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    arguments(parser)
+    options = parser.parse_args()
+    place = Place(
+        options.base, options.tasks, options.corpus, options.out, options.precision, options.scale
+    )
+    out = options.out
+    for folder in ("claims", "failures", "logs"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    for mark in (*(out / "claims").iterdir(), *(out / "failures").iterdir()):
+        mark.unlink()
+    begun = time.monotonic()
+    shared = read(place, options.only)
+    print(f"{len(shared)} tasks read in {time.monotonic() - begun:.0f} s", flush=True)
+    over = done(out)
+    todo = [j for j in jobs(options.rows, options.only, options.large) if j.name not in over]
+    while not (out / STARTED_BY).exists():
+        time.sleep(0.3)
+    workers = min(options.workers, len(todo))
+    print(f"{len(todo)} runs by {workers} workers", flush=True)
+    children = [
+        start(number, out / "logs", lambda: work(place, todo, shared)) for number in range(workers)
+    ]
+    for child in children:
+        os.waitpid(child, 0)
+    print(f"{len(done(out)) - len(over)} runs in {time.monotonic() - begun:.0f} s", flush=True)
+    for failed in sorted((out / "failures").iterdir()):
+        print(f"FAILED: {failed.name}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Tables and plots of the experiment, from the lines that its runs left.
+
+    python runs/results.py --out OUT     prints Markdown, writes OUT/results.md and OUT/*.svg
+
+A score is the median over seeds on the validation split; "kept" is the mean over tasks of the share
+of the teacher's score.
+"""
+
+import argparse
+import json
+import statistics
+from collections import defaultdict
+from pathlib import Path
+
+import settings as plan
+from finetuning import SCORES
+
+from distilbert.recipes import page
+
+Scores = dict[tuple[str, str, str], list[float]]  # by model, task and kind
+KINDS = {"plain": "", "taught": " + taught again", "augmented": " + taught again, more texts"}
+
+
+def read(out: Path) -> tuple[Scores, dict[str, dict[str, float]], float]:
+    """Return scores, what is known of each model besides, and the seconds of all runs together."""
+    scores: Scores = defaultdict(list)
+    models: dict[str, dict[str, float]] = defaultdict(dict)
+    seconds = 0.0
+    for line in map(json.loads, (out / SCORES).read_text().splitlines()):
+        seconds += line["seconds"]
+        name, task, found = line["model"], line["task"], line["scores"]
+        if line["kind"] == "score":
+            key = "accuracy" if task == "mlm" else "spearman"
+            models[name] |= {task: found[key], "parameters": found["parameters"],
+                             "encoder": found["encoder_parameters"]}  # fmt: skip
+        elif line["kind"] != "texts":
+            metric = (plan.TASKS.get(task) or plan.LARGE[task]).metric
+            scores[name, task, line["kind"]].append(found[metric])
+    return scores, models, seconds
+
+
+def best_kind(scores: Scores, name: str, task: str, kind: str) -> str:
+    """Return the kind that stands for a task in a row: tasks that are not augmented are taught."""
+    return "taught" if kind == "augmented" and not plan.TASKS[task].augment else kind
+
+
+def table(scores: Scores, models: dict[str, dict[str, float]]) -> list[list[str]]:
+    """Return the head and a row per model and kind."""
+    tasks = [t for t in plan.TASKS if ("teacher", t, "plain") in scores]
+    goal = {t: statistics.median(scores["teacher", t, "plain"]) for t in tasks}
+    rows = [["model", *tasks, "mean", "kept", "STS", "masked tokens", "parameters", "MB"]]
+    for name in ("minilm", "teacher", *plan.ROWS):
+        for kind, words in KINDS.items():
+            if not any((name, t, kind) in scores for t in tasks):
+                continue
+            found = {}
+            for task in tasks:
+                values = scores.get((name, task, best_kind(scores, name, task, kind)))
+                if values:
+                    found[task] = statistics.median(values)
+            cells = [f"{100 * found[t]:.1f}" if t in found else "" for t in tasks]
+            is_whole = len(found) == len(tasks)
+            mean = f"{100 * statistics.mean(found.values()):.1f}" if is_whole else ""
+            kept = statistics.mean(found[t] / goal[t] for t in tasks) if is_whole else None
+            known = models.get(name, {})
+            what = f" {plan.ROWS[name].what}" if name in plan.ROWS else ""
+            label = f"({name}){what}" if name in plan.ROWS else name
+            size = known.get("parameters")
+            rows.append([
+                label + words, *cells, mean,
+                "" if kept is None else f"{kept:.1%}",
+                f"{100 * known['embedding']:.1f}" if "embedding" in known else "",
+                f"{known['mlm']:.1%}" if "mlm" in known else "",
+                f"{size / 1e6:.1f} M" if size else "", f"{4 * size / 1e6:.0f}" if size else "",
+            ])  # fmt: skip
+    return rows
+
+
+def kept(rows: list[list[str]]) -> dict[str, float]:
+    """Return the share of the teacher that each row keeps, in per cent, where all tasks are in."""
+    at = rows[0].index("kept")
+    return {row[0]: float(row[at].rstrip("%")) for row in rows[1:] if row[at]}
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
+
+
+def main() -> None:
+    """Print the tables and draw the plots."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--student-tokens", type=float, default=30e6, help="as given to evidence.py"
+    )
+    options = parser.parse_args()
+    scores, models, seconds = read(options.out)
+    rows = table(scores, models)
+    text = markdown(rows)
+    seeds: dict[str, int] = defaultdict(int)
+    for (_, task, _), values in scores.items():
+        seeds[task] = max(seeds[task], len(values))
+    text += f"\n\nRuns per task: {dict(seeds)}; {seconds / 3600:.2f} hours of runs, many at once.\n"
+    for (name, task, kind), values in scores.items():
+        if task in plan.LARGE:
+            text += f"\n{name}, {task}, {kind}: {statistics.median(values):.4f}\n"
+    print(text)
+    (options.out / "results.md").write_text(text)
+    share = kept(rows)
+    figure, [axes] = page.figure()
+    page.bars(axes, share, "share of the teacher that is kept", " %")
+    (options.out / "kept.svg").write_text(page.svg(figure))
+    curve = {
+        plan.ROWS[name].tokens * options.student_tokens: share[f"({name}) {plan.ROWS[name].what}"]
+        for name in ("a", "h-quarter", "h", "h-triple")
+        if f"({name}) {plan.ROWS[name].what}" in share
+    }
+    figure, [axes] = page.figure()
+    axes.plot([tokens / 1e6 for tokens in curve], list(curve.values()), marker="o")
+    axes.set_xlabel("million tokens")
+    axes.set_ylabel("per cent of the teacher kept")
+    (options.out / "curve.svg").write_text(page.svg(figure))
+
+
+if __name__ == "__main__":
+    main()

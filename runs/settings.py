@@ -1,0 +1,126 @@
+"""What the experiment compares: students, tasks, and how long each is trained.
+
+Everything that may be changed is here; budgets in tokens are arguments of `evidence.py` as well.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SEQUENCE = 128  # tokens of the corpus's packed sequences
+KEPT = (1, 3, 5)  # layers of the teacher, from 0: the last of every two
+
+# Of the teacher, all-MiniLM-L6-v2 with a masked-LM head that is new.
+TEACHER = {
+    "sequences_per_step": 512,
+    "micro_tokens": 65536,
+    "learning_rate": 5e-4,
+    "warmup": 0.05,
+    "save_every": 400,
+}
+
+# Of every student; a row changes some.
+STUDENT = {
+    "layers": KEPT,
+    "sequences_per_step": 256,
+    "micro_tokens": 32768,
+    "learning_rate": 5e-4,
+    "save_every": 500,
+}
+NOTHING = {"ce": 0.0, "mlm": 0.0, "cos": 0.0}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model that the tasks score.
+
+    Args:
+        what: in words, for the table.
+        tokens: of its training, in parts of the students' budget; 0 copies weights and stops.
+        changes: to `STUDENT`, settings of `distilbert distill`.
+    """
+
+    what: str
+    tokens: float = 1.0
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+BEST = {
+    "ce": 2.0,
+    "ce_at": "masked",
+    "mlm": 1.0,
+    "cos": 1.0,
+    "hidden": 1.0,
+    "relation": 1.0,
+    "dropout": 0.0,
+}
+
+# In the order in which they are trained, the most important first.
+ROWS: dict[str, Row] = {
+    "a": Row("teacher layers 1, 3, 5, nothing else", 0),
+    "e": Row("triple loss, the paper's settings"),
+    "h": Row("relations, hidden states, L_ce at masked tokens, no dropout", 1, BEST),
+    "c": Row("same start, masked LM only, no teacher", 1, {**NOTHING, "mlm": 1.0}),
+    "f": Row("MiniLMv2 relations", 1, {**NOTHING, "relation": 1.0}),
+    "g": Row("hidden states and attention of all layers", 1,
+             {**NOTHING, "hidden": 1.0, "attention": 1.0}),
+    "d": Row("random start, triple loss", 1, {"start": "random"}),
+    "e-ce": Row("(e) without L_ce", 1, {"ce": 0.0}),
+    "e-cos": Row("(e) without L_cos", 1, {"cos": 0.0}),
+    "e-mlm": Row("(e) without L_mlm", 1, {"mlm": 0.0}),
+    "b": Row("teacher's first three layers, nothing else", 0, {"layers": (0, 1, 2)}),
+    "h-quarter": Row("(h), a quarter of the tokens", 0.25, BEST),
+    "h-triple": Row("(h), three times the tokens", 3, BEST),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task and how it is learned; the same for all models.
+
+    Args:
+        name: of `distilbert finetune`.
+        metric: the score that counts.
+        steps: optimiser steps.
+        batch: examples per step.
+        rate: highest learning rate.
+        seeds: how many.
+        augment: changed copies of each example where a teacher labels them.
+        options: other settings of `distilbert finetune`.
+    """
+
+    name: str
+    metric: str
+    steps: int
+    batch: int
+    rate: float
+    seeds: int
+    augment: int = 0
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+TASKS: dict[str, Task] = {
+    "cola": Task("cola", "matthews", 530, 64, 2e-4, 3, 4),
+    "mrpc": Task("mrpc", "f1", 290, 64, 2e-4, 3, 4),
+    "rte": Task("rte", "accuracy", 240, 64, 2e-4, 3, 4),
+    "stsb": Task("stsb", "spearman", 360, 64, 2e-4, 3, 4),
+    "sick": Task("classification", "accuracy", 350, 64, 2e-4, 3, 4,
+                 {"text_column": "sentence_A", "second_text_column": "sentence_B"}),
+    "sst2": Task("sst2", "accuracy", 1050, 128, 2e-4, 1),
+    "conll2003": Task("conll2003", "f1", 880, 64, 3e-4, 1),
+    "squad": Task("squad", "f1", 1000, 64, 3e-4, 1, 0, {"max_length": 384}),
+}  # fmt: skip
+
+# Rows that a fine-tuned teacher teaches once more, and those whose texts are augmented for it.
+TAUGHT = ("h", "e", "a")
+AUGMENTED = ("h",)
+PLAIN = {
+    "labels": 0.5,
+    "ce": 0.5,
+}  # weights with a teacher; of augmented texts only its word counts
+ON_AUGMENTED = {"labels": 0.0, "ce": 1.0}
+
+# Whole data sets with the teacher's own six layers, one seed: how good, how long.
+LARGE: dict[str, Task] = {
+    "imdb": Task("imdb", "accuracy", 1250, 32, 1e-4, 1, 0, {"max_length": 512}),
+    "squad-whole": Task("squad", "f1", 2740, 64, 2e-4, 1, 0, {"max_length": 384}),
+}
