@@ -398,3 +398,21 @@ def test_augmentation_keeps_tags(finetune, masked_lm, tmp_path, capfd):
     data = {"task": "token-classification", "train": rows, "validation": rows}
     finetune(augment=1, augmenter=masked_lm, steps=2, **data)
     assert "t.jsonl: 40 texts" in capfd.readouterr().err
+
+
+def test_without_checkpoints(masked_lm, reviews, tmp_path, fresh):
+    """The same weights as with them."""
+    from distilbert.recipes.finetune import fit, read_data
+    from distilbert.runtime import launch as launching
+
+    found = []
+    for checkpoints in (True, False):
+        fresh()
+        folder = tmp_path / str(checkpoints)
+        settings = Settings(model=masked_lm, out=str(folder), steps=4, **reviews)
+        launch = launching.start()
+        data = read_data(settings, launch)
+        fit(settings, launch, data, 0, folder, checkpoints=checkpoints)
+        assert (folder / "checkpoints").exists() == checkpoints
+        found.append(load_file(folder / "model/model.safetensors"))
+    assert all(torch.equal(found[0][name], weight) for name, weight in found[1].items())

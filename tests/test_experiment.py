@@ -1,0 +1,74 @@
+"""The scripts of the experiment in `runs/`: the order of their runs, and their table."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("accelerate")
+RUNS = Path(__file__).resolve().parents[1] / "runs"
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    monkeypatch.syspath_prepend(str(RUNS))
+    import evidence
+    import finetuning
+    import results
+    import settings
+
+    yield evidence, finetuning, results, settings
+    for name in ("evidence", "finetuning", "results", "settings"):
+        sys.modules.pop(name, None)
+
+
+def test_what_a_run_needs_comes_before_it(scripts):
+    _, finetuning, _, settings = scripts
+    jobs = finetuning.jobs(list(settings.ROWS), list(settings.TASKS), ["imdb"])
+    names = [job.name for job in jobs]
+    assert len(set(names)) == len(names)
+    for number, job in enumerate(jobs):
+        before = names[:number]
+        if job.kind in ("taught", "augmented"):
+            assert f"teacher.{job.task}.plain.0" in before
+        if job.kind == "augmented":
+            assert f"teacher.{job.task}.texts.0" in before
+    for task, chosen in settings.TASKS.items():
+        assert sum(j.model == "e" and j.task == task and j.kind == "plain" for j in jobs) == (
+            chosen.seeds
+        )
+
+
+def test_settings_become_flags(scripts):
+    evidence, *_ = scripts
+    assert evidence.flags({"layers": (1, 3), "ce": 0.5}) == ["--layers", "1", "3", "--ce", "0.5"]
+
+
+def test_the_table_counts_medians_and_shares(scripts, tmp_path, monkeypatch, capsys):
+    _, finetuning, results, _ = scripts
+    lines = [
+        ("teacher", "sst2", "plain", {"accuracy": 0.9}),
+        ("teacher", "cola", "plain", {"matthews": 0.5}),
+        ("a", "sst2", "plain", {"accuracy": 0.81}),
+        *(("a", "cola", "plain", {"matthews": m}) for m in (0.1, 0.4, 0.45)),
+        ("a", "mlm", "score", {"accuracy": 0.3, "parameters": 10**6, "encoder_parameters": 10}),
+        ("a", "sst2", "taught", {"accuracy": 0.9}),
+    ]
+    with (tmp_path / finetuning.SCORES).open("w") as file:
+        for model, task, kind, scores in lines:
+            line = {"model": model, "task": task, "kind": kind, "scores": scores, "seconds": 3600}
+            file.write(json.dumps(line) + "\n")
+    scores, models, seconds = results.read(tmp_path)
+    rows = results.table(scores, models)
+    assert seconds == 3600 * len(lines)
+    assert rows[0][:5] == ["model", "cola", "sst2", "mean", "kept"]
+    assert rows[1][:5] == ["teacher", "50.0", "90.0", "70.0", "100.0%"]
+    assert rows[2][1:5] == ["40.0", "81.0", "60.5", "85.0%"]
+    assert rows[2][6:] == ["30.0%", "1.0 M", "4"]
+    assert rows[3][1:5] == ["", "90.0", "", ""]  # not whole: no mean
+    monkeypatch.setattr("sys.argv", ["results.py", "--out", str(tmp_path)])
+    results.main()
+    assert "85.0%" in capsys.readouterr().out
+    assert (tmp_path / "kept.svg").stat().st_size > 1000
