@@ -61,7 +61,8 @@ def table(scores: Scores, models: dict[str, dict[str, float]]) -> list[list[str]
             cells = [f"{100 * found[t]:.1f}" if t in found else "" for t in tasks]
             is_whole = len(found) == len(tasks)
             mean = f"{100 * statistics.mean(found.values()):.1f}" if is_whole else ""
-            kept = statistics.mean(found[t] / goal[t] for t in tasks) if is_whole else None
+            is_comparable = is_whole and all(goal.values())
+            kept = statistics.mean(found[t] / goal[t] for t in tasks) if is_comparable else None
             known = models.get(name, {})
             what = f" {plan.ROWS[name].what}" if name in plan.ROWS else ""
             label = f"({name}){what}" if name in plan.ROWS else name
