@@ -26,6 +26,7 @@ import transformers as peer
 import distilbert as d
 from distilbert.distillation.batches import Counts
 from distilbert.distillation.step import DistillationStep, Weights
+from distilbert.inference.prepared import quicken
 
 # Model FLOPs per token: linear layers (teacher forward, student forward and backward), and the
 # vocabulary terms over all tokens.
@@ -139,6 +140,8 @@ class Ours:
         student.to(device)
         teacher.to(device, torch.bfloat16 if bf16 else torch.float32)
         self.module = DistillationStep(student.train(), teacher, Weights()).train()
+        if device.type == "cpu":
+            quicken(teacher, "bf16" if bf16 else "fp32")  # as `distilbert distill` does
         self.optimizer = torch.optim.AdamW(
             student.parameters(), 5e-4, (0.9, 0.98), 1e-6, fused=True
         )

@@ -10,6 +10,8 @@ import distilbert as d
 from distilbert.distillation.batches import Counts
 from distilbert.distillation.step import DistillationStep, MaskedLMStep, Weights
 from distilbert.distillation.student import default_layers, from_teacher, student_config
+from distilbert.distillation.vocabulary_terms import Decoder, vocabulary_terms
+from distilbert.inference.prepared import quicken
 
 SIZES = {"vocab_size": 60, "max_position_embeddings": 16, "initializer_range": 0.2}
 
@@ -107,6 +109,49 @@ def test_triple_loss(weights, student, teacher, batch):
     assert set(sums) >= {name for name in ("mlm", "ce", "cos") if getattr(weights, name)}
     assert not teacher.training
     assert all(p.grad is None for p in teacher.parameters())
+
+
+@pytest.mark.parametrize("cached", [1, 60 * 7, 1 << 18])
+@pytest.mark.parametrize("chunk", [1, 8, 64])
+@pytest.mark.parametrize("taught", [True, False])
+def test_vocabulary_terms_in_pieces_of_any_size(taught, chunk, cached, monkeypatch):
+    monkeypatch.setattr("distilbert.distillation.vocabulary_terms.CACHED", cached)
+    states, weight, bias = (torch.randn(s, requires_grad=True) for s in ((17, 8), (60, 8), (60,)))
+    labels = torch.randint(0, 60, (17,)).masked_fill(torch.rand(17) < 0.5, -100)
+    target = torch.randn(17, 8), torch.randn(60, 8), torch.randn(60)
+    logits = F.linear(states, weight, bias)
+    mlm = F.cross_entropy(logits, labels, reduction="sum")
+    log_goal = (F.linear(*target) / 3).log_softmax(-1)
+    ce = 9 * F.kl_div((logits / 3).log_softmax(-1), log_goal, reduction="sum", log_target=True)
+    expected = 0.5 * mlm + 0.25 * ce * taught
+    loss, mlm_sum, ce_sum = vocabulary_terms(
+        Decoder(states, weight, bias), labels, mlm=0.5, temperature=3.0, chunk=chunk,
+        teacher=Decoder(*target) if taught else None, ce=0.25 * taught,
+    )  # fmt: skip
+    torch.testing.assert_close((loss, mlm_sum, ce_sum), (expected, mlm, ce * taught))
+    parameters = states, weight, bias
+    torch.testing.assert_close(
+        torch.autograd.grad(3 * loss, parameters, retain_graph=True),
+        torch.autograd.grad(3 * expected, parameters),
+    )
+    with pytest.raises(RuntimeError, match="one backward pass"):
+        torch.autograd.grad(loss, parameters)
+
+
+@pytest.mark.parametrize("weights", [Weights(), Weights(hidden=1.0)], ids=["triple", "hidden"])
+def test_a_quick_teacher_teaches_the_same(weights, student, teacher, batch):
+    results = []
+    for quick in (False, True):
+        own = copy.deepcopy(student)
+        step = DistillationStep(own, copy.deepcopy(teacher), weights)
+        if quick:
+            quicken(step.teacher, "fp32")
+        loss, _ = step(*batch, counts_of(batch))
+        loss.backward()
+        results.append((loss.detach(), gradients_of(own)))
+    (loss, gradients), (expected, others) = results
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
+    assert_same_gradients(gradients, others, rtol=1e-4, atol=1e-5)
 
 
 def part(batch, rows):

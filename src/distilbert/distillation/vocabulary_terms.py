@@ -22,6 +22,9 @@ from distilbert.modeling.losses import IGNORED
 # The weights' gradient is read and written once per chunk, which makes small chunks slow: 64 tokens
 # took 4 times as long as 512 on two cores. 512 tokens and 30,522 entries are 62 MB.
 CHUNK = {"cpu": 512, "cuda": 4096}
+# On a CPU the logits of a chunk become its gradient so many numbers at a time, which stay in cache:
+# a third of the time of a pass over all of them per operation (docs/log.md).
+CACHED = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,9 @@ class _VocabularyTerms(Function):
                 tw, tb = _aligned(teacher.weight.to(dtype), teacher.bias.to(dtype))
             for start in range(0, len(x), chunk):
                 rows = slice(start, start + chunk)
-                mlm_term, ce_term, gradient = _chunk_terms(
-                    F.linear(x[rows], w, b),  # (n, V)
+                gradient = F.linear(x[rows], w, b)  # (n, V), the logits so far
+                mlm_term, ce_term = _to_gradient(
+                    gradient,
                     labels[rows],
                     mlm=mlm,
                     target=None if teacher is None else F.linear(t[rows], tw, tb),
@@ -115,23 +119,26 @@ class _VocabularyTerms(Function):
                 )
                 mlm_sum += mlm_term
                 ce_sum += ce_term
-                if gradient is not None:
-                    x_grad[rows] = gradient @ w
-                    if dtype == w_grad.dtype:
-                        w_grad.addmm_(gradient.T, x[rows])
-                    else:
-                        w_grad += gradient.T @ x[rows]
-                    b_grad += gradient.sum(0, dtype=torch.float32)
+                x_grad[rows] = gradient @ w
+                if dtype == w_grad.dtype:
+                    w_grad.addmm_(gradient.T, x[rows])
+                else:
+                    w_grad += gradient.T @ x[rows]
+                b_grad += gradient.sum(0, dtype=torch.float32)
         entries = len(bias)
-        ctx.save_for_backward(
+        ctx.gradients = (
             x_grad.to(states.dtype), w_grad[:entries].to(weight.dtype), b_grad[:entries]
-        )
+        )  # fmt: skip
         ctx.mark_non_differentiable(mlm_sum, ce_sum)
         return mlm * mlm_sum + ce * ce_sum, mlm_sum, ce_sum
 
     @staticmethod
     def backward(ctx: Any, grad_total: Tensor, *_: Tensor) -> tuple[Any, ...]:
-        x, w, b = (saved * grad_total.to(saved.dtype) for saved in ctx.saved_tensors)
+        if ctx.gradients is None:
+            raise RuntimeError("the vocabulary terms have one backward pass; compute them again")
+        # Scaled in place and let go of, so that nobody has to copy the large one.
+        x, w, b = (gradient.mul_(grad_total.to(gradient.dtype)) for gradient in ctx.gradients)
+        ctx.gradients = None
         return x, w, b, None, None, None, None, None, None
 
 
@@ -147,7 +154,7 @@ def _aligned(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     return F.pad(weight, (0, 0, 0, more)), F.pad(bias, (0, more), value=-1e4)
 
 
-def _chunk_terms(
+def _to_gradient(
     logits: Tensor,
     labels: Tensor,
     *,
@@ -155,23 +162,34 @@ def _chunk_terms(
     target: Tensor | None,
     ce: float,
     temperature: float,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return the sums of L_mlm and L_ce, and the gradient of mlm * L_mlm + ce * L_ce, (n, V).
+) -> tuple[Tensor, Tensor]:
+    """Return the sums of L_mlm and L_ce; the logits become the gradient of mlm and ce times them.
 
-    The gradient has the type of the logits; None if it is 0. The logits are no longer needed.
+    Args:
+        logits: (n, V).
+        target: the teacher's, (n, V); they are spoilt.
     """
     if logits.is_cuda and _has_triton():
         from distilbert.distillation.vocabulary_kernel import terms_in_place
 
         factors = {"mlm": mlm, "ce": ce, "temperature": temperature}
-        return *terms_in_place(logits, labels, target=target, **factors), logits
-    dtype, logits = logits.dtype, logits.float()
-    ce_sum, gradient = logits.new_zeros(()), None
-    if target is not None:
-        ce_sum, gradient = _distillation(logits, target.float(), temperature)
-        gradient *= ce
-    mlm_sum, gradient = _masked_lm(logits, labels, mlm, gradient)
-    return mlm_sum, ce_sum, gradient if gradient is None else gradient.to(dtype)
+        return terms_in_place(logits, labels, target=target, **factors)
+    most = len(logits) if logits.is_cuda else max(CACHED // logits.shape[1], 1)
+    mlm_sum = logits.new_zeros((), dtype=torch.float32)
+    ce_sum = torch.zeros_like(mlm_sum)
+    for start in range(0, len(logits), max(most, 1)):
+        rows = slice(start, start + most)
+        part = logits[rows].float()  # the logits themselves, if they are float32
+        labelled, own, mlm_term = _masked_lm(part, labels[rows], mlm)
+        mlm_sum += mlm_term
+        if target is None:
+            part.zero_()
+        else:
+            ce_sum += _distillation(part, target[rows].float(), ce, temperature)
+        part.index_add_(0, labelled, own)
+        if part.dtype != logits.dtype:
+            logits[rows] = part
+    return mlm_sum, ce_sum
 
 
 @cache
@@ -179,32 +197,22 @@ def _has_triton() -> bool:
     return find_spec("triton") is not None
 
 
-def _distillation(logits: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Return T^2 times the sum of KL(target || logits), and its gradient (n, V)."""
-    log_student = F.log_softmax(logits / temperature, -1)
-    log_teacher = F.log_softmax(target.div_(temperature), -1)
-    teacher = log_teacher.exp()
-    kl = log_teacher.sub_(log_student).mul_(teacher).sum()
-    gradient = log_student.exp_().sub_(teacher).mul_(temperature)
-    return kl * temperature**2, gradient
-
-
-def _masked_lm(
-    logits: Tensor, labels: Tensor, factor: float, gradient: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """Return the sum of the cross-entropy, and `gradient` with its own added."""
+def _masked_lm(logits: Tensor, labels: Tensor, factor: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the rows with a label, `factor` times the gradient in them, and the sum of L_mlm."""
     rows = (labels != IGNORED).nonzero().squeeze(1)
-    is_all = len(rows) == len(labels)
-    log_probabilities = F.log_softmax(logits if is_all else logits[rows], -1)  # (labelled, V)
+    log_probabilities = F.log_softmax(logits[rows], -1)  # (labelled, V)
     entries = labels[rows, None]
     term = -log_probabilities.gather(1, entries).sum()
-    if not factor or len(rows) == 0:
-        return term, gradient
-    own = log_probabilities.exp_()
-    own.scatter_add_(1, entries, own.new_full((len(rows), 1), -1.0))
-    own *= factor
-    if is_all:
-        return term, own if gradient is None else gradient.add_(own)
-    if gradient is None:
-        gradient = torch.zeros_like(logits)
-    return term, gradient.index_add_(0, rows, own)
+    gradient = log_probabilities.exp_()
+    gradient.scatter_add_(1, entries, gradient.new_full(entries.shape, -1.0))
+    return rows, gradient.mul_(factor), term
+
+
+def _distillation(logits: Tensor, target: Tensor, factor: float, temperature: float) -> Tensor:
+    """Return the sum of L_ce, T^2 KL(target || logits); the logits become `factor` its gradient."""
+    log_student = F.log_softmax(logits.div_(temperature), -1)
+    log_teacher = F.log_softmax(target.div_(temperature), -1)
+    teacher = torch.exp(log_teacher, out=target)
+    kl = log_teacher.sub_(log_student).mul_(teacher).sum()
+    torch.exp(log_student, out=logits).sub_(teacher).mul_(factor * temperature)
+    return kl * temperature**2

@@ -234,6 +234,22 @@ class Maker:
         return PlainLinear(weight, bias, activation, self.dtype)
 
 
+def quicken(model: PreTrainedModel, precision: str) -> None:
+    """Put the fast stack of blocks into a model that will only answer from now on, as a teacher.
+
+    Args:
+        precision: fp32 or bf16.
+    """
+    base, make = model.base_model, Maker(precision, model.device)
+    base.transformer = FastTransformer(
+        base.transformer,
+        make,
+        activation=model.config.activation,
+        dtype=make.dtype,
+        for_first=False,
+    )
+
+
 def build(model: PreTrainedModel, precision: str, exact: Iterable[str] = ()) -> PreparedModel:
     """Make the prepared model; `exact` layers are not in int8."""
     base = model.base_model

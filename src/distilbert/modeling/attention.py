@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distilbert.modeling import dropout as dropping
 from distilbert.modeling.unpadding import Unpadding
 
 
@@ -25,17 +26,23 @@ def eager(
 
     Weights are returned as they act on the values: after dropout and `head_mask`.
     """
-    scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # (B, H, T, T)
+    query = query / math.sqrt(query.shape[-1])
+    scores = query @ key.transpose(-1, -2)  # (B, H, T, T)
     if bias is not None:
         scores = scores + bias
-    weights = F.dropout(scores.softmax(-1), dropout)
+    weights = dropping.dropout(scores.softmax(-1), dropout)
     if head_mask is not None:
         weights = weights * head_mask
     return weights @ value, weights
 
 
 def sdpa(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
-    """Attention by PyTorch's fused kernels: (B, H, T, D) -> (B, H, T, D)."""
+    """Attention by PyTorch's fused kernels: (B, H, T, D) -> (B, H, T, D).
+
+    That for the CPU has no dropout: with it, step by step.
+    """
+    if dropout and query.device.type == "cpu":
+        return eager(query, key, value, bias, dropout, None)[0]
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from distilbert.config import BertConfig
 from distilbert.modeling.backbone import Backbone, to_result
+from distilbert.modeling.dropout import Dropout
 from distilbert.modeling.heads import (
     FirstTokenHead,
     Head,
@@ -162,7 +163,7 @@ class _FirstToken(_Labelled, FirstTokenHead):
 
     def _add_classifier(self, outputs: int) -> None:
         self.classifier = nn.Linear(self.config.dim, outputs)
-        self.dropout = nn.Dropout(self._dropout_rate)
+        self.dropout = Dropout(self._dropout_rate)
         self.post_init()
 
     def classify(self, first: Tensor) -> Tensor:
@@ -245,7 +246,7 @@ class BertForTokenClassification(_Labelled, TokenClassification):  # type: ignor
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
         self.classifier = nn.Linear(self.config.dim, self.config.num_labels)
-        self.dropout = nn.Dropout(self._dropout_rate)
+        self.dropout = Dropout(self._dropout_rate)
         self.post_init()
 
 
@@ -267,7 +268,7 @@ class BertForQuestionAnswering(_OnBert, QuestionAnswering):
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
         self.qa_outputs = nn.Linear(self.config.dim, 2)
-        self.dropout = nn.Dropout(0.0)
+        self.dropout = Dropout(0.0)
         self.post_init()
 
     def forward(  # type: ignore[override]

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from distilbert.config import DistilBertConfig
 from distilbert.modeling.backbone import DistilBertModel
+from distilbert.modeling.dropout import Dropout
 from distilbert.modeling.heads import (
     FirstTokenHead,
     Head,
@@ -30,7 +31,7 @@ class _FirstToken(_OnDistilBert, FirstTokenHead):
     def _add_classifier(self, outputs: int) -> None:
         self.pre_classifier = nn.Linear(self.config.dim, self.config.dim)
         self.classifier = nn.Linear(self.config.dim, outputs)
-        self.dropout = nn.Dropout(self.config.seq_classif_dropout)
+        self.dropout = Dropout(self.config.seq_classif_dropout)
         self.post_init()
 
     def classify(self, first: Tensor) -> Tensor:
@@ -123,7 +124,7 @@ class DistilBertForTokenClassification(_OnDistilBert, TokenClassification):
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__(config)
         self.classifier = nn.Linear(self.config.dim, self.config.num_labels)
-        self.dropout = nn.Dropout(self.config.dropout)
+        self.dropout = Dropout(self.config.dropout)
         self.post_init()
 
 
@@ -146,5 +147,5 @@ class DistilBertForQuestionAnswering(_OnDistilBert, QuestionAnswering):
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__(config)
         self.qa_outputs = nn.Linear(self.config.dim, 2)
-        self.dropout = nn.Dropout(self.config.qa_dropout)
+        self.dropout = Dropout(self.config.qa_dropout)
         self.post_init()

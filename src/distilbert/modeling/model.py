@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from distilbert.config import PretrainedConfig
 from distilbert.modeling import attention, inputs
+from distilbert.modeling.dropout import Dropout
 from distilbert.modeling.unpadding import Unpadding
 
 
@@ -77,7 +78,7 @@ class Embeddings(nn.Module):
             _empty_table(config.type_vocab_size, config.dim) if config.type_vocab_size else None
         )
         self.LayerNorm = nn.LayerNorm(config.dim, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self,
@@ -179,7 +180,7 @@ class FFN(nn.Module):
         self.lin1 = nn.Linear(config.dim, config.hidden_dim)
         self.lin2 = nn.Linear(config.hidden_dim, config.dim)
         self.activation = ACTIVATION_FUNCTIONS[config.activation]
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, C) -> (…, C)."""
@@ -198,7 +199,7 @@ class TransformerBlock(nn.Module):
         super().__init__()
         self.attention = MultiHeadSelfAttention(config, layer)
         # BERT drops out here as well, after attention; DistilBERT does not.
-        self.attention_dropout = nn.Dropout(config.dropout if config.type_vocab_size else 0.0)
+        self.attention_dropout = Dropout(config.dropout if config.type_vocab_size else 0.0)
         self.sa_layer_norm = nn.LayerNorm(config.dim, eps=config.layer_norm_eps)
         self.ffn = FFN(config)
         self.output_layer_norm = nn.LayerNorm(config.dim, eps=config.layer_norm_eps)
