@@ -25,6 +25,7 @@ from distilbert.recipes.quickstart_scores import (
     answers,
     fill,
     guesses,
+    mean_of,
     most_frequent,
     tfidf,
 )
@@ -69,7 +70,8 @@ EXAMPLES = (
 )
 LENGTH = 64  # tokens of a sequence
 VOCABULARY = 4000
-TASK_EPOCHS = 2.0
+TASK_EPOCHS, TASK_BATCH = 2.0, 16
+TASK_RUNS = 3  # of fine-tuning, with seeds of their own: one says little
 TEXTS_AT_ONCE = 32  # where the speed of batches is measured
 
 
@@ -148,7 +150,7 @@ def _train(settings: Settings, precision: Precision, out: Path, corpus: str) -> 
             initializer_range=0.06,  # the usual 0.02 is for models six times as wide
             sinusoidal_start=True,
             steps=steps,
-            save_every=-(-steps // 4),
+            save_every=-(-steps // 3),
             precision=precision,
             seed=settings.seed,
             **SHAPE,
@@ -167,7 +169,7 @@ def _train(settings: Settings, precision: Precision, out: Path, corpus: str) -> 
                 out=str(runs[name]),
                 ce_at="masked",
                 steps=steps,
-                save_every=-(-steps // 2),
+                save_every=steps,
                 precision=precision,
                 seed=settings.seed,
                 **TRAINING,
@@ -177,9 +179,10 @@ def _train(settings: Settings, precision: Precision, out: Path, corpus: str) -> 
     return runs
 
 
-def _finetune(settings: Settings, precision: Precision, run: Path, texts: Texts) -> Path:
-    """Fine-tune a model on the task; return the folder of the classifier."""
+def _finetune(settings: Settings, precision: Precision, run: Path, texts: Texts) -> list[Path]:
+    """Fine-tune a model on the task, several times; return the folders of the classifiers."""
     out = run / "task"
+    seeds = tuple(TASK_RUNS * settings.seed + number for number in range(TASK_RUNS))
     finetune.main(
         finetune.Settings(
             model=str(run / "model"),
@@ -188,13 +191,14 @@ def _finetune(settings: Settings, precision: Precision, run: Path, texts: Texts)
             out=str(out),
             max_length=LENGTH,
             epochs=TASK_EPOCHS,
+            batch_size=TASK_BATCH,
             learning_rate=5e-4,
             save_every=1_000_000,  # scored once, at the end: nothing is chosen by the test
             precision=precision,
-            seeds=(settings.seed,),
+            seeds=seeds,
         )
     )
-    return out / "model"
+    return [out / f"seed-{seed}" / "model" for seed in seeds]
 
 
 def _measure(
@@ -202,7 +206,7 @@ def _measure(
     corpus: str,
     texts: Texts,
     runs: dict[str, Path],
-    classifiers: dict[str, Path],
+    classifiers: dict[str, list[Path]],
 ) -> tuple[list[Row], float]:
     """Return the table, and the accuracy of always guessing the most frequent token."""
     _logger.info("measuring")
@@ -216,12 +220,15 @@ def _measure(
         masking=Masking(MASK_RATE, MASK_SMOOTHING),
     )
     opened = {
-        name: open_head(
-            str(folder), "SequenceClassification", is_trained=True, attn_implementation="varlen"
-        )
-        for name, folder in classifiers.items()
+        name: [
+            open_head(
+                str(folder), "SequenceClassification", is_trained=True, attn_implementation="varlen"
+            )
+            for folder in folders
+        ]
+        for name, folders in classifiers.items()
     }
-    contenders = {name: first_output(model) for name, model in opened.items()}
+    contenders = {name: first_output(models[0]) for name, models in opened.items()}
     alone, together = (
         interleaved(
             contenders,
@@ -234,11 +241,14 @@ def _measure(
     rows = [
         Row(
             name,
-            task=answers(launch, opened[name], classifiers[name], texts.test, LENGTH),
+            task=mean_of(
+                answers(launch, model, folder, texts.test, LENGTH)
+                for model, folder in zip(opened[name], classifiers[name], strict=True)
+            ),
             guesses=guesses(launch, run / "model", source),
-            parameters=opened[name].num_parameters(),
-            encoder=sum(p.numel() for p in opened[name].base_model.transformer.parameters()),
-            size_mb=opened[name].get_memory_footprint() / 1e6,
+            parameters=opened[name][0].num_parameters(),
+            encoder=sum(p.numel() for p in opened[name][0].base_model.transformer.parameters()),
+            size_mb=opened[name][0].get_memory_footprint() / 1e6,
             latency_ms=1000 * alone[name],
             texts_per_s=TEXTS_AT_ONCE / together[name],
         )
@@ -249,7 +259,11 @@ def _measure(
 
 
 def _commands(
-    precision: Precision, corpus: Path, texts: Texts, runs: dict[str, Path], tasks: dict[str, Path]
+    precision: Precision,
+    corpus: Path,
+    texts: Texts,
+    runs: dict[str, Path],
+    classifiers: dict[str, list[Path]],
 ) -> list[str]:
     """Return the commands that give the scores of the table again."""
     shared = [] if precision == "no" else ["--precision", precision]
@@ -257,6 +271,8 @@ def _commands(
     for name, run in runs.items():
         masked = ["--task", "mlm", "--model", f"{run / 'model'}", "--data", f"{corpus}"]
         masked += ["--mask_rate", f"{MASK_RATE}", "--mask_smoothing", f"{MASK_SMOOTHING}"]
-        task = ["--model", f"{tasks[name]}", "--data", f"{texts.test}", "--max_length", f"{LENGTH}"]
-        commands += [masked + shared, task + shared]
+        commands.append(masked + shared)
+        data = ["--data", f"{texts.test}", "--max_length", f"{LENGTH}"]
+        for folder in classifiers[name]:
+            commands.append(["--model", f"{folder}", *data, *shared])
     return [shlex.join(["distilbert", "evaluate", *words]) for words in commands]

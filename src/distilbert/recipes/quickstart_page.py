@@ -46,7 +46,8 @@ def sentences(rows: Sequence[Row], floor: float) -> list[str]:
     teacher, student, *others = rows
     said = [
         f"Always guessing the most frequent token is right {floor:.1%} of the time. "
-        "Behind ± are standard errors; those of differences are paired.",
+        "Behind ± are standard errors; those of differences are paired. Scores of the task are "
+        "means of several runs of fine-tuning.",
         f"Beside its teacher the student has {_ratio(student.parameters, teacher.parameters)} of "
         f"the parameters ({_ratio(student.encoder, teacher.encoder)} of those in layers; the "
         f"embeddings are shared by all), and answers in "

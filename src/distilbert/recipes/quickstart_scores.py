@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Share:
     """How often something was right.
 
     Args:
-        hits: of each item, whether it was.
+        hits: of each item, whether it was; or in which share of several runs.
     """
 
     hits: np.ndarray
@@ -41,7 +41,7 @@ class Share:
     @property
     def error(self) -> float:
         """The standard error of the share."""
-        return math.sqrt(self.mean * (1 - self.mean) / len(self.hits))
+        return float(self.hits.std() / math.sqrt(len(self.hits)))
 
     def minus(self, other: "Share") -> tuple[float, float]:
         """Return how much larger it is than another's on the same items, and its standard error.
@@ -52,13 +52,18 @@ class Share:
         return float(difference.mean()), float(difference.std() / math.sqrt(len(difference)))
 
 
+def mean_of(shares: Iterable[Share]) -> Share:
+    """Return the mean of several runs on the same items."""
+    return Share(np.mean([share.hits for share in shares], axis=0))
+
+
 @dataclass(frozen=True)
 class Row:
     """A line of the table; None where it does not apply.
 
     Args:
         name: of the model.
-        task: labels of the task that were right.
+        task: labels of the task that were right, in the mean of several runs of fine-tuning.
         guesses: masked tokens that were right.
         parameters, encoder: how many there are, and how many of them in the layers.
         size_mb: of the file of weights, megabytes.
