@@ -8,6 +8,7 @@ writes pickles, nor its gradient accumulation, as it divides losses by the numbe
 import ctypes
 import logging
 import os
+import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -181,7 +182,7 @@ def start(
         raise ValueError(f"threads must be at least 0, got {threads}")
     if threads:
         torch.set_num_threads(threads)
-    _keep_freed_memory()
+    keep_freed_memory()
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
@@ -205,17 +206,18 @@ def start(
     return launch
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let the C library keep what tensors leave behind, where it is glibc.
 
     By default it gives large blocks back to the system, which has to clear their pages before the
     next step gets them again: a tenth of the time of a step on a CPU (docs/log.md). Blocks above 32
     MiB, the most that glibc can be told, still go back.
     """
-    if hasattr(ctypes.CDLL(None), "gnu_get_libc_version"):
-        set_option = ctypes.CDLL(None).mallopt
-        set_option(_MMAP_THRESHOLD, 32 << 20)
-        set_option(_TRIM_THRESHOLD, _MOST)
+    if sys.platform == "linux":
+        library = ctypes.CDLL(None)
+        if hasattr(library, "gnu_get_libc_version"):
+            library.mallopt(_MMAP_THRESHOLD, 32 << 20)
+            library.mallopt(_TRIM_THRESHOLD, _MOST)
 
 
 def best_precision() -> Precision:
