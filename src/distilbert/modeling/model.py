@@ -147,8 +147,9 @@ class MultiHeadSelfAttention(nn.Module):
         self, x: Tensor, plan: AttentionPlan, head_mask: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """(…, C) -> (…, C), and the weights (B, H, T, T) if the plan shows them."""
-        if torch.is_autocast_enabled(x.device.type):
-            x = x.to(torch.get_autocast_dtype(x.device.type))  # once instead of three times
+        device = x.device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            x = x.to(torch.get_autocast_dtype(device))  # once instead of three times
         heads = (self.n_heads, self.head_size)
         q = self.q_lin(x).unflatten(-1, heads)  # (…, C) -> (…, H, D)
         k = self.k_lin(x).unflatten(-1, heads)
