@@ -29,8 +29,9 @@ def test_sums_and_gradient(entries: int, has_target: bool, temperature: float) -
     logits, target = 3 * torch.randn(2, 7, entries)
     labels = torch.tensor([-100, 3, -100, entries - 1, 0, -100, 50])
     factors = {"mlm": 0.3, "ce": 0.7, "temperature": temperature}
-    mlm, ce, gradient = vocabulary_terms._chunk_terms(
-        logits, labels, target=target.clone() if has_target else None, **factors
+    gradient = logits.clone()
+    mlm, ce = vocabulary_terms._to_gradient(
+        gradient, labels, target=target.clone() if has_target else None, **factors
     )
     place = logits.to(DEVICE, copy=True)
     own_mlm, own_ce = terms_in_place(
