@@ -73,6 +73,26 @@ def test_outputs_as_tuples_and_by_configuration(ids, tiny, model):
     assert len(d.TFDistilBertModel(tiny)(ids)) == 2
 
 
+@pytest.mark.parametrize("implementation", ["eager", "varlen"])
+def test_the_last_layer_computes_what_is_read(implementation, ids, tiny):
+    """First tokens alone, where a head reads nothing else and no layers are asked for."""
+    tiny.attn_implementation = implementation
+    encoder = d.TFDistilBertModel(tiny).distilbert
+    keep = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 1, 0, 1, 1]])
+    states, weights = encoder(ids, keep)
+    first_states, first_weights = encoder(ids, keep, first_only=True)
+    assert [x.shape for x in first_states] == [(3, 5, 32), (3, 5, 32), (3, 1, 32)]
+    np.testing.assert_allclose(first_states[-1], states[-1][:, :1], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(first_weights[-1], weights[-1][:, :, :1], rtol=1e-5, atol=1e-5)
+    classifier = d.TFDistilBertForSequenceClassification(tiny)
+    everything = classifier(ids, keep, output_hidden_states=True, output_attentions=True)
+    assert everything.hidden_states[-1].shape == (3, 5, 32)
+    assert everything.attentions[-1].shape == (3, 4, 5, 5)
+    np.testing.assert_allclose(
+        classifier(ids, keep).logits, everything.logits, rtol=1e-5, atol=1e-5
+    )
+
+
 def test_dropout_acts_in_training_only(ids, tiny):
     tiny.dropout = 0.5
     model = d.TFDistilBertModel(tiny)

@@ -114,9 +114,13 @@ def test_hidden_states_and_attentions(class_name, make_pair, draw_inputs):
     assert_close(as_tuple, pair.torch(**tensors, **wants), "tuple")
 
 
-@pytest.mark.parametrize("dtype", ["bool", "int64", "uint8", "float32"])
-def test_masks_of_every_shape_and_type(dtype, make_pair):
-    pair = make_pair("DistilBertModel", 3)
+@pytest.mark.parametrize(
+    ("head", "dtype"),
+    [("Model", dtype) for dtype in ("bool", "int64", "uint8", "float32")]
+    + [("ForSequenceClassification", "bool")],
+)
+def test_masks_of_every_shape_and_type(head, dtype, make_pair):
+    pair = make_pair(f"DistilBert{head}", 3)
     draw = np.random.default_rng(1)
     ids, heads = draw.integers(0, 10, (3, 5)), pair.torch.config.n_heads
     keep = draw.integers(0, 2, (3, 5, 5))

@@ -14,6 +14,7 @@ def make_pair(draw_config):
     """The same weights twice: padded and unpadded."""
 
     def make(class_name, seed):
+        keras.utils.set_random_seed(seed)
         config = draw_config(seed)
         config.update({"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0,
                        "qa_dropout": 0.0})  # fmt: skip

@@ -88,6 +88,16 @@ class TFDistilBertModel(TFDistilBertPreTrainedModel):
         return to_result(self.config, output, return_dict)
 
 
+def asks_for_layers(
+    config: Any, output_attentions: bool | None, output_hidden_states: bool | None
+) -> tuple[bool, bool]:
+    """Whether attentions, and hidden states, of all layers are asked for or configured."""
+    return (
+        config.output_attentions if output_attentions is None else output_attentions,
+        config.output_hidden_states if output_hidden_states is None else output_hidden_states,
+    )
+
+
 def layers_asked_for(
     config: Any,
     encoded: tuple[list[Any], list[Any]],
@@ -96,15 +106,10 @@ def layers_asked_for(
 ) -> dict[str, Any]:
     """Return hidden states and attentions of all layers, each if asked for or configured."""
     hidden_states, attentions = encoded
-    wants_states = config.output_hidden_states
-    wants_weights = config.output_attentions
+    weights, states = asks_for_layers(config, output_attentions, output_hidden_states)
     return {
-        "hidden_states": tuple(hidden_states)
-        if (wants_states if output_hidden_states is None else output_hidden_states)
-        else None,
-        "attentions": tuple(attentions)
-        if (wants_weights if output_attentions is None else output_attentions)
-        else None,
+        "hidden_states": tuple(hidden_states) if states else None,
+        "attentions": tuple(attentions) if weights else None,
     }
 
 

@@ -9,6 +9,7 @@ from keras import ops
 from distilbert.config import DistilBertConfig
 from distilbert.outputs import MultipleChoiceModelOutput, SequenceClassifierOutput
 from distilbert.tf import inputs, losses
+from distilbert.tf.backbone import asks_for_layers
 from distilbert.tf.layers import dense
 from distilbert.tf.model import Encoder
 from distilbert.tf.tasks import TaskModel
@@ -103,6 +104,9 @@ class TFDistilBertForSequenceClassification(_FirstToken):
             head_mask=head_mask,
             inputs_embeds=inputs_embeds,
             position_ids=position_ids,
+            first_only=not any(
+                asks_for_layers(self.config, output_attentions, output_hidden_states)
+            ),
             training=training,
         )
         values = {"logits": self.classify(encoded[0][-1], training)}
@@ -193,6 +197,9 @@ class TFDistilBertForMultipleChoice(_FirstToken):
             head_mask=head_mask,
             inputs_embeds=inputs_embeds,
             position_ids=position_ids,
+            first_only=not any(
+                asks_for_layers(self.config, output_attentions, output_hidden_states)
+            ),
             training=training,
         )
         logits = ops.reshape(self.classify(encoded[0][-1], training), (-1, choices))

@@ -101,6 +101,7 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         bias: Any = None,
         head_mask: Any = None,
         kept: Any = None,
+        queries: Any = None,
         training: bool = False,
     ) -> tuple[Any, Any]:
         """(B, T, C) -> (B, T, C), and the weights (B, H, T, T) as they act on the values.
@@ -109,20 +110,25 @@ class MultiHeadSelfAttention(keras.layers.Layer):
             bias: what is added to the scores, broadcastable to (B, H, T, T).
             head_mask: (H,), a factor on the weights of each head.
             kept: (N,), on the unpadded path: the places of the tokens of x, (N, C), in B * T.
+            queries: (B, Q, C), the tokens that look at x and are returned, with weights
+                (B, H, Q, T); without it all of x.
         """
         width = self.n_heads * self.head_size
         shape = ops.shape(x)
         batch, length = shape[:2] if kept is None else (ops.shape(bias)[0], ops.shape(bias)[3])
-        rows = ops.reshape(x, (-1, shape[-1]))
+        asked, kept_asked, length_asked = x, kept, length
+        if queries is not None:
+            asked, kept_asked, length_asked = queries, None, ops.shape(queries)[1]
 
-        def by_head(linear: Any) -> Any:
-            y = linear(rows)
+        def by_head(linear: Any, tokens: Any, kept: Any, length: Any) -> Any:
+            y = linear(ops.reshape(tokens, (-1, shape[-1])))
             if kept is not None:
                 y = put_back(y, kept, batch * length)
             y = ops.reshape(y, (batch, length, self.n_heads, self.head_size))
             return ops.transpose(y, (0, 2, 1, 3))  # (B, H, T, D)
 
-        q, k, v = (by_head(linear) for linear in (self.q_lin, self.k_lin, self.v_lin))
+        q = by_head(self.q_lin, asked, kept_asked, length_asked)
+        k, v = (by_head(linear, x, kept, length) for linear in (self.k_lin, self.v_lin))
         scores = ops.matmul(q / math.sqrt(self.head_size), ops.transpose(k, (0, 1, 3, 2)))
         if bias is not None:
             scores = scores + bias
@@ -133,9 +139,9 @@ class MultiHeadSelfAttention(keras.layers.Layer):
             weights = weights * ops.reshape(head_mask, (1, self.n_heads, 1, 1))
         context = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))  # (B, T, H, D)
         context = ops.reshape(context, (-1, width))
-        if kept is not None:
-            context = ops.take(context, kept, axis=0)
-        return ops.reshape(self.out_lin(context), shape), weights
+        if kept_asked is not None:
+            context = ops.take(context, kept_asked, axis=0)
+        return ops.reshape(self.out_lin(context), ops.shape(asked)), weights
 
 
 class FFN(keras.layers.Layer):
@@ -180,13 +186,14 @@ class TransformerBlock(keras.layers.Layer):
         bias: Any = None,
         head_mask: Any = None,
         kept: Any = None,
+        queries: Any = None,
         training: bool = False,
     ) -> tuple[Any, Any]:
-        """(…, C) -> (…, C), and the attention weights (B, H, T, T)."""
+        """(…, C) -> (…, C), and the attention weights (B, H, T, T); as attention does it."""
         context, weights = self.attention(
-            x, bias=bias, head_mask=head_mask, kept=kept, training=training
+            x, bias=bias, head_mask=head_mask, kept=kept, queries=queries, training=training
         )
-        x = self.sa_layer_norm(context + x)
+        x = self.sa_layer_norm(context + (x if queries is None else queries))
         return self.output_layer_norm(self.ffn(x, training=training) + x), weights
 
 
@@ -207,6 +214,7 @@ class Transformer(keras.layers.Layer):
         bias: Any = None,
         head_mask: Any = None,
         kept: Any = None,
+        first_only: bool = False,
         training: bool = False,
     ) -> tuple[list[Any], list[Any]]:
         """(B, T, C) -> n_layers + 1 hidden states (B, T, C), x first, and n_layers weights.
@@ -214,21 +222,28 @@ class Transformer(keras.layers.Layer):
         Args:
             kept: (N,), on the unpadded path: the places in B * T of the tokens to compute; the
                 others become 0.
+            first_only: the last block computes the first tokens alone: (B, 1, C), (B, H, 1, T).
         """
         shape = ops.shape(x)
+
+        def whole(x: Any) -> Any:
+            return x if kept is None else ops.reshape(put_back(x, kept, shape[0] * shape[1]), shape)
+
         if kept is not None:
             x = ops.take(ops.reshape(x, (-1, shape[2])), kept, axis=0)  # (N, C)
-        hidden_states, attentions = [x], []
+        hidden_states, attentions = [whole(x)], []
         for number, block in enumerate(self.layer):
-            factors = head_mask
+            factors, queries = head_mask, None
             if head_mask is not None and len(head_mask.shape) == 2:
                 factors = head_mask[number]
-            x, weights = block(x, bias=bias, head_mask=factors, kept=kept, training=training)
-            hidden_states.append(x)
+            if first_only and block is self.layer[-1]:
+                queries = hidden_states[-1][:, :1]
+                bias = bias if bias is None else bias[:, :, :1]
+            x, weights = block(
+                x, bias=bias, head_mask=factors, kept=kept, queries=queries, training=training
+            )
+            hidden_states.append(whole(x) if queries is None else x)
             attentions.append(weights)
-        if kept is not None:
-            rows = shape[0] * shape[1]
-            hidden_states = [ops.reshape(put_back(x, kept, rows), shape) for x in hidden_states]
         return hidden_states, attentions
 
 
@@ -255,9 +270,14 @@ class Encoder(keras.layers.Layer):
         head_mask: Any = None,
         inputs_embeds: Any = None,
         position_ids: Any = None,
+        first_only: bool = False,
         training: bool = False,
     ) -> tuple[list[Any], list[Any]]:
-        """Return n_layers + 1 hidden states (B, T, C) and n_layers attention weights."""
+        """Return n_layers + 1 hidden states (B, T, C) and n_layers attention weights.
+
+        Args:
+            first_only: of the last layer nothing but first tokens is read: it computes no others.
+        """
         x = self.embeddings(input_ids, inputs_embeds, position_ids, training=training)
         bias = attention_bias(attention_mask, self.compute_dtype)
         if head_mask is not None:
@@ -265,4 +285,11 @@ class Encoder(keras.layers.Layer):
         kept = None
         if self.unpads(attention_mask):
             kept = places(attention_mask)
-        return self.transformer(x, bias=bias, head_mask=head_mask, kept=kept, training=training)
+        return self.transformer(
+            x,
+            bias=bias,
+            head_mask=head_mask,
+            kept=kept,
+            first_only=first_only,
+            training=training,
+        )
