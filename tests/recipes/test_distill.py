@@ -250,7 +250,7 @@ def test_the_command(fresh, corpus, teacher, tmp_path, capfd):
     assert cli.main(["distill", *flags]) == 0
     assert "going on from the checkpoint of step 2" in capfd.readouterr().err
     assert cli.main(["distill", *flags, "--recipe", "paper-2019"]) == 1
-    assert "paper-2019 has layers (), and (1, 3) was given" in capfd.readouterr().err
+    assert "paper-2019 has layers one out of two, and 1 3 was given" in capfd.readouterr().err
 
 
 def test_settings_are_few():
