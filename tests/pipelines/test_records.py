@@ -37,6 +37,11 @@ def test_tsv_has_no_quotes(read):
     assert read('a\tb\n"1\t2\n', "tsv") == [(2, {"a": '"1', "b": "2"})]
 
 
+def test_what_is_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .* \(a pipe is read as -\)"):
+        next(read_records(str(tmp_path), "txt"))
+
+
 def test_standard_input(monkeypatch):
     stdin = types.SimpleNamespace(buffer=io.BytesIO("é\nb\n".encode()))
     monkeypatch.setattr("sys.stdin", stdin)

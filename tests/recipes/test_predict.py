@@ -94,6 +94,24 @@ def test_question_answering(predict):
     assert found[0]["prediction"] == pipe(asked, top_k=3, doc_stride=5)
 
 
+def test_zero_is_a_number_like_others(predict):
+    asked = {"question": "what?", "context": "the small model " * 20}
+    content = json.dumps(asked) + "\n"
+    found, pipe = predict(
+        "question-answering", "ForQuestionAnswering", content, "in.jsonl", doc_stride=0
+    )
+    assert found[0]["prediction"] == pipe(asked, doc_stride=0) != pipe(asked)
+
+
+def test_prepared(predict):
+    found, pipe = predict(
+        "text-classification", "ForSequenceClassification", "un\nthe model\n", precision="fp32"
+    )
+    for each, plain in zip(found, pipe(["un", "the model"]), strict=True):
+        assert each["prediction"]["label"] == plain["label"]
+        assert each["prediction"]["score"] == pytest.approx(plain["score"], abs=1e-5)
+
+
 @pytest.mark.parametrize("separate", [True, False])
 def test_multiple_choice(predict, separate):
     if separate:
@@ -153,6 +171,8 @@ def test_an_answer_does_not_depend_on_its_place(predict):
         ("un\n", "in.xml", [], "does not say what it is"),
         ("the " * 99, "in.txt", [], "has 101 tokens, and at most 32 fit: .*truncation=True"),
         ("un\n", "in.txt", ["--targets", "a"], "text-classification has no option 'targets'"),
+        ("un\n", "in.txt", ["--top_k", "0"], "top_k=0 must be at least 1"),
+        ("un\n", "in.txt", ["--precision", "int8", "--dtype", "float32"], "leave out dtype"),
         ("un\n", "in.txt", ["--task", "mood"], "no task 'mood'"),
         ("un\n", "in.txt", ["--task", "ner"], "is a DistilBertForSequenceClassification, not a"),
     ],

@@ -72,6 +72,8 @@ def _lines(path: str) -> Iterator[str]:
             yield decode(line, path, offset)
             offset += len(line)
         return
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file {path} (a pipe is read as {STDIN})")
     yield from decoded_lines(path)
 
 
