@@ -44,8 +44,7 @@ def test_learning_rate():
     assert rates[99] == pytest.approx(2.0 / 90)
     assert all(a > b for a, b in pairwise(rates[10:]))
     assert learning_rate(0, total=3, peak=1.0) == 1.0
-    assert learning_rate(2, total=3, peak=1.0, schedule="constant") == 1.0
-    assert learning_rate(0, total=3, peak=1.0, warmup=2, schedule="constant") == 0.5
+    assert learning_rate(0, total=3, peak=1.0, warmup=2) == 0.5
     assert learning_rate(1, total=2, peak=1.0, warmup=2) == 1.0
     for bad in ({"warmup": 4}, {"warmup": -1}):
         with pytest.raises(ValueError, match="warmup must be within 0 and the 3 steps"):

@@ -7,7 +7,7 @@ once and remembered. The ids are the library's own, whatever the text (a test sa
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class Cutter:
 
 
 class _Remembered(dict[str, bytes]):
-    def __init__(self, make) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, make: Callable[[str], bytes]) -> None:
         self._make = make
 
     def __missing__(self, text: str) -> bytes:
@@ -68,7 +68,7 @@ class _Remembered(dict[str, bytes]):
         return ids
 
 
-def _stretches(chinese_chars: bool):  # type: ignore[no-untyped-def]
+def _stretches(chinese_chars: bool) -> Callable[[str], list[str]]:
     alone = "!-/:-@\\[-`{-~" + ("\u4e00-\u9fff" if chinese_chars else "")
     return re.compile(f"[^ \\t\\n\\r{alone}]+|[{alone}]").findall
 

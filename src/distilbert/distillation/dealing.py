@@ -53,7 +53,7 @@ def check_budget(longest: int, sequences: int, micro_tokens: int, ranks: int) ->
     if longest > micro_tokens:
         raise ValueError(
             f"a sequence has {longest} tokens, and a micro-batch may have {micro_tokens}; raise "
-            "micro_tokens, or prepare the corpus with a smaller max_length"
+            "micro_tokens, or lower max_length (of `distilbert prepare`, if this is a corpus)"
         )
     if sequences < ranks:
         raise ValueError(

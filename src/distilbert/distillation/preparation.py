@@ -97,8 +97,7 @@ class Workplace:
 
     Raises:
         OSError: the folder cannot be written.
-        ValueError: it holds a corpus, finished or not, of other settings or other sources; or
-            something else.
+        ValueError: it holds a corpus, finished or not, of other settings or other sources.
     """
 
     def __init__(

@@ -73,13 +73,10 @@ class Launch:
             "deterministic": torch.are_deterministic_algorithms_enabled(),
         }
 
-    def wrap(self, module: nn.Module, *, find_unused_parameters: bool = False) -> nn.Module:
+    def wrap(self, module: nn.Module) -> nn.Module:
         """Return the module on the device, averaging its gradients over ranks if there are many.
 
         Call the result; the parameters stay those of `module`, which is what to optimise and save.
-
-        Args:
-            find_unused_parameters: some parameters get no gradient in some steps (slower).
         """
         module = module.to(self.device)
         if self.ranks == 1:
@@ -88,7 +85,6 @@ class Launch:
             module,
             device_ids=[self.device.index] if self.device.type == "cuda" else None,
             gradient_as_bucket_view=True,
-            find_unused_parameters=find_unused_parameters,
         )
 
     def autocast(self) -> AbstractContextManager[None]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -60,12 +59,11 @@ def learning_rate(
     total: int,
     peak: float,
     warmup: int = 0,
-    schedule: Literal["linear", "constant"] = "linear",
 ) -> float:
     """Return the learning rate of a step, 0 … `total` - 1: linear warm-up, then linear decay.
 
     The first step has peak / warmup, step `warmup` has the peak; the decay would reach 0 at
-    `total`. `constant` stays at the peak.
+    `total`.
 
     Raises:
         ValueError: `warmup` is not within 0 … `total`, or `step` not within 0 … `total` - 1.
@@ -79,7 +77,7 @@ def learning_rate(
         raise ValueError(f"step must be within 0 and {total - 1}, got {step}")
     if step < warmup:
         return peak * (step + 1) / warmup
-    return peak if schedule == "constant" else peak * (total - step) / (total - warmup)
+    return peak * (total - step) / (total - warmup)
 
 
 def update(

@@ -50,7 +50,7 @@ def train_vocab(
     )
     learner.train_from_iterator(_flat(texts), trainer)
     learned = learner.get_vocab(with_added_tokens=False)
-    rest = sorted((token for token in learned if token not in set(first)), key=learned.__getitem__)
+    rest = sorted(learned.keys() - set(first), key=learned.__getitem__)
     return {token: index for index, token in enumerate([*first, *rest])}
 
 
