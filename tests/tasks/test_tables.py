@@ -63,7 +63,7 @@ def test_parquet_of_datasets(tmp_path, monkeypatch):
     names = {"label": ["no", "yes"], "tags": ["O", "B-X"]}
     assert read_table(str(tmp_path / "a.parquet")).class_names == names
 
-    def load_dataset(name, config, split):
+    def load_dataset(name, config, split, streaming):
         assert (name, config, split) == ("owner/set", "small", "test")
         return made
 
@@ -102,6 +102,8 @@ def test_absent_files_and_columns(tmp_path):
         ValueError, match=r"no column 'review'; its columns are: text, label.*text_"
     ):
         table.column("review", "text_column")
+    with pytest.raises(ValueError, match=r"no column 'id'; its columns are: text, label$"):
+        table.column("id")
 
 
 def test_fingerprint_is_of_the_content(tmp_path):
@@ -127,3 +129,14 @@ def test_a_share_is_held_out():
     for wrong in ("0", "1", "-3", "nan"):
         with pytest.raises(ValueError, match="above 0 and below 1"):
             share_of(wrong)
+
+
+def test_fingerprint_of_folders_has_the_labels(tmp_path):
+    for label in ("neg", "pos"):
+        (tmp_path / label).mkdir()
+    file = tmp_path / "neg" / "1.txt"
+    file.write_text("fine")
+    before = fingerprint(str(tmp_path))
+    assert before == fingerprint(str(tmp_path))
+    file.rename(tmp_path / "pos" / "1.txt")
+    assert fingerprint(str(tmp_path)) != before

@@ -44,10 +44,18 @@ class HubStream:
         """Not known."""
         return 0
 
-    def _open(self) -> Any:
+    def open(self, *, streaming: bool = True) -> Any:
+        """Return what `datasets` opens: a stream, or the whole.
+
+        Raises:
+            ImportError: datasets is not installed.
+            OSError, ValueError: there is no such data set, or it cannot be reached.
+        """
         datasets = require("datasets")
         try:
-            return datasets.load_dataset(self.name, self.config, split=self.split, streaming=True)
+            return datasets.load_dataset(
+                self.name, self.config, split=self.split, streaming=streaming
+            )
         except OSError as error:
             raise OSError(f"{self.path} cannot be opened: {error}") from error
         except ValueError as error:
@@ -55,19 +63,19 @@ class HubStream:
 
     def check(self) -> None:
         """Look for the column."""
-        stream = self._open()
+        stream = self.open()
         columns = stream.column_names or list(next(iter(stream), {self.column: ""}))
         if self.column not in columns:
             raise missing_column(self.path, self.column, columns)
 
     def fingerprint(self) -> str:
         """Return what the hub says of the data set: its version and sizes."""
-        info = self._open().info
+        info = self.open().info
         return json.dumps([str(info.version), info.dataset_size, info.download_size])
 
     def parts(self, at: Any, size_bytes: int) -> Iterator[tuple[Part, Any]]:
         """Read on from a place: the state of the stream after the last document of a part."""
-        stream = self._open()
+        stream = self.open()
         if at == "end":
             return
         if at is not None:

@@ -135,13 +135,19 @@ def held_out(table: Table, share: float) -> tuple[Table, Table]:
 
 
 def fingerprint(path: str) -> str:
-    """Return what changes when the content does: of files their SHA-256."""
+    """Return what changes when the content does: of a file its SHA-256, of a folder also names."""
     if path.startswith("hf:"):
         return hub_stream(path, "").fingerprint()
-    digest = hashlib.sha256()
-    for file in sorted(Path(path).rglob("*.txt")) if Path(path).is_dir() else [Path(path)]:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    if not Path(path).is_dir():
+        return _sha256(Path(path))
+    files = sorted(Path(path).rglob("*.txt"))  # whose folders are their labels
+    named = [f"{file.relative_to(path).as_posix()}\0{_sha256(file)}\n" for file in files]
+    return hashlib.sha256("".join(named).encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def decoded_lines(path: str) -> Iterator[str]:
@@ -258,12 +264,7 @@ def _class_names(metadata: dict[bytes, bytes], columns: Iterable[str]) -> dict[s
 
 
 def _from_hub(path: str) -> Table:
-    stream = hub_stream(path, "")
-    datasets = require("datasets")
-    try:
-        content = datasets.load_dataset(stream.name, stream.config, split=stream.split)
-    except (OSError, ValueError) as error:
-        raise type(error)(f"{path} cannot be opened: {error}") from error
+    content = hub_stream(path, "").open(streaming=False)
     names = {}
     for name, feature in content.features.items():
         classes = getattr(getattr(feature, "feature", feature), "names", None)
