@@ -112,6 +112,11 @@ def test_comparing_results_of_several_tasks(evaluate, two_models, reviews, tmp_p
     folders = str(tmp_path / "a"), str(tmp_path / "b")
     found = evaluate(compare=folders)
     assert list(found["retention"][folders[1]]) == ["one", "two"]
+    copy = tmp_path / "b" / "three.json"
+    copy.write_text((tmp_path / "b" / "two.json").read_text())
+    with pytest.raises(ValueError, match="has several results of two: a folder has one file per"):
+        evaluate(compare=folders)
+    copy.unlink()
     (tmp_path / "b" / "two.json").unlink()
     with pytest.raises(ValueError, match=r"has results of one, two, .* of one: compare the same"):
         evaluate(compare=folders)
@@ -145,6 +150,8 @@ def test_embeddings(evaluate, tmp_path, kind):
     assert result["task"] == "stsb-embedding"
     with pytest.raises(ValueError, match="embedding needs pairs of texts"):
         evaluate(model=model, data=str(data), embedding=True)
+    with pytest.raises(ValueError, match=r"task must be one of .* swag; got 'mlm'"):
+        evaluate(model=model, data=str(data), task="mlm", embedding=True)
 
 
 def test_what_is_missing(evaluate):

@@ -104,14 +104,14 @@ def main(settings: Settings) -> dict[str, Any]:
 def _evaluate(settings: Settings, model: str, launch: Launch) -> dict[str, Any]:
     if settings.data is None:
         raise ValueError("say which data to evaluate on")
+    if settings.embedding:
+        return _embedding(settings, model, settings.data, launch)
     if settings.task == MASKED_LM:
         return _masked_lm(settings, model, settings.data, launch)
     if settings.task not in NAMES:
         raise ValueError(
             f"task must be one of {', '.join((*NAMES, MASKED_LM))}; got {settings.task!r}"
         )
-    if settings.embedding:
-        return _embedding(settings, model, settings.data, launch)
     return _task(settings, model, settings.data, launch)
 
 
@@ -157,6 +157,12 @@ def _results(
                 f"{name} is neither a model nor a folder of results: evaluate with out={name}/"
                 "TASK.json first"
             )
+    tasks = [each["task"] for each in found]
+    twice = [task for task in tasks if tasks.count(task) > 1]
+    if twice:
+        raise ValueError(
+            f"{name} has several results of {twice[0]}: a folder has one file per task"
+        )
     by_task = {each["task"]: each for each in found}
     return by_task, {task: each["metric"] for task, each in by_task.items()}
 
