@@ -2,14 +2,18 @@
 
 import random
 import re
+import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 
 import distilbert as d
+from distilbert import cli
+from distilbert.recipes import distill
 
 ROOT = Path(__file__).parents[1]
 KERAS_WITH_NUMPY = "ignore:__array__ implementation:DeprecationWarning"  # Keras, NumPy 2.4
@@ -20,6 +24,9 @@ PAGES = sorted(
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     if "```python" in page.read_text(encoding="utf-8")
 )
+GUIDES = [
+    ROOT / "docs" / "guides" / f"{name}.md" for name in ("distill", "finetune", "predict", "speed")
+]
 
 
 @pytest.fixture
@@ -88,6 +95,20 @@ def test_the_commands_of_the_readme_run(folder_with_models):
         assert done.returncode == 0, done.stderr
     student = d.DistilBertForMaskedLM.from_pretrained(folder_with_models / "run" / "model")
     assert student.config.n_layers == 1
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_the_commands_of_the_guides_have_settings_that_can_be(page):
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+    lines = "\n".join(text for kind, text in blocks if not kind).replace("\\\n", " ").splitlines()
+    found = [line.partition("distilbert ")[2] for line in lines if "distilbert " in line]
+    assert found
+    for command in found:
+        recipe, *words = shlex.split(command)
+        module = import_module(cli.RECIPES[recipe][0])
+        settings = cli._settings(recipe, module.Settings, words)
+        if recipe == "distill":
+            distill.with_recipe(settings)
 
 
 def test_the_readme_predicts_in_five_lines():
