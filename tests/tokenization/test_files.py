@@ -134,6 +134,11 @@ def test_saving_again_removes_what_is_superseded(tmp_path, tiny_vocab):
     assert not (tmp_path / "added_tokens.json").exists()
 
 
+def test_options_of_the_hub_without_it(tmp_path, tiny_vocab):
+    with pytest.raises(TypeError, match="has no option 'private' without push_to_hub=True"):
+        DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path, private=True)
+
+
 def test_unknown_entries_of_the_configuration_survive(tmp_path, tiny_vocab):
     DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path)
     path = tmp_path / "tokenizer_config.json"

@@ -146,6 +146,29 @@ def text_of(value: Any, path: str, column: str, where: str) -> str:
     return value
 
 
+def json_object(line: str, path: str, where: str) -> dict[str, Any]:
+    """Return the JSON object in a line of a file.
+
+    Args:
+        where: the line's place, for the message of an error.
+
+    Raises:
+        ValueError: it is no JSON object.
+    """
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is not JSON lines: {where}: {error}. Every line must be a JSON object, whole"
+        ) from None
+    if not isinstance(record, dict):
+        raise ValueError(
+            f"{path} is not JSON lines: {where} is a {type(record).__name__}; every line must be "
+            "a JSON object"
+        )
+    return record
+
+
 @dataclass(frozen=True)
 class JsonLines(RecordFile):
     """A JSON object per line."""
@@ -161,18 +184,7 @@ class JsonLines(RecordFile):
             if not text:
                 continue
             where = f"at offset {offset}"
-            try:
-                record = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                raise ValueError(
-                    f"{self.path} is not JSON lines: {where}, {error}. Every line must be a JSON "
-                    "object, whole"
-                ) from None
-            if not isinstance(record, dict):
-                raise ValueError(
-                    f"{self.path} is not JSON lines: {where} is a {type(record).__name__}; every "
-                    "line must be a JSON object"
-                )
+            record = json_object(text, self.path, where)
             if self.column not in record:
                 raise missing_column(self.path, self.column, record, f" {where}")
             yield text_of(record[self.column], self.path, self.column, where)

@@ -41,7 +41,7 @@ class Settings:
         tokenizer: folder, hub id or vocab.txt; without, a WordPiece vocabulary is learned.
         text_column: where the text is in JSON lines, Parquet, CSV, TSV and hub data sets.
         documents: what a document of a text file is: "line" or "file".
-        vocab_size: entries of a learned vocabulary.
+        vocab_size: entries of a learned vocabulary; more, if its alphabet is larger.
         min_frequency: how often two pieces must meet to be joined in a learned vocabulary.
         lowercase: whether a learned vocabulary, or a bare vocab.txt, is of lower-cased text.
         vocab_sample_mb: megabytes of text that a vocabulary is learned from, spread over all.

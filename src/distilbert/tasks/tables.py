@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from distilbert.distillation.hub_stream import hub_stream
-from distilbert.distillation.text_files import MAX_DOCUMENT_BYTES, decode, lines_of
+from distilbert.distillation.text_files import MAX_DOCUMENT_BYTES, decode, json_object, lines_of
 from distilbert.extras import require
 
 Records = Iterable[tuple[int, list[Any]]]
@@ -216,21 +216,8 @@ def json_records(path: str, lines: Iterable[str]) -> Iterator[tuple[int, dict[st
         ValueError: a line is no JSON object.
     """
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"{path} is not JSON lines: line {number}: {error}. Every line must be a JSON "
-                "object, whole"
-            ) from None
-        if not isinstance(record, dict):
-            raise ValueError(
-                f"{path} is not JSON lines: line {number} is a {type(record).__name__}; every "
-                "line must be a JSON object"
-            )
-        yield number, record
+        if line.strip():
+            yield number, json_object(line, path, f"line {number}")
 
 
 def _parquet(path: str) -> Table:

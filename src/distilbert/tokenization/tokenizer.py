@@ -275,7 +275,8 @@ class BertStyleTokenizer(Decoding, ABC):
             name = repo_id or Path(save_directory).resolve().name
             push_folder(save_directory, name, **kwargs)
         elif kwargs or repo_id:
-            raise TypeError(f"{[*kwargs, 'repo_id']} go with push_to_hub=True")
+            given = [*kwargs, *(["repo_id"] if repo_id else [])]
+            raise TypeError(f"save_pretrained has no option {given[0]!r} without push_to_hub=True")
         return tuple(os.path.join(save_directory, name) for name in names)
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
