@@ -154,15 +154,18 @@ def usage_error(capsys, call, *arguments):
         (("--flour", "a", "--no-cover"), "no flag --no-cover; did you mean --no_cover?"),
         (("--flour", "a", "--minute=3"), "no flag --minute; did you mean --minutes?"),
         (("--flour", "a", "--qqqqqq"), "no flag --qqqqqq"),
-        (("--flour", "a", "--minutes", "x"), '"minutes"'),
-        (("--flour", "a", "--kind", "flat"), '"kind"'),
-        (("--flour", "a", "--layers", "0", "x"), '"layers"'),
+        (("--flour", "a", "--minutes", "x"), "--minutes takes a whole number, not 'x'"),
+        (("--flour", "a", "--kind", "flat"), "--kind takes one of 'round', 'square', not 'flat'"),
+        (("--flour", "a", "--layers", "0", "x"), "--layers takes a whole number, not 'x'"),
         (("--flour", "a", "stray"), "unrecognized arguments: stray"),
         (("--config", "nowhere.yaml"), "does not exist"),
     ],
 )
 def test_wrong_usage(bake, capsys, arguments, message):
-    assert message in usage_error(capsys, bake, *arguments)
+    text = usage_error(capsys, bake, *arguments)
+    assert message in text
+    assert text.count("\n") == 1
+    assert text.endswith(" (see distilbert bake --help)\n")
 
 
 @pytest.mark.parametrize("text", ["minuets: 3\nflour: a", "flour: [", "minutes: many\nflour: a"])

@@ -18,7 +18,7 @@ import types
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, fields
 from importlib import import_module
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
 import distilbert
 from distilbert.extras import EXTRA_OF, missing
@@ -151,7 +151,14 @@ def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
     import jsonargparse
 
     about, help_of = _documentation(kind)
-    parser = jsonargparse.ArgumentParser(prog=prog, description=about, allow_abbrev=False)
+
+    class Parser(jsonargparse.ArgumentParser):
+        def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+            # One line: the usage of thirty flags hides what is wrong.
+            print(f"{prog}: error: {_plain(message)} (see {prog} --help)", file=sys.stderr)
+            raise SystemExit(2)
+
+    parser = Parser(prog=prog, description=about, allow_abbrev=False)
     parser.add_argument(
         "--config", action="config", help="YAML or JSON file of settings; flags after it win."
     )
@@ -172,6 +179,26 @@ def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
         if isinstance(value, list) and get_origin(_sequence(types_of[name])) is tuple:
             values[name] = tuple(value)
     return kind(**values)
+
+
+_KINDS = {"int": "a whole number", "float": "a number", "str": "text"}
+
+
+def _plain(message: str) -> str:
+    """Say in one line what jsonargparse says in several: which value a flag does not take.
+
+    >>> _plain("Parser key \\"dim\\":\\n  Expected a <class 'int'>. Got value: x")
+    "--dim takes a whole number, not 'x'"
+    """
+    text = " ".join(message.split())
+    key = re.match(r'Parser key "(\w+)"', text)
+    value = re.search(r"(?:Got|Given) value: (.*)", text)
+    kinds = re.findall(r"Expected an? (?:<class '(\w+)'>|typing\.Literal\[(.*?)\])", text)
+    takes = [_KINDS.get(kind, kind) or f"one of {words}" for kind, words in kinds]
+    takes = [kind for kind in takes if kind != "NoneType"]
+    if not key or not value or not takes:
+        return text
+    return f"--{key[1]} takes {' or '.join(takes)}, not {value[1]!r}"
 
 
 def _add_flag(parser: Any, entry: "Field[Any]", annotation: Any, help_line: str) -> None:

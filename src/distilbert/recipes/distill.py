@@ -59,7 +59,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 @dataclass
 class Settings:
-    """Which teacher, on what text, and how.
+    """Make a student of a teacher while both read the same text; resumable by the same command.
 
     Args:
         teacher: folder or hub id of a BERT or DistilBERT.

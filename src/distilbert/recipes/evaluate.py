@@ -38,7 +38,7 @@ _logger = logging.getLogger("distilbert")
 
 @dataclass
 class Settings:
-    """Which model, on what; or which models, or results, to compare.
+    """Score a model on a task, or compare models or their results.
 
     Args:
         model: folder or hub id of a BERT or DistilBERT with the task's head.

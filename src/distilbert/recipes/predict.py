@@ -28,7 +28,7 @@ _logger = logging.getLogger("distilbert")
 
 @dataclass
 class Settings:
-    """What to predict, of what.
+    """Answer texts with a model, as JSON lines in the order of the texts.
 
     Args:
         task: fill-mask, text-classification, token-classification, question-answering,

@@ -33,7 +33,7 @@ _logger = logging.getLogger("distilbert")
 
 @dataclass
 class Settings:
-    """What to prepare, and how.
+    """Turn text into token shards to pre-train or distil on; interrupted, the same command goes on.
 
     Args:
         sources: text, JSON lines, Parquet, CSV or TSV files, folders, or hf:NAME[:CONFIG[:SPLIT]].

@@ -28,7 +28,7 @@ from distilbert.runtime.run import start_run
 
 @dataclass
 class Settings:
-    """What to train, on what, and how.
+    """Train a BERT or DistilBERT to guess masked tokens; interrupted, the same command goes on.
 
     Args:
         corpus: folder that `distilbert prepare` wrote.
