@@ -1,7 +1,7 @@
 """Where files come from and how they are written: a local folder or a hub repository.
 
 Nothing here reads weights; it finds the files that hold them, checks an index of shards, and writes
-files so that a reader sees either the old ones or the new ones.
+files so that old ones are replaced, by renames, when all new ones are whole.
 """
 
 import json

@@ -210,7 +210,7 @@ class MultiLabel(TextTask):
         owners = [row for row, values in enumerate(sets) for _ in values]
         flat = [value for values in sets for value in values]
         try:
-            found = labels.numbers_of(flat, table.path, table.class_names.get(self.label_column))
+            found = labels.numbers_of(flat, table.class_names.get(self.label_column))
         except UnknownLabelError as error:
             raise ValueError(f"{table.where(owners[error.place])}: {error}") from None
         true = np.zeros((len(sets), len(labels)), np.float32)

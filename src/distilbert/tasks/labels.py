@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from distilbert.tasks.tables import Table
 class Labels:
     """Names of labels; a label's number is its place.
 
-    >>> Labels(("no", "yes")).numbers_of(["yes", "no"], "data").tolist()
+    >>> Labels(("no", "yes")).numbers_of(["yes", "no"]).tolist()
     [1, 0]
     """
 
@@ -21,6 +22,14 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return _first_places(self.names)
+
+    @cached_property
+    def _are_numbers(self) -> bool:
+        return any(name.isdecimal() for name in self.names)
 
     def numbers(self, table: Table, column: str, rows: Sequence[Any]) -> np.ndarray:
         """Return the numbers of the values of a column.
@@ -32,12 +41,12 @@ class Labels:
             ValueError: a value that is no label; the message names its row and the labels.
         """
         try:
-            return self.numbers_of(rows, table.path, table.class_names.get(column))
+            return self.numbers_of(rows, table.class_names.get(column))
         except UnknownLabelError as error:
             raise ValueError(f"{table.where(error.place)}: {error}") from None
 
     def numbers_of(
-        self, values: Sequence[Any], what: str, class_names: Sequence[str] | None = None
+        self, values: Sequence[Any], class_names: Sequence[str] | None = None
     ) -> np.ndarray:
         """Return the numbers of some values, (n,) int64.
 
@@ -64,23 +73,21 @@ class Labels:
         )
 
     def _by_name(self, value: Any) -> int | None:
-        name = str(value)
-        return self.names.index(name) if name in self.names else None
+        return self._places.get(str(value))
 
     def _by_class_name(self, class_names: Sequence[str] | None) -> Any:
-        lowered = [name.lower() for name in self.names]
+        lowered = _first_places([name.lower() for name in self.names])
 
         def read(value: Any) -> int | None:
             if class_names is None or not _is_place(value, class_names):
                 return None
-            name = class_names[value].lower()
-            return lowered.index(name) if name in lowered else None
+            return lowered.get(class_names[value].lower())
 
         return read
 
     def _by_number(self, value: Any) -> int | None:
         text = str(value)
-        if any(name.isdecimal() for name in self.names):
+        if self._are_numbers:
             return None  # numbers are names here
         return int(text) if text.isdecimal() and int(text) < len(self) else None
 
@@ -95,6 +102,11 @@ class UnknownLabelError(ValueError):
     def __init__(self, message: str, place: int) -> None:
         super().__init__(message)
         self.place = place
+
+
+def _first_places(names: Sequence[str]) -> dict[str, int]:
+    """Return the first place of each name."""
+    return {name: place for place, name in reversed(list(enumerate(names)))}
 
 
 def _is_place(value: Any, names: Sequence[str] | None) -> bool:

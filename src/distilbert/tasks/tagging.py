@@ -91,7 +91,7 @@ class Tagging(Task):
         sizes = [len(each) for each in words]
         flat = [tag for each in tags for tag in each]
         try:
-            true = labels.numbers_of(flat, table.path, table.class_names.get(self.label_column))
+            true = labels.numbers_of(flat, table.class_names.get(self.label_column))
         except UnknownLabelError as error:
             row = int(np.searchsorted(np.cumsum(sizes), error.place, side="right"))
             raise ValueError(f"{table.where(row)}: {error}") from None
