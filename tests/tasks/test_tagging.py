@@ -107,6 +107,7 @@ def test_long_sentences_are_split_between_words(tiny_vocab, data):
         (["a b"], ["O O"], "must be lists"),
         ([["a", None]], [["O", "O"]], "row 1: a word must be text .* got None and 'O'"),
         ([["a", "b"]], [["O", None]], "row 1: a word must be text .* got 'b' and None"),
+        ([[], []], [[], []], "has no words: every sentence is empty"),
         ([["a"], ["b"]], [["O"], ["B-Z"]], "row 2: the label 'B-Z' is none of the model's"),
         ([["a"], ["abcdefghijkl"]], [["O"], ["O"]], "row 2: the word 'abcdefghijkl' alone has 12"),
     ],

@@ -96,6 +96,8 @@ class Tagging(Task):
             row = int(np.searchsorted(np.cumsum(sizes), error.place, side="right"))
             raise ValueError(f"{table.where(row)}: {error}") from None
         rows, firsts = _rows(table, words, tokenizer, max_length)
+        if not rows:
+            raise ValueError(f"{table.path} has no words: every sentence is empty")
         lengths = np.array([len(row) for row in rows], np.int64)
         token_labels = np.full(int(lengths.sum()), IGNORED, np.int64)
         has_piece = firsts >= 0
