@@ -290,3 +290,23 @@ def test_as_a_module():
     )
     assert done.returncode == 2
     assert "there is no recipe 'nothing'" in done.stderr
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    code = (
+        "import sys, types; from distilbert import cli\n"
+        "def main(settings):\n"
+        "    for _ in range(100_000): print('an answer')\n"
+        "module = types.SimpleNamespace(main=main, Settings=None)\n"
+        "cli.import_module = lambda name: module\n"
+        "cli._settings = lambda *given: None\n"
+        "sys.exit(cli.main(['predict']))\n"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with writer:
+        assert writer.stdout.readline() == "an answer\n"
+        writer.stdout.close()
+        assert writer.stderr.read() == ""
+    assert writer.returncode == 141

@@ -65,12 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not rank:
             print("distilbert: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read the answers has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except _FAILURES as error:
         if os.environ.get("DISTILBERT_TRACEBACK", "0") not in ("", "0"):
             raise
         _report(error, rank)
         return 1
-    except RuntimeError:
+    except RuntimeError as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            _report(
+                RuntimeError(f"{error} Lower --micro_tokens, which does not change results"), rank
+            )
+            return 1
         if rank:  # most likely it lost rank 0, which then has the reason
             time.sleep(_WAIT_FOR_MAIN_S)
         raise

@@ -32,3 +32,15 @@ distilbert.pipeline("fill-mask", {str(folder("ForMaskedLM"))!r})
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "torch is not installed: pip install 'distilbert[torch]'" in done.stderr
+
+
+def test_a_tokenizer_elsewhere(folder, make_model, tokenizer, tmp_path):
+    model, own = folder("ForMaskedLM"), tmp_path / "tokenizer"
+    tokenizer.save_pretrained(own)
+    parent, name = model.parent, model.name
+    fill = distilbert.pipeline("fill-mask", str(parent), str(own), subfolder=name)
+    assert fill(f"the {tokenizer.mask_token}")
+    fill = distilbert.pipeline(
+        "fill-mask", make_model("ForMaskedLM"), str(own), local_files_only=True
+    )
+    assert fill(f"the {tokenizer.mask_token}")

@@ -1,12 +1,13 @@
 """`distilbert finetune` on files of one's own: it learns, resumes, and refuses what cannot be."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import distilbert as d
 from distilbert import cli
@@ -205,6 +206,16 @@ def test_other_data_are_another_run(finetune, tmp_path):
         finetune(steps=1, train=changed)
 
 
+def test_other_weights_are_another_run(finetune, masked_lm, tmp_path):
+    moved = shutil.copytree(masked_lm, tmp_path / "moved")
+    finetune(steps=1, model=str(moved))
+    weights = load_file(moved / "model.safetensors")
+    name = next(iter(weights))
+    save_file({**weights, name: weights[name] + 1}, moved / "model.safetensors")
+    with pytest.raises(ValueError, match="model was"):
+        finetune(steps=1, model=str(moved))
+
+
 def write_lines(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
@@ -383,6 +394,8 @@ def test_augmentation_adds_examples(finetune, task_teacher, masked_lm, tmp_path,
     pair = {"second_text_column": "second", "steps": 2, "augment": 1, "augmenter": masked_lm}
     finetune("pair", **pair)
     assert "train.csv: 400 texts" in capfd.readouterr().err
+    with pytest.raises(ValueError, match="an augmenter has nothing to do without augment"):
+        finetune("other", augmenter=masked_lm)
     with pytest.raises(ValueError, match=r"augment needs a masked LM .* with augmenter"):
         finetune("other", augment=1)
     with pytest.raises(ValueError, match="augment must be 0 or more"):

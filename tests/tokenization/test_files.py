@@ -261,3 +261,8 @@ def test_training_is_repeatable(tiny_vocab):
     assert trained.padding_side == "left"
     with pytest.raises(ValueError, match="no text"):
         tokenizer.train_new_from_iterator([], 100)
+
+
+def test_an_id_far_beyond_the_others_is_no_line_of_a_vocabulary(tmp_path):
+    with pytest.raises(ValueError, match="'far' has the id 2000000000"):
+        vocab_text({"[PAD]": 0, "far": 2_000_000_000}, tmp_path / "vocab.txt")

@@ -33,7 +33,8 @@ _CLASSES: tuple[type[Pipeline], ...] = (
 TASKS = {cls.task: cls for cls in _CLASSES}
 ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
 _FROM_HUB = {field.name for field in fields(Source)} - {"name"}
-_OF_MODEL = _FROM_HUB | {"device", "dtype", "attn_implementation", "precision", "threads"}
+_OF_PLACE = {"revision", "subfolder"}  # of the model, where the tokenizer has its own place
+_OF_MODEL = {"device", "dtype", "attn_implementation", "precision", "threads"}
 
 
 def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> Any:
@@ -48,8 +49,8 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         tokenizer: a tokenizer, its folder or hub id; by default that beside the model.
         options: of the task's class; for a folder or hub id also `device`, `dtype`,
             `attn_implementation`, `cache_dir`, `force_download`, `local_files_only`, `token`,
-            `revision`, `subfolder`; or `precision` and `threads`, to open it prepared
-            (`distilbert.load`).
+            `revision`, `subfolder` (the last two are the model's if the tokenizer is named as
+            well); or `precision` and `threads`, to open it prepared (`distilbert.load`).
 
     Raises:
         ImportError: a folder is to be opened and torch is not installed.
@@ -74,12 +75,19 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         hint = f"; did you mean {close[0]}?" if close else "."
         raise ValueError(f"there is no task {task!r}{hint} There are {', '.join(sorted(TASKS))}")
     cls = TASKS[name]
-    reach = {key: options[key] for key in options if key in _FROM_HUB}
-    if tokenizer is None and not isinstance(model, str | os.PathLike):
+    opens_model = isinstance(model, str | os.PathLike)
+    opens_tokenizer = isinstance(tokenizer, str | os.PathLike)
+    if tokenizer is None and not opens_model:
         raise ValueError("a model that is no folder or hub id needs its tokenizer: tokenizer=…")
-    if tokenizer is None or isinstance(tokenizer, str | os.PathLike):
-        tokenizer = DistilBertTokenizerFast.from_pretrained(tokenizer or model, **reach)
-    if isinstance(model, str | os.PathLike):
+    reach: dict[str, Any] = {}
+    if opens_model or opens_tokenizer:
+        reach = {key: options.pop(key) for key in _FROM_HUB & options.keys()}
+    if opens_tokenizer:  # whose files may be elsewhere than the model's
+        elsewhere = {key: reach[key] for key in reach if not (opens_model and key in _OF_PLACE)}
+        tokenizer = DistilBertTokenizerFast.from_pretrained(tokenizer, **elsewhere)
+    elif tokenizer is None:
+        tokenizer = DistilBertTokenizerFast.from_pretrained(model, **reach)
+    if opens_model:
         of_model = {key: options.pop(key) for key in _OF_MODEL & options.keys()}
-        model = open_model(model, cls.head, **of_model)
+        model = open_model(model, cls.head, **reach, **of_model)
     return cls(model, tokenizer, **options)

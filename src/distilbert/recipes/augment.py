@@ -34,6 +34,8 @@ def augmented(
     if copies < 0:
         raise ValueError(f"augment must be 0 or more copies of each example, got {copies}")
     if not copies:
+        if augmenter is not None:
+            raise ValueError("an augmenter has nothing to do without augment: say how many copies")
         return table
     assert launch is not None
     if augmenter is None:

@@ -22,6 +22,7 @@ from distilbert.recipes.plan import Plan, steps_of
 from distilbert.recipes.seeds import sum_up
 from distilbert.recipes.task_job import Reader, TaskJob, label_fields
 from distilbert.recipes.teacher import open_teacher, teach
+from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch
 from distilbert.runtime.run import start_run
@@ -40,7 +41,7 @@ from distilbert.tokenization import DistilBertTokenizerFast
 
 @dataclass
 class Settings:
-    """Which model learns what, and how.
+    """Train a model for a task; interrupted, the same command goes on.
 
     Args:
         model: folder or hub id of a BERT or DistilBERT, with or without a head.
@@ -257,7 +258,8 @@ def with_teacher(settings: Settings, launch: Launch, data: Data) -> Data:
         batch_tokens=settings.micro_tokens,
     )
     training = dataclasses.replace(data.training, features=taught)
-    return dataclasses.replace(data, training=training, teacher=teacher)
+    known = {**data.fingerprint, "teacher": checkpoint.fingerprint(teacher)}
+    return dataclasses.replace(data, training=training, teacher=teacher, fingerprint=known)
 
 
 def fit(
@@ -297,6 +299,7 @@ def fit(
     )
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
+    start = checkpoint.fingerprint(model)
     keep(model, settings.layers)
     freeze(model, settings.frozen_layers)
     if not settings.frozen_layers:
@@ -322,7 +325,7 @@ def fit(
     with start_run(
         folder,
         dataclasses.replace(settings, seeds=(seed,)),
-        fingerprint=data.fingerprint,
+        fingerprint={**data.fingerprint, "model": start},
         free=FREE,
         machine=launch.describe(),
         is_main=launch.is_main,

@@ -33,6 +33,7 @@ CUTTING = {
     "do_basic_tokenize": bool,
 }
 # Written by transformers for itself; true of a file, not of a tokenizer.
+_MOST_UNUSED = 1 << 20  # ids without a token that a vocab.txt may name
 _PASSING = {
     "added_tokens_decoder",
     "additional_special_tokens",
@@ -213,11 +214,17 @@ def vocab_text(vocab: Mapping[str, int], path: Path) -> str:
     """Return the content of a vocab.txt; an id that no token has becomes `[unused…]`.
 
     Raises:
-        ValueError: a token holds a line break.
+        ValueError: a token holds a line break, or an id is far beyond all others.
     """
     tokens = {index: token for token, index in vocab.items()}
+    last = max(tokens)
+    if last > _MOST_UNUSED + len(tokens):
+        raise ValueError(
+            f"{tokens[last]!r} has the id {last} where there are {len(tokens)} tokens: "
+            f"most lines of {path} would have none"
+        )
     lines = []
-    for index in range(max(tokens) + 1):
+    for index in range(last + 1):
         token = tokens.get(index, f"[unused{index}]")
         if index not in tokens and token in vocab:
             token = f"[unused-{index}]"
