@@ -48,7 +48,7 @@ ABLATION: dict[str, dict[str, Any]] = {
     "student without L_mlm": {"mlm": 0.0},
     "random start, with teacher": {"start": "random"},
 }
-TEACHER_STEPS, STUDENT_STEPS = 4000, 1000
+TEACHER_STEPS, STUDENT_STEPS = 4400, 1100
 SHAPE: dict[str, Any] = {"layers": 4, "dim": 128, "heads": 2, "hidden_dim": 256}
 MICRO_TOKENS = 4096
 MASK_RATE, MASK_SMOOTHING = 0.25, 0.0

@@ -21,7 +21,7 @@ VALIDATION_FRACTION = 0.15
 PACKAGES = 12
 CHARACTERS = 1_000_000  # of each package
 CLASSES = 8  # of the task: the packages with most to tell
-TRAIN_PER_CLASS, TEST_PER_CLASS = 320, 400
+TRAIN_PER_CLASS, TEST_PER_CLASS = 400, 400
 LONGEST = 250  # characters of a text of the task: about what a sequence of 64 tokens holds
 
 
