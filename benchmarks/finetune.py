@@ -193,7 +193,11 @@ def main():
             name: compare(name, options, folder / "base", tokenizer, folder)
             for name in options.tasks
         }
-    name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else platform.processor()
+    name = (
+        torch.cuda.get_device_name()
+        if DEVICE.type == "cuda"
+        else platform.processor() or platform.machine()
+    )
     machine = {"device": name, "threads": torch.get_num_threads()}
     print(json.dumps({"settings": vars(options), "machine": machine, "results": results}))
 

@@ -125,7 +125,11 @@ def main():
         results = {name: compare(name, options, folder) for name in options.tasks}
     print(table(results))
     device = torch.accelerator.current_accelerator()
-    name = torch.cuda.get_device_name() if device is not None else platform.processor()
+    name = (
+        torch.cuda.get_device_name()
+        if device is not None
+        else platform.processor() or platform.machine()
+    )
     machine = {"device": name, "threads": torch.get_num_threads()}
     print(json.dumps({"settings": vars(options), "machine": machine, "results": results}))
 

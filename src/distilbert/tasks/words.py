@@ -49,5 +49,6 @@ class UsedWords(nn.Embedding):
     def whole(self) -> nn.Embedding:
         """Return the embedding it stands for, with the vectors as they are now."""
         [whole] = self._whole
-        whole.weight[self._rows.to(whole.weight.device)] = self.weight.to(whole.weight.device)
+        device = self.weight.device
+        whole.to(device).weight[self._rows.to(device)] = self.weight
         return whole
