@@ -6,7 +6,7 @@ before that. Both students of a seed have the same start, data, order, steps and
 teacher's outputs besides the labels. Best of the validations after every epoch, as the recipe
 does. Data are those beside the repository. The last line is one JSON document.
 
-    python benchmarks/task_distillation.py [--tasks sst2 mrpc conll2003] [--examples 0]
+    python benchmarks/task_distillation.py [--tasks sst2 mrpc conll2003] [--examples 0] [--dev 0]
         [--epochs 3] [--rate 1e-4] [--seeds 0 1 2] [--layers 0 2 4] [--precision no]
         [--labels 0.5] [--ce 0.5] [--temperature 2] [--hidden 0] [--augment 0 --augmenter FOLDER]
         [--out FOLDER]
@@ -55,7 +55,9 @@ def compare(name, options, folder):
         "train": subset(
             data / name / "train.parquet", folder / f"{name}.parquet", options.examples
         ),
-        "validation": str(data / name / "dev.parquet"),
+        "validation": subset(
+            data / name / "dev.parquet", folder / f"{name}-dev.parquet", options.dev
+        ),
     }
     metric = make_task(name).metric
     shared = {"model": options.model, "task": name, "max_length": 128, "batch_size": options.batch,
@@ -99,6 +101,7 @@ def main():
     parser.add_argument("--tasks", nargs="+", default=["sst2", "mrpc", "conll2003"])
     parser.add_argument("--data", default=str(DATA), help="a folder of Parquet files for each task")
     parser.add_argument("--examples", type=int, default=0, help="of the training data; 0 is all")
+    parser.add_argument("--dev", type=int, default=0, help="of the data to score; 0 is all")
     parser.add_argument("--epochs", type=float, default=3.0, help="of the students")
     parser.add_argument("--teacher-epochs", type=float, default=3.0)
     parser.add_argument("--batch", type=int, default=32)
