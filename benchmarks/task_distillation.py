@@ -127,12 +127,8 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         results = {name: compare(name, options, folder) for name in options.tasks}
     print(table(results))
-    device = torch.accelerator.current_accelerator()
-    name = (
-        torch.cuda.get_device_name()
-        if device is not None
-        else platform.processor() or platform.machine()
-    )
+    is_cuda = torch.cuda.is_available()
+    name = torch.cuda.get_device_name() if is_cuda else platform.processor() or platform.machine()
     machine = {"device": name, "threads": torch.get_num_threads()}
     print(json.dumps({"settings": vars(options), "machine": machine, "results": results}))
 
