@@ -12,6 +12,8 @@ bare encoder, ids and mask in, last hidden states out). Peers, each in its best 
 `distilbert bench` does the timing, and prints the table and the line of JSON.
 
     python benchmarks/inference.py [--model FOLDER] [--workloads short long 512 lat16 lat128]
+
+Converting takes minutes: with --files FOLDER it is done once, and what peers read is kept there.
 """
 
 import argparse
@@ -48,6 +50,8 @@ def onnx_file(folder, scratch):
     """Export the encoder with dynamic batch and length."""
     model = peer.AutoModel.from_pretrained(folder, attn_implementation="sdpa").eval()
     path = scratch / "model.onnx"
+    if path.exists():
+        return path
     ids, mask = torch.full((2, 8), 7), torch.ones(2, 8, dtype=torch.long)  # one tensor is one input
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=512)
     shape = {0: batch, 1: length}
@@ -81,9 +85,10 @@ def onnx_int8(path, scratch):
     from onnxruntime.quantization import quantize_dynamic
 
     target = scratch / "model-int8.onnx"
-    quantize_dynamic(
-        str(path), str(target), per_channel=True, reduce_range=not processor.has_vnni()
-    )
+    if not target.exists():
+        quantize_dynamic(
+            str(path), str(target), per_channel=True, reduce_range=not processor.has_vnni()
+        )
     return target
 
 
@@ -108,9 +113,13 @@ def of_openvino(model, threads, precision):
     return call
 
 
-def openvino_int8(path, vocabulary):
-    import nncf
+def openvino_int8(path, vocabulary, scratch):
     import openvino
+
+    target = scratch / "openvino-int8.xml"
+    if target.exists():
+        return str(target)
+    import nncf
 
     lengths = np.random.default_rng(0).integers(8, 128, 64)
     draw = np.random.default_rng(1)
@@ -121,20 +130,23 @@ def openvino_int8(path, vocabulary):
         }
         for n in lengths
     ]
-    return nncf.quantize(
+    model = nncf.quantize(
         openvino.Core().read_model(str(path)),
         nncf.Dataset(feeds),
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(feeds),
     )
+    openvino.save_model(model, target)
+    return str(target)
 
 
 def of_ctranslate2(folder, scratch, threads, compute_type):
     import ctranslate2
 
     target = scratch / f"ctranslate2-{compute_type}"
-    converter = ctranslate2.converters.TransformersConverter(folder)
-    converter.convert(str(target), quantization=compute_type)
+    if not target.exists():
+        converter = ctranslate2.converters.TransformersConverter(folder)
+        converter.convert(str(target), quantization=compute_type)
     encoder = ctranslate2.Encoder(str(target), intra_threads=threads, compute_type=compute_type)
 
     def call(ids, mask):
@@ -168,7 +180,7 @@ def make_peers(folder, scratch, only, threads):
             makers["openvino bf16"] = lambda: of_openvino(str(path), threads, "bf16")
         if installed("nncf"):
             makers["openvino int8 static"] = lambda: of_openvino(
-                openvino_int8(path, vocabulary), threads, "bf16" if fast_bf16 else "f32"
+                openvino_int8(path, vocabulary, scratch), threads, "bf16" if fast_bf16 else "f32"
             )
     if installed("ctranslate2"):
         for kind in ("float32", "int8"):
@@ -189,11 +201,13 @@ def main():
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--max-seconds", type=float, default=120.0)
     parser.add_argument("--cold-start", action="store_true")
+    parser.add_argument("--files", help="keep converted models here; they are of this --model")
     parser.add_argument("--out")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        scratch = Path(options.files or stack.enter_context(tempfile.TemporaryDirectory()))
+        scratch.mkdir(parents=True, exist_ok=True)
         folder = options.model or stack.enter_context(bench.saved(bench.open_encoder(None)))
         settings = bench.Settings(
             model=folder,

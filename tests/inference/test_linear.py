@@ -5,10 +5,21 @@ import torch
 import torch.nn.functional as F
 
 from distilbert.inference import linear, processor
-from distilbert.inference.linear import Int8Embedding, Int8Linear, PackedLinear, PlainLinear
+from distilbert.inference.linear import (
+    Int8Embedding,
+    Int8Linear,
+    PackedLinear,
+    PlainLinear,
+    VnniLinear,
+)
 
 ACTIVATIONS = [None, "gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh"]
 needs_int8 = pytest.mark.skipif(not processor.multiplies_int8(), reason="no FBGEMM")
+needs_vnni = pytest.mark.skipif(not processor.has_vnni_linear(), reason="no VNNI, or no oneDNN")
+both_int8 = pytest.mark.parametrize(
+    "kind",
+    [pytest.param(Int8Linear, marks=needs_int8), pytest.param(VnniLinear, marks=needs_vnni)],
+)
 needs_packing = pytest.mark.skipif(not processor.packs(torch.float32), reason="no oneDNN")
 
 
@@ -47,22 +58,23 @@ def test_plain_is_pytorch_s():
     assert PlainLinear(weight, bias, None, torch.bfloat16)(x).dtype == torch.bfloat16
 
 
-@needs_int8
+@both_int8
+@pytest.mark.parametrize("inputs", [40, 41, 43])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_int8_is_close(activation):
-    weight, bias, x, residual = weights()
+def test_int8_is_close(kind, activation, inputs):
+    weight, bias, x, residual = weights(inputs=inputs)
     plain = PlainLinear(weight, bias, activation, torch.float32)
-    int8 = Int8Linear(weight, bias, activation)
+    int8 = kind(weight, bias, activation)
     assert distance(int8(x), plain(x)) < 0.02
     assert distance(int8(x, residual), plain(x, residual)) < 0.02
     assert distance(int8(x[None])[0], int8(x)) == 0
     assert int8(x[:0]).shape == (0, 24)
 
 
-@needs_int8
-def test_a_row_of_int8_does_not_depend_on_its_neighbours():
+@both_int8
+def test_a_row_of_int8_does_not_depend_on_its_neighbours(kind):
     weight, bias, x, _ = weights()
-    int8 = Int8Linear(weight, bias, None)
+    int8 = kind(weight, bias, None)
     alone = int8(x[:1])
     x[1:] *= 1e6
     x[2] = 0
@@ -95,11 +107,34 @@ def test_int8_is_exact_integer_arithmetic(has_vnni, monkeypatch):
     assert distance(Int8Linear(weight, torch.zeros(8), None)(x), expected) < 1e-5
 
 
-@needs_int8
-def test_nan_stays_nan():
+@needs_vnni
+def test_vnni_is_exact_integer_arithmetic():
+    draw = torch.Generator().manual_seed(0)
+    weight, x = torch.randn(8, 96, generator=draw), torch.randn(5, 96, generator=draw)
+    weight[:, 0] = 5.0  # the largest of each row
+    x[:, 0], x[:, 1] = -4.0, 6.2
+    step = 10.2 / 255
+    rounded = ((x + 4) / step).round() * step - 4
+    expected = rounded @ ((weight * (127 / 5.0)).round() * (5.0 / 127)).t()
+    assert distance(VnniLinear(weight, torch.zeros(8), None)(x), expected) < 1e-5
+
+
+@needs_vnni
+def test_vnni_is_finer_where_values_are_of_one_sign():
+    """As after GELU: nothing is kept free for negative values that do not come."""
+    weight, bias, x, _ = weights(64, 64)
+    x = F.gelu(3 * x)
+    expected = F.linear(x, weight, bias)
+    errors = [distance(kind(weight, bias, None)(x), expected) for kind in (VnniLinear, Int8Linear)]
+    assert errors[0] < errors[1]
+
+
+@both_int8
+def test_nan_stays_nan(kind):
+    """In a model a row is nan as a whole: layer normalisation spreads it."""
     weight, bias, x, _ = weights()
-    x[1, 3] = torch.nan
-    found = Int8Linear(weight, bias, None)(x)
+    x[1] = torch.nan
+    found = kind(weight, bias, None)(x)
     assert found[1].isnan().all()
     assert not found[0].isnan().any()
 

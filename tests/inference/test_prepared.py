@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import distilbert as d
-from distilbert.inference import encoder
+from distilbert.inference import encoder, processor
+from distilbert.modeling.model import AttentionPlan
+from distilbert.modeling.unpadding import Unpadding
 
 from .conftest import HEADS, LONGEST
 
@@ -63,6 +65,56 @@ def test_equal_on_random_shapes(make, feed, seed, monkeypatch):
         mask = torch.rand(batch, longest, generator=torch.Generator().manual_seed(seed)) < 0.7
         inputs = feed(head, mask.long(), seed)
         assert_equal(prepared(**inputs), model(**inputs))
+
+
+@pytest.fixture
+def three_threads(monkeypatch):
+    """Slices of a few tokens on three threads."""
+    monkeypatch.setattr(encoder, "SLICE_TOKENS", 8)
+    monkeypatch.setattr(encoder, "FEWEST_TOKENS", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("inference_mode", [False, True])
+@pytest.mark.parametrize("mask", ["right", "holes", "empty row", "all real", "none real"])
+@pytest.mark.parametrize("head", HEADS)
+def test_equal_on_several_threads(make, feed, three_threads, head, mask, inference_mode):
+    model = make(head)
+    inputs = feed(head, torch.tensor(MASKS[mask])) | {"output_hidden_states": True}
+    prepared = d.prepare(model)
+    with torch.inference_mode(inference_mode):
+        found = prepared(**inputs)
+    assert_equal(found, model(**inputs))
+    assert torch.get_num_threads() == 3
+
+
+def test_slices_are_whole_sequences_of_about_equal_size(monkeypatch, three_threads):
+    monkeypatch.setattr(encoder, "SLICE_TOKENS", 100)
+    lengths = sorted([3, 30, 20, 0, 28, 1, 31, 25, 14, 29, 16] * 3)  # 591 tokens
+    layout = Unpadding.from_lengths(lengths, 31, torch.device("cpu"))
+    plan = AttentionPlan(layout, None, step_by_step=False)
+    parts = encoder.slices(plan, torch.zeros(sum(lengths), 4))
+    sizes = [part.tokens.stop - part.tokens.start for part in parts]
+    assert len(parts) == 6  # for three threads, about 100 tokens each
+    assert sum(sizes) == sum(lengths)
+    assert max(abs(size - 591 / 6) for size in sizes) <= 31
+    assert [each for part in parts for each in part.layout.lengths] == lengths
+    for few in (2, 0):  # tokens
+        layout = Unpadding.from_lengths([few], 9, torch.device("cpu"))
+        plan = AttentionPlan(layout, None, step_by_step=False)
+        assert len(encoder.slices(plan, torch.zeros(few, 4))) == 1
+
+
+def test_int8_refuses_weights_that_are_not_finite(make):
+    model = make()
+    model.transformer.layer[1].ffn.lin1.weight.data[3, 2] = torch.inf
+    d.prepare(model)
+    if processor.multiplies_int8():
+        with pytest.raises(ValueError, match=r"layer\.1\.lin1 has weights that are nan"):
+            d.prepare(model, "int8")
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -8,7 +8,11 @@ import torch
 
 import distilbert as d
 from distilbert import cli
-from distilbert.recipes import bench, bench_runs
+from distilbert.inference import processor
+from distilbert.recipes import bench, bench_runs, bench_task
+from distilbert.tasks.catalog import make_task
+
+from .reviews import save_model, write_reviews
 
 
 @pytest.fixture
@@ -57,8 +61,10 @@ def test_the_command(folder, tmp_path, tiny_bert, capsys, monkeypatch):
     assert "share of this machine's matrix products" in " ".join(printed.split())
 
 
-def test_peers_run_beside_ours(folder):
+def test_peers_run_beside_ours(folder, monkeypatch):
     """A peer that is off shows it; what ran is what was asked for."""
+    monkeypatch.setattr(bench_runs, "_QUICK", 0.0)
+    monkeypatch.setattr(bench, "_REST", 0.0)
     model = bench.open_encoder(str(folder))
     exact = bench.plain(model)
     calls = []
@@ -76,7 +82,52 @@ def test_peers_run_beside_ours(folder):
     assert "cold_start" not in result
 
 
-def test_contenders_take_turns_within_the_time():
+def test_scores_on_a_task_are_those_of_evaluate(fresh, evaluate, tmp_path, capsys):
+    labels = {0: "neg", 1: "pos"}
+    model = save_model(tmp_path / "model", head="SequenceClassification", id2label=labels)
+    data = write_reviews(tmp_path / "reviews.csv", 80, seed=1)
+    scores = evaluate(model=model, data=data)["scores"]
+    precisions = ("fp32", "int8") if processor.multiplies_int8() else ("fp32",)
+    fresh()
+    settings = bench.Settings(model, precisions, ("lat8",), task="classification", data=data,
+                              cold_start=False, repeats=1, out=str(tmp_path / "out"))  # fmt: skip
+    bench.main(settings)
+    printed = capsys.readouterr().out
+    found = json.loads(printed.splitlines()[-1])["task"]
+    assert (found["task"], found["metric"], found["texts"]) == ("classification", "accuracy", 80)
+    plain = found["results"]["model"]
+    assert plain["scores"] == pytest.approx(scores, abs=1e-6)
+    assert (plain["kept"], plain["error"], plain["changed"]) == (1, 0, 0)
+    exact = found["results"]["prepared fp32"]
+    assert exact["scores"] == pytest.approx(scores, abs=1e-5)
+    assert exact["error"] < 1e-5
+    for name in precisions[1:]:
+        assert 1e-4 < found["results"][f"prepared {name}"]["error"] < 0.2
+    assert "decisions changed" in printed
+    assert "decisions changed" in (tmp_path / "out" / "bench.html").read_text()
+
+
+def test_what_counts_as_a_changed_decision():
+    expected = np.array([[1.0, -1.0], [0.5, 2.0], [3.0, -4.0], [1.0, 2.0]])
+    found = expected * [1.0, -1.0]
+    assert bench_task._changed(make_task("classification"), found, expected) == 0.75
+    assert bench_task._changed(make_task("multi-label"), found, expected) == 0.5
+    assert bench_task._changed(make_task("stsb"), found, expected) is None
+    assert bench_task._changed(make_task("squad"), found, expected) is None
+
+
+def test_short_turns_count_several_times_and_long_ones_once(monkeypatch):
+    calls = []
+    inputs = [(torch.zeros(1, 1), torch.ones(1, 1))]
+    for quick, expected in ((1e9, 4 * 6), (0.0, 4)):
+        monkeypatch.setattr(bench_runs, "_QUICK", quick)
+        calls.clear()
+        bench_runs.interleaved({"a": lambda *_: calls.append(1)}, inputs, repeats=1, max_seconds=0)
+        assert len(calls) == expected
+
+
+def test_contenders_take_turns_within_the_time(monkeypatch):
+    monkeypatch.setattr(bench_runs, "_QUICK", 0.0)
     order = []
     clock = {name: lambda ids, mask, name=name: order.append(name) for name in "ab"}
     inputs = [(torch.zeros(1, 1), torch.ones(1, 1))]
@@ -121,6 +172,7 @@ def test_lengths_without_a_vocabulary(tmp_path, tiny_bert, monkeypatch):
     [
         ({"workloads": ("lat9",)}, "workloads has 'lat9'; there are lat8, lat16"),
         ({"precisions": ("fp64",)}, "precisions has 'fp64'; there are fp32, bf16, int8"),
+        ({"task": "sst2"}, "task='sst2' needs a model with its head, and data"),
         ({"repeats": 0}, "repeats=0 must be at least 1"),
         ({"threads": 0}, "threads=0 must be at least 1"),
     ],

@@ -4,7 +4,10 @@ It takes the place of `modeling.model.Transformer` in a prepared model and is ca
 Shapes as there: `B` batch, `T` tokens, `N` tokens in a row, `H` heads, `D` head size, `C` width.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 
 import torch
@@ -12,12 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distilbert.inference.linear import FastLinear
+from distilbert.inference.workers import run_all
 from distilbert.modeling import inputs
 from distilbert.modeling.attention import sdpa, unpadded
 from distilbert.modeling.model import AttentionPlan, Transformer, TransformerBlock
 from distilbert.modeling.unpadding import Unpadding
 
-SLICE_TOKENS = 1024
+SLICE_TOKENS = 256
+FEWEST_TOKENS = 64  # with fewer, threads share each operation instead
 MakeLinear = Callable[..., FastLinear]
 """(name, weights, biases, activation) -> a layer; several weights make one layer, side by side."""
 
@@ -62,31 +67,49 @@ class Slice:
         return torch.cat(contexts)
 
 
-def slices(plan: AttentionPlan, x: Tensor) -> Iterator[Slice]:
-    """Cut the tokens `x`, (N, C) or (B, T, C), into slices of at most `SLICE_TOKENS` tokens.
+def slices(plan: AttentionPlan, x: Tensor) -> list[Slice]:
+    """Cut the tokens `x`, (N, C) or (B, T, C), into slices of whole sequences.
 
-    A longer sequence is a slice of its own; off the CPU all is one slice.
+    There are as many of about equal size for each thread, and they have about `SLICE_TOKENS`
+    tokens. Few tokens are one slice, and so is everything off the CPU.
     """
-    most = SLICE_TOKENS if x.device.type == "cpu" else x.shape[:-1].numel()
-    if plan.layout is None:
-        batch, length = x.shape[:2]
-        bias = inputs.attention_bias(plan.mask, x.dtype)
-        rows = max(most // length, 1)
-        for first in range(0, batch, rows):
-            last = min(first + rows, batch)
-            part = bias if bias is None or len(bias) == 1 else bias[first:last]
-            yield Slice(first * length, None, (last - first, length), part)
-        return
-    layout, lengths = plan.layout, plan.layout.lengths
+    layout = plan.layout
+    lengths = [x.shape[1]] * len(x) if layout is None else layout.lengths
     starts = list(accumulate(lengths, initial=0))
-    cuts = [0]
-    for number in range(len(lengths)):
-        if number > cuts[-1] and starts[number + 1] - starts[cuts[-1]] > most:
-            cuts.append(number)
-    for first, last in pairwise([*cuts, len(lengths)]):
+    count = _count(starts[-1]) if x.device.type == "cpu" else 1
+    ends = {_nearest(starts, starts[-1] * part / count) for part in range(1, count)}
+    cuts = sorted({0, len(lengths)} | ends)
+    if layout is None:
+        bias = inputs.attention_bias(plan.mask, x.dtype)
+        return [
+            Slice(
+                starts[first],
+                None,
+                (last - first, x.shape[1]),
+                bias if bias is None or len(bias) == 1 else bias[first:last],
+            )
+            for first, last in pairwise(cuts)
+        ]
+    parts = []
+    for first, last in pairwise(cuts):
         tokens = layout.indices[starts[first] : starts[last]]
         part_of = Unpadding(tokens, lengths[first:last], layout.rows[first:last], layout.shape)
-        yield Slice(starts[first], part_of, layout.shape, None)
+        parts.append(Slice(starts[first], part_of, layout.shape, None))
+    return parts
+
+
+def _nearest(values: list[int], goal: float) -> int:
+    """Return the place of the ascending value that is nearest to a goal between first and last."""
+    after = bisect_left(values, goal)
+    return after - (after > 0 and goal - values[after - 1] < values[after] - goal)
+
+
+def _count(tokens: int) -> int:
+    """Return into how many slices so many tokens are cut."""
+    threads = torch.get_num_threads()
+    if threads > 1 and tokens < threads * FEWEST_TOKENS:
+        return 1
+    return threads * math.ceil(tokens / (threads * SLICE_TOKENS)) or 1
 
 
 class FastBlock(nn.Module):
@@ -198,7 +221,8 @@ class FastTransformer(nn.Module):
         rows = x.flatten(0, -2)  # (N, C)
         states = [torch.empty_like(rows) for _ in self.layer] if keep_hidden_states else []
         result = torch.zeros_like(rows) if first_only else torch.empty_like(rows)
-        for part in slices(plan, x):
+
+        def compute(part: Slice) -> None:
             y = rows[part.tokens].to(self.dtype)
             for i, block in enumerate(self.layer[:-1] if first_only else self.layer):
                 y = block(y, part)
@@ -210,4 +234,12 @@ class FastTransformer(nn.Module):
                 )
             else:
                 result[part.tokens] = y
+
+        parts = slices(plan, x)
+        if len(parts) > 1 and torch.get_num_threads() > 1:
+            # The last have the longest sequences, which take the most time: they come first.
+            run_all([partial(compute, part) for part in reversed(parts)])
+        else:
+            for part in parts:
+                compute(part)
         return result.view_as(x), [s.view_as(x) for s in [rows, *states]], []

@@ -1,11 +1,12 @@
 """Linear layers that are laid out once for the library that multiplies.
 
-Each takes (…, K) and returns (…, N) in the type that it computes in. Three kinds:
+Each takes (…, K) and returns (…, N) in the type that it computes in. There are:
 
 - `PlainLinear`: PyTorch's own, for any device and type;
 - `PackedLinear`: oneDNN with the weights in its own order;
 - `Int8Linear`: FBGEMM with 8-bit weights, a scale per output, and 8-bit activations, a scale per
-  row. What a row gives therefore does not depend on the rows beside it.
+  row. What a row gives therefore does not depend on the rows beside it;
+- `VnniLinear`: the same by oneDNN, half as fast again where the processor has VNNI.
 """
 
 import warnings
@@ -49,7 +50,9 @@ class FastLinear(nn.Module):
         self.activation = None if activation is None else ACTIVATION_FUNCTIONS[activation]
 
     def _finish(self, y: Tensor, residual: Tensor | None) -> Tensor:
-        if self.activation is not None:
+        if self.activation is F.gelu:
+            y = torch.ops.aten.gelu_(y)  # no other memory to fetch
+        elif self.activation is not None:
             y = self.activation(y)
         return y if residual is None else y.add_(residual)
 
@@ -139,6 +142,48 @@ class Int8Linear(FastLinear):
             x * scale.reciprocal(), 1 / 127, 128, self.packed
         )
         return self._finish(torch.addcmul(self.bias_, y, scale, out=y), residual)
+
+
+class VnniLinear(FastLinear):
+    """oneDNN's 8-bit layer: y = scale(row) * q W + lowest(row) * sum(W) + b, in float32.
+
+    Each row is written as lowest + scale * q with q from 0 to 255, so all 8 bits are used even by
+    what GELU leaves, which is nearly all positive. One operator does it, and puts the two numbers
+    behind the row's q, in 8 bytes. The product reads these bytes too: its weights there are 0,
+    which is cheaper than a copy without them.
+    """
+
+    kind = "int8"
+    TAIL = 8
+
+    def __init__(self, weight: Tensor, bias: Tensor, activation: str | None) -> None:
+        super().__init__(weight, bias, activation)
+        weight = weight.detach().float()
+        self.bias_ = bias.detach().float().clone()
+        scales = _largest(weight) / 127
+        integers = (weight * scales.reciprocal()).round_()
+        self.scales, self.zeros = scales[:, 0], torch.zeros(len(scales), dtype=torch.int32)
+        self.sums = integers.sum(1) * self.scales
+        padded = F.pad(integers.to(torch.int8), (0, self.TAIL))
+        self.packed = torch.ops.onednn.qlinear_prepack(padded, None)
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """(…, K) -> (…, N)."""
+        rows = x.reshape(-1, self.in_features).float()
+        if not len(rows):
+            return rows.new_empty(*x.shape[:-1], self.out_features)
+        q = torch.ops.quantized.embedding_bag_byte_prepack(rows)  # (rows, K + 8)
+        tail = q[:, -self.TAIL :]
+        if self.in_features % 4:  # not where a float32 may lie
+            tail = tail.contiguous()
+        scale, lowest = tail.view(torch.float32).split(1, 1)
+        y = torch.ops.onednn.qlinear_pointwise(
+            q, 1.0, 0, self.packed, self.scales, self.zeros, None, 1.0, 0, torch.float32,
+            "none", [], "",
+        )  # fmt: skip
+        y = torch.addcmul(self.bias_, y, scale, out=y).addcmul_(lowest, self.sums)
+        y = y.unflatten(0, x.shape[:-1]) if x.dim() != 2 else y
+        return self._finish(y, residual)
 
 
 class InFloat32(nn.Module):

@@ -24,6 +24,7 @@ from distilbert.inference.linear import (
     Int8Linear,
     PackedLinear,
     PlainLinear,
+    VnniLinear,
 )
 from distilbert.modeling.heads import FirstTokenHead, MaskedLM, MultipleChoice
 from distilbert.modeling.pretrained import PreTrainedModel
@@ -228,7 +229,10 @@ class Maker:
 
     def _make(self, name: str, weight: Tensor, bias: Tensor, activation: str | None) -> FastLinear:
         if self.precision == "int8" and name not in self.exact:
-            return Int8Linear(weight, bias, activation)
+            if not weight.isfinite().all():
+                raise ValueError(f"{name} has weights that are nan or infinite, not fit for int8")
+            kind = VnniLinear if processor.has_vnni_linear() else Int8Linear
+            return kind(weight, bias, activation)
         if self.device.type == "cpu" and processor.packs(self.dtype):
             return PackedLinear(weight, bias, activation, self.dtype)
         return PlainLinear(weight, bias, activation, self.dtype)

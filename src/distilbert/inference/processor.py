@@ -66,6 +66,18 @@ def packs(dtype: torch.dtype) -> bool:
     return dtype == torch.float32 or (dtype == torch.bfloat16 and has_bf16())
 
 
+def has_vnni_linear() -> bool:
+    """Whether oneDNN's 8-bit linear layer is there, and VNNI, without which FBGEMM is faster."""
+    return (
+        has_vnni()
+        and has_avx512()
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.onednn, "qlinear_prepack")
+        and hasattr(torch.ops.onednn, "qlinear_pointwise")
+        and hasattr(torch.ops.quantized, "embedding_bag_byte_prepack")
+    )
+
+
 def multiplies_int8() -> bool:
     """Whether FBGEMM's 8-bit linear layer is there."""
     return (

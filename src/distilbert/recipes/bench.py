@@ -38,10 +38,12 @@ from distilbert.recipes.bench_runs import (
     machine_gflops,
     workloads,
 )
+from distilbert.recipes.bench_task import task_results
 from distilbert.tokenization import BasicTokenizer, DistilBertTokenizerFast
 
 _logger = logging.getLogger("distilbert")
 REFERENCE = "model"
+_REST = 0.25  # seconds between contenders of several runtimes
 
 
 @dataclass
@@ -57,6 +59,10 @@ class Settings:
         pass_texts: a text file; its lines are answered one by one, as the DistilBERT paper does
             with the STS-B pairs, by the model and by a BERT-base of random weights.
         pass_lines: lines of it that are used.
+        task: also score the model, which has this task's head, and its prepared copies on
+            labelled examples; as for `distilbert evaluate`.
+        data: a file of these examples.
+        max_length: of them, as for `distilbert evaluate`.
         repeats: rounds in which every contender runs once; medians are taken.
         max_seconds: of one workload's rounds; three count in any case.
         cold_start: also start processes that open the model and answer once.
@@ -70,6 +76,9 @@ class Settings:
                                   "short", "long", "512")  # fmt: skip
     pass_texts: str | None = None
     pass_lines: int = 200
+    task: str | None = None
+    data: str | None = None
+    max_length: int = 0
     repeats: int = 15
     max_seconds: float = 60.0
     cold_start: bool = True
@@ -89,6 +98,8 @@ class Settings:
         for field in ("repeats", "pass_lines"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field}={getattr(self, field)} must be at least 1")
+        if self.task is not None and (self.model is None or self.data is None):
+            raise ValueError(f"task={self.task!r} needs a model with its head, and data")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads={self.threads} must be at least 1")
 
@@ -128,9 +139,16 @@ def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> di
             [workload.inputs(vocabulary)],
             repeats=settings.repeats,
             max_seconds=settings.max_seconds,
+            rest=_REST if peers else 0.0,
         )
     result["gflops_limit"] = {name: machine_gflops(name, model.config) for name in precisions}
     result["share_of_limit"] = _shares(result, linear_flop(model.config))
+    if settings.task is not None:
+        assert settings.model is not None
+        assert settings.data is not None
+        result["task"] = task_results(
+            settings.model, settings.data, settings.task, settings.max_length, precisions
+        )
     if settings.pass_texts is not None:
         result["pass"] = _pass(settings, model, precisions)
     if settings.cold_start:
@@ -249,6 +267,20 @@ def _rows(result: dict[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
+def _task_rows(task: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the table of a task: a line per contender."""
+    return [
+        {
+            "": name,
+            task["metric"]: f"{one['scores'][task['metric']]:.4f}",
+            "kept": f"{one['kept']:.2%}",
+            "error of outputs": f"{one['error']:.1e}",
+            "decisions changed": "" if one["changed"] is None else f"{one['changed']:.2%}",
+        }
+        for name, one in task["results"].items()
+    ]
+
+
 def _show(result: dict[str, Any]) -> None:
     console = Console()
     rows = _rows(result)
@@ -262,6 +294,12 @@ def _show(result: dict[str, Any]) -> None:
         console.print(
             f"start to answer, {name}: {start['seconds']:.2f} s, {start['megabytes']:.0f} MB"
         )
+    if "task" in result:
+        rows = _task_rows(result["task"])
+        grid = Table(*rows[0], title=f"{result['task']['task']}, {result['task']['texts']} texts")
+        for row in rows:
+            grid.add_row(*row.values())
+        console.print(grid)
     if "pass" in result:
         for name, seconds in result["pass"]["seconds"].items():
             console.print(f"{result['pass']['texts']} texts one by one, {name}: {seconds:.2f} s")
@@ -272,6 +310,9 @@ def _write(folder: Path, result: dict[str, Any]) -> None:
     (folder / "bench.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     rows = _rows(result)
     parts = [page.table(list(rows[0]), [list(row.values()) for row in rows])]
+    if "task" in result:
+        rows = _task_rows(result["task"])
+        parts.append(page.table(list(rows[0]), [list(row.values()) for row in rows]))
     for workload, seconds in result["seconds"].items():
         made, (axes,) = page.figure()
         page.bars(axes, {n: 1000 * s for n, s in seconds.items()}, f"{workload}, ms", " ms")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from distilbert.inference import PreparedModel
 from distilbert.modeling.heads import Head, MultipleChoice, QuestionAnswering
 from distilbert.recipes.job import Job, copy_tokenizer
 from distilbert.runtime.launch import Launch
@@ -142,7 +143,11 @@ class TaskJob(Job):
 
 @torch.no_grad()
 def outputs_of(
-    launch: Launch, model: Head, features: Features, batch_tokens: int
+    launch: Launch,
+    model: Head,
+    features: Features,
+    batch_tokens: int,
+    prepared: PreparedModel | None = None,
 ) -> tuple[np.ndarray, float]:
     """Return the outputs for all examples, float32, (E, L) or (N, L), and their mean loss.
 
@@ -150,6 +155,7 @@ def outputs_of(
 
     Args:
         batch_tokens: real tokens that are computed at a time.
+        prepared: computes in the place of the model that it was made from.
 
     Raises:
         ValueError: an example is longer than `batch_tokens`.
@@ -162,7 +168,7 @@ def outputs_of(
     for batch in in_order(features, batch_tokens, rank=launch.rank, ranks=launch.ranks):
         ids, types, lengths, labels, _ = to_inputs(batch, model.device)
         with launch.autocast():
-            logits = logits_of(model, run(model, ids, types, lengths), lengths)
+            logits = logits_of(model, run(prepared or model, ids, types, lengths), lengths)
         total += loss_sum(model, logits, labels).double()
         places = torch.from_numpy(batch.places).to(model.device)
         if features.has_outputs_per_token:

@@ -43,9 +43,9 @@ def to_inputs(batch: Batch, device: torch.device) -> Inputs:
 
 
 def run(
-    model: Head, ids: Tensor, types: Tensor, lengths: list[Any], hidden: bool = False
+    model: Any, ids: Tensor, types: Tensor, lengths: list[Any], hidden: bool = False
 ) -> ModelOutput:
-    """Return what a model gives; a BERT gets the token types."""
+    """Return what a model, prepared or not, gives; a BERT gets the token types."""
     options = {"token_type_ids": types} if model.config.type_vocab_size else {}
     return model(
         input_ids=ids, lengths=lengths, output_hidden_states=hidden, return_dict=True, **options

@@ -1,0 +1,88 @@
+"""What the precisions of a prepared model do to its score and its outputs on a task."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from distilbert.inference.prepared import build
+from distilbert.modeling.opening import open_head
+from distilbert.recipes.task_job import Reader, labels_of, outputs_of
+from distilbert.runtime import launch as launching
+from distilbert.tasks.catalog import make_task
+from distilbert.tasks.classification import MultiLabel, Regression
+from distilbert.tasks.question_answering import QuestionAnswering
+from distilbert.tasks.task import Task
+from distilbert.tokenization import DistilBertTokenizerFast
+
+_BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """A model, prepared or not, on a task.
+
+    Args:
+        scores: the loss and the task's scores.
+        kept: its main score, as a share of the model's.
+        error: root mean square of the difference to the model's outputs, relative to these.
+        changed: share of decisions that are others than the model's; None where an output is no
+            choice among labels.
+    """
+
+    scores: dict[str, float]
+    kept: float
+    error: float
+    changed: float | None
+
+
+def task_results(
+    name: str, data: str, task_name: str, max_length: int, precisions: Sequence[str]
+) -> dict[str, object]:
+    """Score a model and its prepared copies on labelled examples, on the CPU.
+
+    Args:
+        name: of a model with the task's head, and its tokenizer.
+        data: a file, as for `distilbert evaluate`.
+        max_length: as for `distilbert evaluate`.
+
+    Raises:
+        OSError, ValueError: the model has not the head, or the data do not fit it.
+    """
+    task = make_task(task_name)
+    launch = launching.start("no", cpu=True)
+    model = open_head(name, task.head, is_trained=True, attn_implementation="varlen")
+    model.config.problem_type = task.problem_type
+    tokenizer = DistilBertTokenizerFast.from_pretrained(name)
+    positions = model.config.max_position_embeddings
+    examples = Reader(task, labels_of(model), tokenizer, positions, max_length).read(
+        task.read(data)
+    )
+    expected, loss = outputs_of(launch, model, examples.features, _BATCH_TOKENS)
+    scores = {"loss": loss, **examples.score(expected)}
+    results = {"model": TaskResult(scores, 1.0, 0.0, _changed(task, expected, expected))}
+    for precision in precisions:
+        prepared = build(model, precision)
+        found, loss = outputs_of(launch, model, examples.features, _BATCH_TOKENS, prepared)
+        own = {"loss": loss, **examples.score(found)}
+        results[f"prepared {precision}"] = TaskResult(
+            own,
+            own[task.metric] / scores[task.metric] if scores[task.metric] else float("nan"),
+            float(np.linalg.norm(found - expected)) / max(float(np.linalg.norm(expected)), 1e-30),
+            _changed(task, found, expected),
+        )
+    return {
+        "task": task.name,
+        "data": data,
+        "metric": task.metric,
+        "texts": examples.texts,
+        "results": {key: asdict(result) for key, result in results.items()},
+    }
+
+
+def _changed(task: Task, found: np.ndarray, expected: np.ndarray) -> float | None:
+    if isinstance(task, Regression | QuestionAnswering):  # a number; starts and ends of spans
+        return None
+    if isinstance(task, MultiLabel):
+        return float(((found > 0) != (expected > 0)).mean())
+    return float((found.argmax(-1) != expected.argmax(-1)).mean())
