@@ -21,7 +21,7 @@ from distilbert.modeling.attention import sdpa, unpadded
 from distilbert.modeling.model import AttentionPlan, Transformer, TransformerBlock
 from distilbert.modeling.unpadding import Unpadding
 
-SLICE_TOKENS = 256
+SLICE_TOKENS = 512
 FEWEST_TOKENS = 64  # with fewer, threads share each operation instead
 MakeLinear = Callable[..., FastLinear]
 """(name, weights, biases, activation) -> a layer; several weights make one layer, side by side."""
