@@ -1,5 +1,8 @@
 """Pipelines over prepared models."""
 
+import random
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -39,12 +42,40 @@ def test_a_folder_opened_prepared(folder, task, head, inputs, options):
     assert_alike(pipe(inputs, **options), expected)
 
 
-def test_int8_answers_do_not_depend_on_the_others(folder):
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("int8", 2e-3)])
+def test_a_text_alone_among_many_and_from_eight_threads(
+    folder, monkeypatch, precision, tolerance
+):
+    """In 8 bits a rounding may fall the other way; a scale shared with others would do far more."""
+    torch = pytest.importorskip("torch")
+    from distilbert.inference import encoder, processor
+
+    if precision == "int8" and not processor.multiplies_int8():
+        pytest.skip("no 8-bit layer")
+    monkeypatch.setattr(encoder, "SLICE_TOKENS", 50)
+    monkeypatch.setattr(encoder, "FEWEST_TOKENS", 4)
+    before = torch.get_num_threads()
     pipe = distilbert.pipeline("text-classification", folder("ForSequenceClassification"),
-                               precision="int8", batch_tokens=64)  # fmt: skip
-    texts = ["the small model", "un", "a quick brown fox", "models!"] * 12
-    for text, answer in zip(texts, pipe(texts), strict=True):
-        assert_alike(answer, pipe([text])[0])
+                               precision=precision, threads=2, top_k=None, batch_tokens=512)  # fmt: skip
+    draw = random.Random(0)
+    words = ["the", "small", "smaller", "model", "models", "un", "a", "b", "x", "!", "?", "é"]
+    texts = [" ".join(draw.choices(words, k=draw.randint(1, 30))) for _ in range(2000)]
+
+    def scores(answers):
+        return np.array([[each["score"] for each in sorted(answer, key=lambda e: e["label"])]
+                         for answer in answers])  # fmt: skip
+
+    try:
+        together = scores(pipe(iter(texts)))
+        assert len(np.unique(together.round(4), axis=0)) > 1000  # texts that differ in their answer
+        alone = scores(pipe([text])[0] for text in texts[::20])
+        np.testing.assert_allclose(alone, together[::20], atol=tolerance)
+        with ThreadPoolExecutor(8) as pool:
+            parts = pool.map(lambda start: scores(pipe(iter(texts[start::8]))), range(8))
+            for start, part in enumerate(parts):
+                np.testing.assert_allclose(part, together[start::8], atol=tolerance)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_another_head_is_refused(make_model, tokenizer):

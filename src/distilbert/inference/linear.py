@@ -173,10 +173,10 @@ class VnniLinear(FastLinear):
         if not len(rows):
             return rows.new_empty(*x.shape[:-1], self.out_features)
         q = torch.ops.quantized.embedding_bag_byte_prepack(rows)  # (rows, K + 8)
-        tail = q[:, -self.TAIL :]
-        if self.in_features % 4:  # not where a float32 may lie
-            tail = tail.contiguous()
-        scale, lowest = tail.view(torch.float32).split(1, 1)
+        # Elsewhere than at a multiple of 4 bytes there can be no float32.
+        tail = q[:, -self.TAIL :].contiguous() if self.in_features % 4 else q
+        numbers = tail.view(torch.float32)
+        scale, lowest = numbers[:, -2:-1], numbers[:, -1:]
         y = torch.ops.onednn.qlinear_pointwise(
             q, 1.0, 0, self.packed, self.scales, self.zeros, None, 1.0, 0, torch.float32,
             "none", [], "",

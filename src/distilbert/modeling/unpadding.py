@@ -75,7 +75,7 @@ class Unpadding:
         """(N, …) -> (B, T, …), `fill` at masked positions."""
         batch, columns = self.shape
         full = x.new_full((batch * columns, *x.shape[1:]), fill)
-        return full.index_copy(0, self.indices, x).unflatten(0, (batch, columns))
+        return full.index_copy_(0, self.indices, x).unflatten(0, (batch, columns))
 
     def mask(self) -> Tensor:
         """(B, T), true where a token is real."""
@@ -84,4 +84,4 @@ class Unpadding:
     def first(self, x: Tensor) -> Tensor:
         """(N, …) -> (B, …), each sequence's first token, in the order of the batch."""
         first = x[self.boundaries[:-1].long()]
-        return torch.empty_like(first).index_copy(0, self.rows, first)
+        return torch.empty_like(first).index_copy_(0, self.rows, first)
