@@ -43,9 +43,7 @@ def test_a_folder_opened_prepared(folder, task, head, inputs, options):
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("int8", 2e-3)])
-def test_a_text_alone_among_many_and_from_eight_threads(
-    folder, monkeypatch, precision, tolerance
-):
+def test_a_text_alone_among_many_and_from_eight_threads(folder, monkeypatch, precision, tolerance):
     """In 8 bits a rounding may fall the other way; a scale shared with others would do far more."""
     torch = pytest.importorskip("torch")
     from distilbert.inference import encoder, processor
@@ -55,8 +53,10 @@ def test_a_text_alone_among_many_and_from_eight_threads(
     monkeypatch.setattr(encoder, "SLICE_TOKENS", 50)
     monkeypatch.setattr(encoder, "FEWEST_TOKENS", 4)
     before = torch.get_num_threads()
-    pipe = distilbert.pipeline("text-classification", folder("ForSequenceClassification"),
-                               precision=precision, threads=2, top_k=None, batch_tokens=512)  # fmt: skip
+    place, options = folder("ForSequenceClassification"), {"top_k": None, "batch_tokens": 512}
+    pipe = distilbert.pipeline(
+        "text-classification", place, precision=precision, threads=2, **options
+    )
     draw = random.Random(0)
     words = ["the", "small", "smaller", "model", "models", "un", "a", "b", "x", "!", "?", "é"]
     texts = [" ".join(draw.choices(words, k=draw.randint(1, 30))) for _ in range(2000)]

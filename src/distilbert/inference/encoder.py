@@ -56,6 +56,14 @@ class Slice:
 
     def attend_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries of first tokens only: (B, H, D), keys and values (N, H, D) -> (B, H, D)."""
+        if self.layout is not None and q.is_cuda and q.dtype in (torch.float16, torch.bfloat16):
+            from torch.nn.attention.varlen import varlen_attn  # its import takes a second
+
+            ones = torch.arange(len(q) + 1, dtype=torch.int32, device=q.device)
+            ends, longest = self.layout.boundaries, self.layout.lengths[-1]
+            context = varlen_attn(q, k, v, ones, ends, 1, longest)
+            assert isinstance(context, Tensor)
+            return context
         contexts, bias = [], None if self.bias is None else self.bias[:, :, :1]
         queries = q.split([count for count, _ in self.blocks])
         sizes = [count * length for count, length in self.blocks]
@@ -120,11 +128,19 @@ class FastBlock(nn.Module):
         make: makes each linear layer.
         name: of the block, for `make`.
         activation: between the two layers of the feed-forward.
+        dtype: of what it computes.
         for_first: may be asked for first tokens only, so queries are a product of their own.
     """
 
     def __init__(
-        self, block: TransformerBlock, make: MakeLinear, name: str, activation: str, for_first: bool
+        self,
+        block: TransformerBlock,
+        make: MakeLinear,
+        name: str,
+        *,
+        activation: str,
+        dtype: torch.dtype,
+        for_first: bool,
     ) -> None:
         super().__init__()
         own, ffn = block.attention, block.ffn
@@ -137,8 +153,10 @@ class FastBlock(nn.Module):
         self.out_lin = make(f"{name}.out_lin", [own.out_lin])
         self.lin1 = make(f"{name}.lin1", [ffn.lin1], activation)
         self.lin2 = make(f"{name}.lin2", [ffn.lin2])
+        # On a GPU they have to be of the type of what they normalise.
+        kind = dtype if ffn.lin1.weight.is_cuda else torch.float32
         self.norms = [
-            (norm.weight.detach().float().clone(), norm.bias.detach().float().clone(), norm.eps)
+            (*(x.detach().to(kind, copy=True) for x in (norm.weight, norm.bias)), norm.eps)
             for norm in (block.sa_layer_norm, block.output_layer_norm)
         ]
 
@@ -196,7 +214,14 @@ class FastTransformer(nn.Module):
                 raise TypeError(f"layer {i} is a {type(block).__name__}, not a TransformerBlock")
             is_last = i == len(transformer.layer) - 1
             self.layer.append(
-                FastBlock(block, make, f"layer.{i}", activation, for_first and is_last)
+                FastBlock(
+                    block,
+                    make,
+                    f"layer.{i}",
+                    activation=activation,
+                    dtype=dtype,
+                    for_first=for_first and is_last,
+                )
             )
         self.dtype, self.for_first = dtype, for_first
 
