@@ -119,6 +119,13 @@ def test_vnni_is_exact_integer_arithmetic():
     assert distance(VnniLinear(weight, torch.zeros(8), None)(x), expected) < 1e-5
 
 
+@both_int8
+def test_weights_of_any_layout(kind):
+    weight, bias, x, _ = weights()
+    transposed = weight.t().contiguous().t()
+    torch.testing.assert_close(kind(transposed, bias, None)(x), kind(weight, bias, None)(x))
+
+
 @needs_vnni
 def test_vnni_is_finer_where_values_are_of_one_sign():
     """As after GELU: nothing is kept free for negative values that do not come."""

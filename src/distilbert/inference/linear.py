@@ -33,6 +33,22 @@ def _largest(x: Tensor) -> Tensor:
     return torch.maximum(x.amax(-1, keepdim=True), -x.amin(-1, keepdim=True)).clamp_(min=_TINY)
 
 
+_TAIL = 8  # bytes behind a row in 8 bits: two float32, its step and its lowest value
+
+
+def _to_bytes(rows: Tensor) -> Tensor:
+    """(N, K) float32 -> (N, K + 8) uint8: q from 0 to 255 so that row = lowest + step * q."""
+    return torch.ops.quantized.embedding_bag_byte_prepack(rows)
+
+
+def _step_and_lowest(q: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, K + 8) -> (N, 1) each."""
+    # Elsewhere than at a multiple of 4 bytes there can be no float32.
+    tail = q[:, -_TAIL:].contiguous() if q.shape[1] % 4 else q
+    numbers = tail.view(torch.float32)
+    return numbers[:, -2:-1], numbers[:, -1:]
+
+
 class FastLinear(nn.Module):
     """A linear layer, then perhaps an activation or the sum with a residual.
 
@@ -126,11 +142,12 @@ class Int8Linear(FastLinear):
         weight = weight.detach().float()
         self.bias_ = bias.detach().float().clone()
         scales = _largest(weight) / (127 if processor.has_vnni() else 63)
+        self.scales = scales[:, 0]
         integers = (weight * scales.reciprocal()).round_().to(torch.int8)
         with warnings.catch_warnings():  # PyTorch means to replace its quantised types, some day
             warnings.simplefilter("ignore")
             quantised = torch._make_per_channel_quantized_tensor(
-                integers, scales[:, 0].double(), torch.zeros(len(scales), dtype=torch.long), 0
+                integers, self.scales.double(), torch.zeros(len(scales), dtype=torch.long), 0
             )
             self.packed = torch.ops.quantized.linear_prepack(quantised, None)
 
@@ -145,16 +162,15 @@ class Int8Linear(FastLinear):
 
 
 class VnniLinear(FastLinear):
-    """oneDNN's 8-bit layer: y = scale(row) * q W + lowest(row) * sum(W) + b, in float32.
+    """oneDNN's 8-bit layer: y = step(row) * q W + lowest(row) * sum(W) + b, in float32.
 
-    Each row is written as lowest + scale * q with q from 0 to 255, so all 8 bits are used even by
+    Each row is written as lowest + step * q with q from 0 to 255, so all 8 bits are used even by
     what GELU leaves, which is nearly all positive. One operator does it, and puts the two numbers
     behind the row's q, in 8 bytes. The product reads these bytes too: its weights there are 0,
     which is cheaper than a copy without them.
     """
 
     kind = "int8"
-    TAIL = 8
 
     def __init__(self, weight: Tensor, bias: Tensor, activation: str | None) -> None:
         super().__init__(weight, bias, activation)
@@ -164,24 +180,22 @@ class VnniLinear(FastLinear):
         integers = (weight * scales.reciprocal()).round_()
         self.scales, self.zeros = scales[:, 0], torch.zeros(len(scales), dtype=torch.int32)
         self.sums = integers.sum(1) * self.scales
-        padded = F.pad(integers.to(torch.int8), (0, self.TAIL))
-        self.packed = torch.ops.onednn.qlinear_prepack(padded, None)
+        padded = F.pad(integers.to(torch.int8), (0, _TAIL))
+        # It takes the memory as it is, whatever the strides.
+        self.packed = torch.ops.onednn.qlinear_prepack(padded.contiguous(), None)
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """(…, K) -> (…, N)."""
         rows = x.reshape(-1, self.in_features).float()
         if not len(rows):
             return rows.new_empty(*x.shape[:-1], self.out_features)
-        q = torch.ops.quantized.embedding_bag_byte_prepack(rows)  # (rows, K + 8)
-        # Elsewhere than at a multiple of 4 bytes there can be no float32.
-        tail = q[:, -self.TAIL :].contiguous() if self.in_features % 4 else q
-        numbers = tail.view(torch.float32)
-        scale, lowest = numbers[:, -2:-1], numbers[:, -1:]
+        q = _to_bytes(rows)
+        step, lowest = _step_and_lowest(q)
         y = torch.ops.onednn.qlinear_pointwise(
             q, 1.0, 0, self.packed, self.scales, self.zeros, None, 1.0, 0, torch.float32,
             "none", [], "",
         )  # fmt: skip
-        y = torch.addcmul(self.bias_, y, scale, out=y).addcmul_(lowest, self.sums)
+        y = torch.addcmul(self.bias_, y, step, out=y).addcmul_(lowest, self.sums)
         y = y.unflatten(0, x.shape[:-1]) if x.dim() != 2 else y
         return self._finish(y, residual)
 
@@ -199,19 +213,20 @@ class InFloat32(nn.Module):
 
 
 class Int8Embedding(nn.Embedding):
-    """A table in 8 bits with a scale per row; what is looked up is float32."""
+    """A table in 8 bits with two numbers per row; what is looked up is float32."""
 
     def __init__(self, table: Tensor) -> None:
         rows, width = table.shape
         super().__init__(rows, width, _weight=torch.empty(rows, width, device="meta"))
         del self.weight
-        table = table.detach().float()
-        self.scales = _largest(table) / 127
-        self.table = (table * self.scales.reciprocal()).round_().to(torch.int8)
+        self.table = _to_bytes(table.detach().float().contiguous())
 
     def forward(self, ids: Tensor) -> Tensor:
         """(…) -> (…, C)."""
-        return F.embedding(ids, self.table).float() * F.embedding(ids, self.scales)
+        q = F.embedding(ids, self.table).flatten(0, -2)
+        step, lowest = _step_and_lowest(q)
+        found = torch.addcmul(lowest, q[:, :-_TAIL].float(), step)
+        return found.view(*ids.shape, -1)
 
 
 class HalfEmbedding(nn.Embedding):

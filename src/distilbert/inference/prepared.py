@@ -229,10 +229,11 @@ class Maker:
 
     def _make(self, name: str, weight: Tensor, bias: Tensor, activation: str | None) -> FastLinear:
         if self.precision == "int8" and name not in self.exact:
-            if not weight.isfinite().all():
-                raise ValueError(f"{name} has weights that are nan or infinite, not fit for int8")
             kind = VnniLinear if processor.has_vnni_linear() else Int8Linear
-            return kind(weight, bias, activation)
+            made = kind(weight, bias, activation)
+            if not made.scales.isfinite().all():
+                raise ValueError(f"{name} has weights that are nan or infinite, not fit for int8")
+            return made
         if self.device.type == "cpu" and processor.packs(self.dtype):
             return PackedLinear(weight, bias, activation, self.dtype)
         return PlainLinear(weight, bias, activation, self.dtype)
