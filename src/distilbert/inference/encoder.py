@@ -78,13 +78,13 @@ class Slice:
 def slices(plan: AttentionPlan, x: Tensor) -> list[Slice]:
     """Cut the tokens `x`, (N, C) or (B, T, C), into slices of whole sequences.
 
-    There are as many of about equal size for each thread, and they have about `SLICE_TOKENS`
-    tokens. Few tokens are one slice, and so is everything off the CPU.
+    There are as many of about equal size for each thread, of at most about `SLICE_TOKENS` tokens.
+    What is too little for all threads is one slice, and so is everything off the CPU.
     """
     layout = plan.layout
     lengths = [x.shape[1]] * len(x) if layout is None else layout.lengths
     starts = list(accumulate(lengths, initial=0))
-    count = _count(starts[-1]) if x.device.type == "cpu" else 1
+    count = _count(starts[-1], len(lengths)) if x.device.type == "cpu" else 1
     ends = {_nearest(starts, starts[-1] * part / count) for part in range(1, count)}
     cuts = sorted({0, len(lengths)} | ends)
     if layout is None:
@@ -112,10 +112,10 @@ def _nearest(values: list[int], goal: float) -> int:
     return after - (after > 0 and goal - values[after - 1] < values[after] - goal)
 
 
-def _count(tokens: int) -> int:
-    """Return into how many slices so many tokens are cut."""
+def _count(tokens: int, sequences: int) -> int:
+    """Return into how many slices tokens are cut; one if there is not enough for every thread."""
     threads = torch.get_num_threads()
-    if threads > 1 and tokens < threads * FEWEST_TOKENS:
+    if threads > 1 and (sequences < threads or tokens < threads * FEWEST_TOKENS):
         return 1
     return threads * math.ceil(tokens / (threads * SLICE_TOKENS)) or 1
 

@@ -14,7 +14,17 @@ import torch
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = Lock()
-os.register_at_fork(after_in_child=_pools.clear)  # a fork has no threads but the one that forked
+
+
+def _start_afresh() -> None:
+    """In a fork, which has no threads but the one that forked."""
+    global _lock
+    _lock = Lock()
+    _pools.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh)
 
 
 def run_all(jobs: Sequence[Callable[[], None]]) -> None:
