@@ -1,6 +1,8 @@
 """`load(folder)`: a checkpoint into a prepared model, without a second copy of its weights."""
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
@@ -82,7 +84,18 @@ def load(
         share=True,
     )
     refuse_missing(source, cls, info)
-    if check is None:
-        return prepare(model, precision)
-    tokenizer = DistilBertTokenizerFast.from_pretrained(name, **options)
-    return prepare(model, precision, check=check, tokenizer=tokenizer, tolerance=tolerance)
+    reads: dict[str, Any] = {}
+    if check is not None:
+        tokenizer = DistilBertTokenizerFast.from_pretrained(name, **options)
+        reads = {"check": check, "tokenizer": tokenizer, "tolerance": tolerance}
+    prepared = prepare(model, precision, **reads)
+    _give_back()
+    return prepared
+
+
+def _give_back() -> None:
+    """Give the memory of what was in between back to the system: a tenth of an 8-bit model's."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not in every C library
+        if trim is not None:
+            trim(0)
