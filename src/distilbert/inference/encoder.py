@@ -156,7 +156,11 @@ class FastBlock(nn.Module):
         # On a GPU they have to be of the type of what they normalise.
         kind = dtype if ffn.lin1.weight.is_cuda else torch.float32
         self.norms = [
-            (*(x.detach().to(kind, copy=True) for x in (norm.weight, norm.bias)), norm.eps)
+            (
+                norm.weight.detach().to(kind, copy=True),
+                norm.bias.detach().to(kind, copy=True),
+                norm.eps,
+            )
             for norm in (block.sa_layer_norm, block.output_layer_norm)
         ]
 
