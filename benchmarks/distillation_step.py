@@ -6,8 +6,8 @@ padded batches. On CUDA (`--device cuda`) the peer accumulates batches of sequen
 as the original trainer groups them, and we batches of as many tokens as fit (`--micro-tokens`).
 The peer's loss is written from the original's formulas: whole logits of teacher and student,
 boolean selection of real tokens, KL, CE, cosine. The losses of both are compared before anything
-is timed. On CPU the C library keeps freed memory, as in `distilbert distill`, which makes the peer
-faster too; `--default-memory` leaves it as it is. The last line is one JSON document.
+is timed. On CPU the C library keeps freed memory, for the peer too, as in `distilbert distill`;
+`--default-memory` leaves it as it is. The last line is one JSON document.
 
     python benchmarks/distillation_step.py [--sequences 5] [--accumulation 1] [--repeats 5]
     python benchmarks/distillation_step.py --device cuda [--profile]
