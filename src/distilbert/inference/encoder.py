@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from distilbert.inference.linear import FastLinear
 from distilbert.inference.workers import run_all
 from distilbert.modeling import inputs
-from distilbert.modeling.attention import sdpa, unpadded
+from distilbert.modeling.attention import flash_takes, sdpa, unpadded
 from distilbert.modeling.model import AttentionPlan, Transformer, TransformerBlock
 from distilbert.modeling.unpadding import Unpadding
 
@@ -56,7 +56,7 @@ class Slice:
 
     def attend_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries of first tokens only: (B, H, D), keys and values (N, H, D) -> (B, H, D)."""
-        if self.layout is not None and q.is_cuda and q.dtype in (torch.float16, torch.bfloat16):
+        if self.layout is not None and flash_takes(q):
             from torch.nn.attention.varlen import varlen_attn  # its import takes a second
 
             ones = torch.arange(len(q) + 1, dtype=torch.int32, device=q.device)

@@ -55,7 +55,7 @@ def unpadded(
     many small calls are slow, one variable-length flash kernel does it in half precision; in
     float32 sequences of several lengths are padded for one call.
     """
-    if query.is_cuda and _flash_takes(query):
+    if flash_takes(query):
         return _flash(query, key, value, layout, dropout)
     blocks = list(layout.blocks())
     if query.is_cuda and len(blocks) > 1:
@@ -73,9 +73,9 @@ def unpadded(
     return torch.cat(contexts)
 
 
-def _flash_takes(query: Tensor) -> bool:
-    """Whether the flash kernel can do it: half precision, and a head size in steps of 8."""
-    half = query.dtype in (torch.float16, torch.bfloat16)
+def flash_takes(query: Tensor) -> bool:
+    """Whether the flash kernel can do it: CUDA, half precision, and a head size in steps of 8."""
+    half = query.is_cuda and query.dtype in (torch.float16, torch.bfloat16)
     return half and query.shape[-1] % 8 == 0 and query.shape[-1] <= 256 and _has_flash()
 
 
