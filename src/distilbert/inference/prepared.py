@@ -245,13 +245,17 @@ def quicken(model: PreTrainedModel, precision: str) -> None:
     Args:
         precision: fp32 or bf16.
     """
-    base, make = model.base_model, Maker(precision, model.device)
-    base.transformer = FastTransformer(
-        base.transformer,
+    make = Maker(precision, model.device)
+    model.base_model.transformer = _fast_stack(model, make, for_first=False)
+
+
+def _fast_stack(model: PreTrainedModel, make: Maker, *, for_first: bool) -> FastTransformer:
+    return FastTransformer(
+        model.base_model.transformer,
         make,
         activation=model.config.activation,
         dtype=make.dtype,
-        for_first=False,
+        for_first=for_first,
     )
 
 
@@ -259,13 +263,7 @@ def build(model: PreTrainedModel, precision: str, exact: Iterable[str] = ()) -> 
     """Make the prepared model; `exact` layers are not in int8."""
     base = model.base_model
     make = Maker(precision, model.device, exact)
-    transformer = FastTransformer(
-        base.transformer,
-        make,
-        activation=model.config.activation,
-        dtype=make.dtype,
-        for_first=isinstance(model, FirstTokenHead),
-    )
+    transformer = _fast_stack(model, make, for_first=isinstance(model, FirstTokenHead))
     # What deepcopy finds here it takes instead of copying.
     instead: dict[int, nn.Module] = {id(base.transformer): transformer}
     words = base.embeddings.word_embeddings
