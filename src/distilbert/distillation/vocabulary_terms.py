@@ -174,10 +174,10 @@ def _to_gradient(
 
         factors = {"mlm": mlm, "ce": ce, "temperature": temperature}
         return terms_in_place(logits, labels, target=target, **factors)
-    most = len(logits) if logits.is_cuda else max(CACHED // logits.shape[1], 1)
+    most = max(len(logits) if logits.is_cuda else CACHED // logits.shape[1], 1)
     mlm_sum = logits.new_zeros((), dtype=torch.float32)
     ce_sum = torch.zeros_like(mlm_sum)
-    for start in range(0, len(logits), max(most, 1)):
+    for start in range(0, len(logits), most):
         rows = slice(start, start + most)
         part = logits[rows].float()  # the logits themselves, if they are float32
         labelled, own, mlm_term = _masked_lm(part, labels[rows], mlm)

@@ -32,8 +32,8 @@ CUTTING = {
     "clean_text": bool,
     "do_basic_tokenize": bool,
 }
-# Written by transformers for itself; true of a file, not of a tokenizer.
 _MOST_UNUSED = 1 << 20  # ids without a token that a vocab.txt may name
+# Written by transformers for itself; true of a file, not of a tokenizer.
 _PASSING = {
     "added_tokens_decoder",
     "additional_special_tokens",
