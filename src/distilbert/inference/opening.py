@@ -1,8 +1,6 @@
 """`load(folder)`: a checkpoint into a prepared model, without a second copy of its weights."""
 
-import ctypes
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
@@ -12,6 +10,7 @@ import torch
 from distilbert.checkpoint import read_config
 from distilbert.hub import Source
 from distilbert.inference.checking import Check
+from distilbert.inference.memory import give_back
 from distilbert.inference.prepared import PreparedModel, prepare
 from distilbert.modeling import files, loading
 from distilbert.modeling.opening import class_for, kind_of, refuse_missing
@@ -89,13 +88,5 @@ def load(
         tokenizer = DistilBertTokenizerFast.from_pretrained(name, **options)
         reads = {"check": check, "tokenizer": tokenizer, "tolerance": tolerance}
     prepared = prepare(model, precision, **reads)
-    _give_back()
+    give_back()
     return prepared
-
-
-def _give_back() -> None:
-    """Give the memory of what was in between back to the system: a tenth of an 8-bit model's."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not in every C library
-        if trim is not None:
-            trim(0)

@@ -12,6 +12,8 @@ from threading import Barrier, Lock
 
 import torch
 
+from distilbert.inference.memory import keep_for_next_layer
+
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = Lock()
 
@@ -49,7 +51,7 @@ def run_all(jobs: Sequence[Callable[[], None]]) -> None:
 def _pool(count: int) -> ThreadPoolExecutor:
     with _lock:
         if count not in _pools:
-            _keep_freed_memory()
+            keep_for_next_layer()
             pool = ThreadPoolExecutor(count, thread_name_prefix="distilbert")
             started = Barrier(count)
 
@@ -64,13 +66,3 @@ def _pool(count: int) -> ThreadPoolExecutor:
             torch.set_num_threads(count)
             _pools[count] = pool
         return _pools[count]
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library keep the megabytes that each layer frees for the next one.
-
-    glibc gives large blocks back to the system, which clears them when they are asked for again: 5
-    to 8 % of the time here. It stops doing so for blocks of a size that it has seen freed, up to
-    32 MB. Where the library is another one, this does nothing.
-    """
-    torch.empty(31 << 20, dtype=torch.uint8)

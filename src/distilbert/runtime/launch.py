@@ -5,10 +5,8 @@ One process, or one of many started by `torchrun` or `accelerate launch`, on CPU
 writes pickles, nor its gradient accumulation, as it divides losses by the number of micro-batches.
 """
 
-import ctypes
 import logging
 import os
-import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -19,14 +17,12 @@ from accelerate.utils import GradientAccumulationPlugin  # type: ignore[import-u
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from distilbert.inference.memory import keep_freed_memory
 from distilbert.inference.processor import bf16_is_fast
 
 Precision = Literal["no", "bf16", "fp16"]
 
 _logger = logging.getLogger("distilbert")
-
-# glibc's numbers of its options, and the largest value that one takes.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MOST = -1, -3, (1 << 31) - 1
 
 
 @dataclass(frozen=True)
@@ -200,20 +196,6 @@ def start(
         _logger.warning("bf16 is slow on this processor: precision no is faster")
     torch.manual_seed(seed)
     return launch
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep what tensors leave behind, where it is glibc.
-
-    By default it gives large blocks back to the system, which has to clear their pages before the
-    next step gets them again: a tenth of the time of a step on a CPU (docs/log.md). Blocks above 32
-    MiB, the most that glibc can be told, still go back.
-    """
-    if sys.platform == "linux":
-        library = ctypes.CDLL(None)
-        if hasattr(library, "gnu_get_libc_version"):
-            library.mallopt(_MMAP_THRESHOLD, 32 << 20)
-            library.mallopt(_TRIM_THRESHOLD, _MOST)
 
 
 def best_precision() -> Precision:
