@@ -10,7 +10,6 @@ import argparse
 import dataclasses
 import json
 import os
-import pickle
 import shutil
 import sys
 import time
@@ -20,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import settings as plan
 
 from distilbert.recipes import evaluate, finetune
 from distilbert.runtime import launch as launching
+from distilbert.tasks.features import Features
 
 SCORES = "scores.jsonl"
 STARTED_BY = "students-done"  # a file in OUT; before it is there only tables are read
@@ -108,7 +109,7 @@ class Place:
 
     def texts(self, task: str) -> Path:
         """Return the file of a task's augmented texts."""
-        return self.out / "texts" / f"{task}.pickle"
+        return self.out / "texts" / f"{task}.npz"
 
     def needs(self, job: Job) -> list[Path]:
         """Return what has to be there before a run can begin."""
@@ -169,6 +170,22 @@ def read(place: Place, tasks: list[str]) -> dict[str, finetune.Data]:
     return found
 
 
+def write_arrays(file: Path, features: Features) -> None:
+    """Write the arrays of examples, whole or not at all."""
+    values = {field.name: getattr(features, field.name) for field in dataclasses.fields(features)}
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    part = file.with_suffix(".part")
+    with part.open("wb") as opened:
+        np.savez(opened, **arrays)
+    part.rename(file)
+
+
+def read_arrays(file: Path, like: Features) -> Features:
+    """Return examples that are like others but for their arrays."""
+    with np.load(file, allow_pickle=False) as arrays:
+        return dataclasses.replace(like, **arrays)
+
+
 def do(place: Place, job: Job, shared: dict[str, finetune.Data]) -> dict[str, float]:
     """Do one run and return its scores."""
     if job.kind == "score":
@@ -179,13 +196,11 @@ def do(place: Place, job: Job, shared: dict[str, finetune.Data]) -> dict[str, fl
         data = finetune.read_data(chosen, launch)
         file = place.texts(job.task)
         file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part")
-        part.write_bytes(pickle.dumps(data.training.features))
-        part.rename(file)
+        write_arrays(file, data.training.features)
         return {"examples": float(len(data.training.features))}
     data = shared.get(job.task) or read(place, [job.task])[job.task]
     if job.kind == "augmented":
-        grown = pickle.loads(place.texts(job.task).read_bytes())  # ours, of this very run
+        grown = read_arrays(place.texts(job.task), data.training.features)
         training = dataclasses.replace(data.training, features=grown)
         data = dataclasses.replace(data, training=training)
     folder = place.run(job)

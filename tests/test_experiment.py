@@ -4,7 +4,10 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from distilbert.tasks.features import Features
 
 pytest.importorskip("torch")
 pytest.importorskip("accelerate")
@@ -72,3 +75,17 @@ def test_the_table_counts_medians_and_shares(scripts, tmp_path, monkeypatch, cap
     results.main()
     assert "85.0%" in capsys.readouterr().out
     assert (tmp_path / "kept.svg").stat().st_size > 1000
+
+
+def test_examples_are_written_and_read_again(scripts, tmp_path):
+    _, finetuning, *_ = scripts
+    small = Features(np.arange(3, dtype=np.int32), np.array([3]), np.array([3]), np.array([1]), 0)
+    grown = Features(
+        np.arange(5, dtype=np.int32), np.array([3, 2]), np.array([3, 2]), np.array([1, 0]), 0
+    )
+    assert grown.ends.tolist() == [3, 5]  # worked out from the others, not written
+    finetuning.write_arrays(tmp_path / "texts.npz", grown)
+    found = finetuning.read_arrays(tmp_path / "texts.npz", small)
+    for name, value in vars(grown).items():
+        np.testing.assert_array_equal(getattr(found, name), value)  # `ends` as well
+    assert [path.name for path in tmp_path.iterdir()] == ["texts.npz"]
