@@ -281,13 +281,21 @@ def _task_rows(task: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def _show(result: dict[str, Any]) -> None:
-    console = Console()
-    rows = _rows(result)
-    grid = Table(*rows[0], title=f"{result['model']}, {result['threads']} threads")
+def _grid(title: str, rows: list[dict[str, str]]) -> Table:
+    grid = Table(*rows[0], title=title)
     for row in rows:
         grid.add_row(*row.values())
-    console.print(grid)
+    return grid
+
+
+def _on_page(rows: list[dict[str, str]]) -> str:
+    return page.table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def _show(result: dict[str, Any]) -> None:
+    console = Console()
+    title = f"{result['model']}, {result['threads']} threads"
+    console.print(_grid(title, _rows(result)))
     limits = ", ".join(f"{name} {rate:.0f}" for name, rate in result["gflops_limit"].items())
     console.print(f"In brackets: share of this machine's matrix products, GFLOP/s: {limits}")
     for name, start in result.get("cold_start", {}).items():
@@ -295,11 +303,8 @@ def _show(result: dict[str, Any]) -> None:
             f"start to answer, {name}: {start['seconds']:.2f} s, {start['megabytes']:.0f} MB"
         )
     if "task" in result:
-        rows = _task_rows(result["task"])
-        grid = Table(*rows[0], title=f"{result['task']['task']}, {result['task']['texts']} texts")
-        for row in rows:
-            grid.add_row(*row.values())
-        console.print(grid)
+        task = result["task"]
+        console.print(_grid(f"{task['task']}, {task['texts']} texts", _task_rows(task)))
     if "pass" in result:
         for name, seconds in result["pass"]["seconds"].items():
             console.print(f"{result['pass']['texts']} texts one by one, {name}: {seconds:.2f} s")
@@ -308,11 +313,9 @@ def _show(result: dict[str, Any]) -> None:
 def _write(folder: Path, result: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "bench.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    rows = _rows(result)
-    parts = [page.table(list(rows[0]), [list(row.values()) for row in rows])]
+    parts = [_on_page(_rows(result))]
     if "task" in result:
-        rows = _task_rows(result["task"])
-        parts.append(page.table(list(rows[0]), [list(row.values()) for row in rows]))
+        parts.append(_on_page(_task_rows(result["task"])))
     for workload, seconds in result["seconds"].items():
         made, (axes,) = page.figure()
         page.bars(axes, {n: 1000 * s for n, s in seconds.items()}, f"{workload}, ms", " ms")
