@@ -1,5 +1,6 @@
 # make quickstart  the paper in miniature, in minutes (makes .venv if it is missing)
 # make test      everything: lint, types, import contracts, tests (makes .venv if it is missing)
+# make engine    the engine in C++, again after a change
 # make check     lint, types and import contracts only
 # make parity    the comparison with transformers 4.57, live, in an environment of its own
 # make tf        the Keras classes alone, in an environment without PyTorch
@@ -25,12 +26,12 @@ bin := $(VENV)/bin
 # Two test workers, one thread each: the same speed as one with two, and no oversubscription.
 threads := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
-.PHONY: quickstart test check format parity tf fixtures tables docs clean
+.PHONY: quickstart test engine check format parity tf fixtures tables docs clean
 
 quickstart: $(VENV)/ready
 	TOKENIZERS_PARALLELISM=false $(bin)/distilbert quickstart
 
-test: check
+test: check $(VENV)/engine
 	$(threads) $(bin)/python -m pytest $(PYTEST)
 
 check: $(VENV)/installed
@@ -38,6 +39,13 @@ check: $(VENV)/installed
 	$(bin)/ruff check .
 	$(bin)/mypy
 	$(bin)/lint-imports --no-cache
+
+engine: $(VENV)/engine
+
+# The installation has compiled it; here it is compiled again if a source is newer.
+$(VENV)/engine: $(VENV)/installed $(wildcard src/distilbert/inference/native/*.cpp src/distilbert/inference/native/*.h)
+	$(bin)/python src/distilbert/inference/native/building.py
+	touch $@
 
 format: $(VENV)/installed
 	$(bin)/ruff format .

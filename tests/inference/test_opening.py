@@ -28,7 +28,7 @@ def test_what_is_prepared_lies_in_the_mapped_file(make, tmp_path, monkeypatch):
     make("ForMaskedLM").save_pretrained(tmp_path)
     outside = []
 
-    def spy(model, precision):
+    def spy(model, precision, **options):
         lines = Path("/proc/self/maps").read_text().splitlines()
         ends = [
             x.split()[0].split("-")

@@ -10,6 +10,7 @@ import torch
 
 import distilbert as d
 from distilbert.inference import encoder, processor
+from distilbert.inference.native import library, stack
 from distilbert.modeling.model import AttentionPlan
 from distilbert.modeling.unpadding import Unpadding
 
@@ -24,6 +25,16 @@ MASKS = {
     "none real": [[0] * 6] * 2,
     "one token": [[1], [0], [1]],
 }
+
+
+@pytest.fixture(autouse=True, params=["native", "torch"])
+def engine(request, monkeypatch):
+    """Every test with both engines."""
+    if request.param == "torch":
+        monkeypatch.setattr(library, "engine", lambda: None)
+    elif library.engine() is None:
+        pytest.skip("not compiled")
+    return request.param
 
 
 def assert_equal(found, expected, atol=1e-5):
@@ -48,6 +59,7 @@ def test_equal_to_the_model(make, feed, family, head, mask):
 @pytest.mark.parametrize("seed", range(6))
 def test_equal_on_random_shapes(make, feed, seed, monkeypatch):
     monkeypatch.setattr(encoder, "SLICE_TOKENS", 64)
+    monkeypatch.setattr(stack, "SLICE_TOKENS", 64)
     draw = random.Random(seed)
     heads = draw.choice([1, 2, 3, 5])
     model = make(
@@ -71,6 +83,7 @@ def test_equal_on_random_shapes(make, feed, seed, monkeypatch):
 def three_threads(monkeypatch):
     """Slices of a few tokens on three threads."""
     monkeypatch.setattr(encoder, "SLICE_TOKENS", 8)
+    monkeypatch.setattr(stack, "SLICE_TOKENS", 8)
     monkeypatch.setattr(encoder, "FEWEST_TOKENS", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
@@ -139,6 +152,7 @@ def test_everything_that_forward_takes(make, feed, right, head):
 @pytest.mark.parametrize("head", ["Model", "ForSequenceClassification"])
 def test_a_mask_per_query(make, feed, head, shape, monkeypatch):
     monkeypatch.setattr(encoder, "SLICE_TOKENS", 12)
+    monkeypatch.setattr(stack, "SLICE_TOKENS", 12)
     model = make(head)
     inputs = feed(head, torch.ones(3, 6, dtype=torch.long))
     inputs["attention_mask"] = torch.rand(shape) < 0.7
@@ -264,10 +278,10 @@ def test_models_that_cannot_be_prepared(make):
         d.prepare(model)
 
 
-def test_it_says_what_it_is(make):
+def test_it_says_what_it_is(make, engine):
     prepared = d.prepare(make("ForSequenceClassification"), "int8")
     assert repr(prepared) == (
-        "PreparedModel(DistilBertForSequenceClassification, int8 on cpu, "
+        f"PreparedModel(DistilBertForSequenceClassification, int8 on cpu, engine {engine}, "
         f"linear layers: 9 int8, 2 {prepared.layers['classifier']}, not checked)"
     )
     assert prepared.model_class is d.DistilBertForSequenceClassification

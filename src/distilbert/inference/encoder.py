@@ -247,6 +247,13 @@ class FastTransformer(nn.Module):
                 "heads (head_mask): call the model that it was made from"
             )
         first_only = self.for_first and not keep_hidden_states
+        y, states = self._encode(x, plan, first_only, keep_hidden_states)
+        return y, [x, *states] if keep_hidden_states else [], []
+
+    def _encode(
+        self, x: Tensor, plan: AttentionPlan, first_only: bool, keep_hidden_states: bool
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the last hidden state, and one per layer if they are kept, like `x`."""
         rows = x.flatten(0, -2)  # (N, C)
         states = [torch.empty_like(rows) for _ in self.layer] if keep_hidden_states else []
         result = torch.zeros_like(rows) if first_only else torch.empty_like(rows)
@@ -271,4 +278,4 @@ class FastTransformer(nn.Module):
         else:
             for part in parts:
                 compute(part)
-        return result.view_as(x), [s.view_as(x) for s in [rows, *states]], []
+        return result.view_as(x), [state.view_as(x) for state in states]

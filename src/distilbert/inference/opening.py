@@ -27,6 +27,7 @@ def load(
     threads: int | None = None,
     check: Iterable[Check] | None = None,
     tolerance: float = 0.1,
+    engine: str = "auto",
     **options: Any,
 ) -> PreparedModel:
     """Open a DistilBERT or BERT for inference only.
@@ -41,6 +42,7 @@ def load(
         threads: how many threads PyTorch uses from now on, in the whole process.
         check, tolerance: as for `prepare`; the tokenizer is that of the folder. While it checks,
             the weights are in memory in fp32 as well.
+        engine: as for `prepare`.
         options: `cache_dir`, `force_download`, `local_files_only`, `token`, `revision`,
             `subfolder`.
 
@@ -83,10 +85,10 @@ def load(
         share=True,
     )
     refuse_missing(source, cls, info)
-    reads: dict[str, Any] = {}
+    reads: dict[str, Any] = {"engine": engine}
     if check is not None:
         tokenizer = DistilBertTokenizerFast.from_pretrained(name, **options)
-        reads = {"check": check, "tokenizer": tokenizer, "tolerance": tolerance}
+        reads |= {"check": check, "tokenizer": tokenizer, "tolerance": tolerance}
     prepared = prepare(model, precision, **reads)
     give_back()
     return prepared

@@ -8,6 +8,7 @@ import copy
 import logging
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any, NoReturn
 
 import torch
@@ -26,6 +27,9 @@ from distilbert.inference.linear import (
     PlainLinear,
     VnniLinear,
 )
+from distilbert.inference.native import library, threads
+from distilbert.inference.native.linear import NativeLinear
+from distilbert.inference.native.stack import NativeTransformer
 from distilbert.modeling.heads import FirstTokenHead, MaskedLM, MultipleChoice
 from distilbert.modeling.pretrained import PreTrainedModel
 
@@ -44,6 +48,7 @@ class PreparedModel:
         device: where it computes.
         model_class: the class of the model that it was made from.
         precision: fp32, bf16 or int8.
+        engine: native or torch.
         harm: what the precision does to the answers, if it was checked; else None.
 
     Example:
@@ -64,6 +69,9 @@ class PreparedModel:
         self.model_class = type(network)
         self.precision, self.linears = precision, linears
         self.harm: Harm | None = None
+        is_native = isinstance(network.base_model.transformer, NativeTransformer)
+        self.engine = "native" if is_native else "torch"
+        self._around = threads.alone if is_native else nullcontext
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute what the model computes; the arguments are those of its `forward`.
@@ -72,7 +80,7 @@ class PreparedModel:
             ValueError: `output_attentions` or `head_mask`, which only the model itself can do; or
                 any other input that the model refuses.
         """
-        with torch.no_grad():
+        with torch.no_grad(), self._around():
             return self._network(*args, **kwargs)
 
     @property
@@ -103,7 +111,7 @@ class PreparedModel:
         counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
         return (
             f"PreparedModel({self.model_class.__name__}, {self.precision} on {self.device}, "
-            f"linear layers: {counts}{self._harm()})"
+            f"engine {self.engine}, linear layers: {counts}{self._harm()})"
         )
 
     def _harm(self) -> str:
@@ -122,6 +130,7 @@ def prepare(
     check: Iterable[Check] | None = None,
     tokenizer: Any = None,
     tolerance: float = 0.1,
+    engine: str = "auto",
 ) -> PreparedModel:
     """Make an inference-only copy of a model, several times as fast.
 
@@ -136,10 +145,12 @@ def prepare(
             the error is within the tolerance.
         tokenizer: what reads these texts.
         tolerance: largest relative error (root mean square) of the answers.
+        engine: "native", the package's own, which computes fp32 and int8 on a CPU; "torch",
+            PyTorch's operators; or "auto", the native one where it can be.
 
     Raises:
         TypeError: no model of this package, one with layers of other classes, or no tokenizer.
-        ValueError: an unknown precision, int8 where there is none, or no texts.
+        ValueError: an unknown precision or engine, one that is not there, or no texts.
 
     Example:
         >>> import torch
@@ -155,32 +166,35 @@ def prepare(
         )
     chosen = processor.choose_precision(precision, model.device)
     if check is None:
-        prepared = build(model, chosen)
+        prepared = build(model, chosen, engine=engine)
     else:
         if not 0 < tolerance < math.inf:
             raise ValueError(f"tolerance={tolerance} must be a positive number, such as 0.1")
         choices = isinstance(model, MultipleChoice)
-        prepared = _checked(
-            model, chosen, encode(check, tokenizer, model.config, choices), tolerance
-        )
+        inputs = encode(check, tokenizer, model.config, choices)
+        prepared = _checked(model, chosen, inputs, tolerance, engine)
     _logger.info("%r", prepared)
     return prepared
 
 
 def _checked(
-    model: PreTrainedModel, precision: str, inputs: Sequence[Inputs], tolerance: float
+    model: PreTrainedModel,
+    precision: str,
+    inputs: Sequence[Inputs],
+    tolerance: float,
+    engine: str,
 ) -> PreparedModel:
     """Prepare a model and compare it; while it is too far off, spare twice as many layers."""
-    exact = build(model, "fp32")
+    exact = build(model, "fp32", engine=engine if precision != "bf16" else "auto")
     reference = Reference(exact, inputs)
-    prepared = build(model, precision)
+    prepared = build(model, precision, engine=engine)
     harm = reference.harm(prepared)
     if precision == "int8" and harm.error > tolerance:
         order = most_harmful(exact, prepared, inputs)
         spared = 1
         while harm.error > tolerance and spared < 2 * len(order):
             names = order[:spared]
-            prepared = build(model, precision, names)
+            prepared = build(model, precision, names, engine)
             harm = reference.harm(prepared, names)
             spared *= 2
     prepared.harm = harm
@@ -196,10 +210,13 @@ class Maker:
         precision: fp32, bf16 or int8.
         device: where the model is.
         exact: names of layers that are not in int8 but in what is around it.
+        native: they are the native engine's, otherwise PyTorch's.
     """
 
-    def __init__(self, precision: str, device: torch.device, exact: Iterable[str] = ()) -> None:
-        self.precision, self.device, self.exact = precision, device, set(exact)
+    def __init__(
+        self, precision: str, device: torch.device, exact: Iterable[str] = (), native: bool = False
+    ) -> None:
+        self.precision, self.device, self.exact, self.native = precision, device, set(exact), native
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.made: dict[str, FastLinear] = {}
 
@@ -228,12 +245,15 @@ class Maker:
         return made
 
     def _make(self, name: str, weight: Tensor, bias: Tensor, activation: str | None) -> FastLinear:
-        if self.precision == "int8" and name not in self.exact:
-            kind = VnniLinear if processor.has_vnni_linear() else Int8Linear
-            made = kind(weight, bias, activation)
-            if not made.scales.isfinite().all():
-                raise ValueError(f"{name} has weights that are nan or infinite, not fit for int8")
-            return made
+        is_int8 = self.precision == "int8" and name not in self.exact
+        if is_int8 and not weight.isfinite().all():
+            raise ValueError(f"{name} has weights that are nan or infinite, not fit for int8")
+        if self.native:
+            kind = "int8" if is_int8 else "native"
+            return NativeLinear(weight, bias, activation, kind)
+        if is_int8:
+            make = VnniLinear if processor.has_vnni_linear() else Int8Linear
+            return make(weight, bias, activation)
         if self.device.type == "cpu" and processor.packs(self.dtype):
             return PackedLinear(weight, bias, activation, self.dtype)
         return PlainLinear(weight, bias, activation, self.dtype)
@@ -250,7 +270,8 @@ def quicken(model: PreTrainedModel, precision: str) -> None:
 
 
 def _fast_stack(model: PreTrainedModel, make: Maker, *, for_first: bool) -> FastTransformer:
-    return FastTransformer(
+    kind = NativeTransformer if make.native else FastTransformer
+    return kind(
         model.base_model.transformer,
         make,
         activation=model.config.activation,
@@ -259,10 +280,13 @@ def _fast_stack(model: PreTrainedModel, make: Maker, *, for_first: bool) -> Fast
     )
 
 
-def build(model: PreTrainedModel, precision: str, exact: Iterable[str] = ()) -> PreparedModel:
+def build(
+    model: PreTrainedModel, precision: str, exact: Iterable[str] = (), engine: str = "auto"
+) -> PreparedModel:
     """Make the prepared model; `exact` layers are not in int8."""
     base = model.base_model
-    make = Maker(precision, model.device, exact)
+    native = library.is_chosen(engine, precision, model.device)
+    make = Maker(precision, model.device, exact, native)
     transformer = _fast_stack(model, make, for_first=isinstance(model, FirstTokenHead))
     # What deepcopy finds here it takes instead of copying.
     instead: dict[int, nn.Module] = {id(base.transformer): transformer}
@@ -272,7 +296,8 @@ def build(model: PreTrainedModel, precision: str, exact: Iterable[str] = ()) -> 
         instead[id(words)] = shrunk(words.weight)
     inside = set(base.transformer.modules())
     # A masked LM's head is a third of the work; the others' are small, and their result the answer.
-    make_head = make if isinstance(model, MaskedLM) else Maker("fp32", model.device)
+    exact_head = Maker("fp32", model.device, native=native)
+    make_head = make if isinstance(model, MaskedLM) else exact_head
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and module not in inside:
             instead[id(module)] = InFloat32(make_head(name, [module]))

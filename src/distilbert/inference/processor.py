@@ -55,6 +55,18 @@ def has_avx512() -> bool:
     return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
+def has_instructions(name: str) -> bool:
+    """Whether the processor has an instruction set, by the names of `native.building`."""
+    words = _description()
+    return {
+        "avx512vnni": has_avx512() and "avx512_vnni" in words,
+        "avx512": has_avx512(),
+        "avxvnni": "avx2" in words and "fma" in words and "avx_vnni" in words,
+        "avx2": "avx2" in words and "fma" in words,
+        "neon": True,  # every 64-bit Arm
+    }[name]
+
+
 def packs(dtype: torch.dtype) -> bool:
     """Whether oneDNN's prepacked linear layer is there for a type."""
     if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):

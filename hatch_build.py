@@ -1,0 +1,30 @@
+"""Compile the engine (src/distilbert/inference/native) when the package is built or installed.
+
+Where there is no compiler the package is built without it, and PyTorch's operators do its work.
+"""
+
+import importlib.util
+import sysconfig
+from pathlib import Path
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+BUILDING = Path(__file__).parent / "src/distilbert/inference/native/building.py"
+
+
+class EngineHook(BuildHookInterface):
+    """Put the compiled libraries into the wheel."""
+
+    def initialize(self, version, build_data):
+        """Compile; a wheel with libraries in it is for this system, but for any Python."""
+        spec = importlib.util.spec_from_file_location("building", BUILDING)
+        building = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(building)
+        try:
+            building.compile_all()
+        except OSError as error:
+            self.app.display_warning(f"without the engine in C++: {error}")
+            return
+        system = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{system}"

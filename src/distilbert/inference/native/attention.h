@@ -1,0 +1,96 @@
+// Attention of one head over one sequence.
+#pragma once
+
+#include "products.h"
+
+struct Sequence {
+    const float *q, *k, *v;  // first row of this head
+    long stride;             // from row to row of all three
+    long queries, length, head_size;
+    const float *bias;  // added to the scores, (queries or 1, length); or null
+    long bias_stride;   // from query to query
+    float *context;     // (queries, head size)
+    long context_stride;
+};
+
+// Floats that `attend` needs besides.
+static inline long attention_scratch(long length, long head_size) {
+    return up_to(length, COLUMNS) * (head_size + ROWS) + length * up_to(head_size, COLUMNS);
+}
+
+// The row becomes e^(scale x + bias - their largest); returns 1 / their sum.
+static inline float soften(float *row, long length, float scale, const float *bias) {
+    long padded = up_to(length, WIDTH);
+    for (long k = length; k < padded; k++) row[k] = -__builtin_inff();
+    if (bias) {
+        for (long k = 0; k < length; k++) row[k] = row[k] * scale + bias[k];
+        scale = 1;
+    }
+    Floats most = load(row);
+    for (long k = WIDTH; k < padded; k += WIDTH) most = larger(load(row + k), most);
+    float top = largest(most);
+    Floats total = {};
+    for (long k = 0; k < padded; k += WIDTH) {
+        Floats weight = exponential((load(row + k) - top) * scale);
+        store(row + k, weight);
+        total += weight;
+    }
+    return 1 / sum(total);
+}
+
+template <int R>
+static void attend_tile(const Sequence &s, long query, const float *keys, const float *values,
+                        float *weights, float scale) {
+    long padded = up_to(s.length, COLUMNS);
+    float inverse[R];
+    Floats y[R][2];
+    for (long k = 0; k < padded; k += COLUMNS) {
+        tile<R>(s.head_size, s.q + query * s.stride, s.stride, keys + k * s.head_size, {(const char *)keys, 0}, y);
+        for (int r = 0; r < R; r++)
+            for (int half = 0; half < 2; half++)
+                store(weights + r * padded + k + half * WIDTH, y[r][half]);
+    }
+    for (int r = 0; r < R; r++)
+        inverse[r] = soften(weights + r * padded, s.length, scale,
+                            s.bias ? s.bias + (query + r) * s.bias_stride : nullptr);
+    for (long d = 0; d < s.head_size; d += COLUMNS) {
+        tile<R>(s.length, weights, padded, values + d * s.length, {(const char *)values, 0}, y);
+        for (int r = 0; r < R; r++)
+            for (int half = 0; half < 2; half++)
+                finish<NONE>(y[r][half] * inverse[r],
+                             s.context + (query + r) * s.context_stride + d + half * WIDTH,
+                             s.head_size - d - half * WIDTH);
+    }
+}
+
+typedef void (*AttendTile)(const Sequence &, long, const float *, const float *, float *, float);
+
+template <int... R>
+static AttendTile attend_tile_of(int rows, std::integer_sequence<int, R...>) {
+    static const AttendTile tiles[] = {attend_tile<R + 1>...};
+    return tiles[rows - 1];
+}
+
+static void attend(const Sequence &s, float *scratch) {
+    long keys = up_to(s.length, COLUMNS), size = s.head_size;
+    float *k_panels = scratch, *v_panels = k_panels + keys * size;
+    float *weights = v_panels + s.length * up_to(size, COLUMNS);
+    for (long row = 0; row < keys; row++) {
+        float *to = k_panels + row / COLUMNS * COLUMNS * size + row % COLUMNS;
+        for (long d = 0; d < size; d++)
+            to[d * COLUMNS] = row < s.length ? s.k[row * s.stride + d] : 0;
+    }
+    for (long row = 0; row < s.length; row++)
+        for (long d = 0; d < up_to(size, COLUMNS); d += WIDTH) {
+            long count = size - d < WIDTH ? size - d : WIDTH;
+            Floats x = count == WIDTH ? load(s.v + row * s.stride + d)
+                       : count > 0    ? load_some(s.v + row * s.stride + d, count)
+                                      : Floats{};
+            store(v_panels + d / COLUMNS * COLUMNS * s.length + row * COLUMNS + d % COLUMNS, x);
+        }
+    float scale = 1 / __builtin_sqrtf((float)size);
+    Tiles tiles(s.queries);
+    for (long t = 0; t < tiles.count; t++)
+        attend_tile_of(tiles.size(t), std::make_integer_sequence<int, ROWS>())(
+            s, tiles.start(t), k_panels, v_panels, weights, scale);
+}

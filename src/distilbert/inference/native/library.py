@@ -1,0 +1,150 @@
+"""The compiled library: which one fits this processor, and its functions and structures."""
+
+import ctypes
+import os
+import warnings
+from ctypes import POINTER, Structure, c_char_p, c_double, c_int, c_int64, c_void_p
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from distilbert.inference import processor
+from distilbert.inference.native.building import digest, instruction_sets, path_of
+
+FLOAT32, INT8 = 0, 1
+ENGINES = ("auto", "native", "torch")
+ACTIVATIONS = {
+    None: 0,
+    "gelu": 1,
+    "gelu_new": 2,
+    "gelu_pytorch_tanh": 2,
+    "relu": 3,
+    "silu": 4,
+    "swish": 4,
+    "quick_gelu": 5,
+    "tanh": 6,
+}
+
+
+class Linear(Structure):
+    """A layer: see products.h."""
+
+    _fields_ = (
+        ("kind", c_int64),
+        ("inputs", c_int64),
+        ("outputs", c_int64),
+        ("activation", c_int64),
+        ("weights", c_void_p),
+        ("bias", c_void_p),
+        ("scales", c_void_p),
+        ("sums", c_void_p),
+    )
+
+
+class Norm(Structure):
+    """A layer normalisation."""
+
+    _fields_ = (("weight", c_void_p), ("bias", c_void_p), ("epsilon", c_double))
+
+
+class Block(Structure):
+    """Attention and feed-forward."""
+
+    _fields_ = (
+        ("query", Linear),
+        ("key_value", Linear),
+        ("out", Linear),
+        ("lin1", Linear),
+        ("lin2", Linear),
+        ("norms", Norm * 2),
+        ("heads", c_int64),
+        ("head_size", c_int64),
+    )
+
+
+class Stack(Structure):
+    """All blocks."""
+
+    _fields_ = (("layers", c_int64), ("width", c_int64), ("blocks", POINTER(Block)))
+
+
+class Call(Structure):
+    """What one forward pass is given: see stack.cpp."""
+
+    _fields_ = (
+        ("stack", POINTER(Stack)),
+        ("x", c_void_p),
+        ("y", c_void_p),
+        ("states", c_void_p),
+        ("starts", c_void_p),
+        ("sequences", c_int64),
+        ("bias", c_void_p),
+        ("bias_strides", c_int64 * 3),
+        ("first_only", c_int64),
+        ("slice_tokens", c_int64),
+        ("threads", c_int64),
+    )
+
+
+def open_library(path: Path) -> ctypes.CDLL:
+    """Load a library and declare its functions.
+
+    Raises:
+        OSError: it cannot be loaded, or was compiled from other sources than those that are here.
+    """
+    library = ctypes.CDLL(str(path))
+    library.distilbert_sources.restype = c_char_p
+    if library.distilbert_sources().decode() != digest():
+        raise OSError(f"{path} was compiled from other sources; install the package again")
+    floats = c_void_p
+    library.distilbert_packed_size.restype = c_int64
+    library.distilbert_packed_size.argtypes = (c_int64, c_int64, c_int64)
+    library.distilbert_pack.restype = None
+    library.distilbert_pack.argtypes = (c_int64, c_int64, c_int64, floats, c_void_p, floats, floats)
+    library.distilbert_linear.restype = c_int
+    library.distilbert_linear.argtypes = (POINTER(Linear), floats, c_int64, floats, c_int64)
+    library.distilbert_forward.restype = c_int
+    library.distilbert_forward.argtypes = (POINTER(Call),)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=library.distilbert_start_afresh)
+    return library
+
+
+@cache
+def engine() -> ctypes.CDLL | None:
+    """Return the best library that was compiled and that this processor can run; None if none is.
+
+    One that was compiled from other sources is passed over with a warning.
+    """
+    for name in instruction_sets():
+        path = path_of(name)
+        if path.exists() and processor.has_instructions(name):
+            try:
+                return open_library(path)
+            except OSError as error:
+                warnings.warn(f"the native engine is left out: {error}", stacklevel=2)
+                return None
+    return None
+
+
+def is_chosen(name: str, precision: str, device: torch.device) -> bool:
+    """Whether it computes, by the name of an engine: "auto", "native" or "torch".
+
+    Raises:
+        ValueError: another name, or native where it cannot be.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {name!r}")
+    can = device.type == "cpu" and precision != "bf16"
+    if name == "native" and not can:
+        raise ValueError(
+            f"engine='native' computes fp32 and int8 on a CPU, not {precision} on {device.type}; "
+            "use engine='auto'"
+        )
+    if name == "native" and engine() is None:
+        raise ValueError(
+            "the native engine was not compiled for this processor when distilbert was installed: "
+            "install it again where there is a C++ compiler, or use engine='auto'"
+        )
+    return name != "torch" and can and engine() is not None

@@ -1,0 +1,77 @@
+"""The stack of blocks as one call of the engine."""
+
+from ctypes import addressof, byref, c_int64, pointer
+from itertools import accumulate
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from distilbert.inference.encoder import FastBlock, FastTransformer
+from distilbert.inference.memory import keep_for_next_layer
+from distilbert.inference.native import library, threads
+from distilbert.inference.native.linear import NativeLinear
+from distilbert.modeling import inputs
+from distilbert.modeling.model import AttentionPlan
+
+SLICE_TOKENS = 160
+
+
+class NativeTransformer(FastTransformer):
+    """The same as its base, whose parts it takes, by the engine instead of PyTorch's operators.
+
+    While a layer is watched (it has a hook), the parts are called one by one.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        engine = library.engine()
+        assert engine is not None
+        self._forward = engine.distilbert_forward
+        blocks = [_structure(cast(FastBlock, block)) for block in self.layer]
+        self._blocks = (library.Block * len(blocks))(*blocks)
+        keep_for_next_layer()
+
+    def _encode(
+        self, x: Tensor, plan: AttentionPlan, first_only: bool, keep_hidden_states: bool
+    ) -> tuple[Tensor, list[Tensor]]:
+        if any(module._forward_hooks for module in self.modules()):
+            return super()._encode(x, plan, first_only, keep_hidden_states)
+        rows = x.flatten(0, -2).float().contiguous()
+        y = torch.zeros_like(rows) if first_only else torch.empty_like(rows)
+        states = rows.new_empty(len(self.layer) if keep_hidden_states else 0, *rows.shape)
+        lengths = [x.shape[1]] * len(x) if plan.layout is None else plan.layout.lengths
+        starts = (c_int64 * (len(lengths) + 1))(*accumulate(lengths, initial=0))
+        stack = library.Stack(len(self.layer), x.shape[-1], self._blocks)
+        call = library.Call(
+            stack=pointer(stack),
+            x=rows.data_ptr(),
+            y=y.data_ptr(),
+            states=states.data_ptr() if keep_hidden_states else None,
+            starts=addressof(starts),
+            sequences=len(lengths),
+            first_only=first_only,
+            slice_tokens=SLICE_TOKENS,
+            threads=threads.count(),
+        )
+        bias = None if plan.layout is not None else inputs.attention_bias(plan.mask, torch.float32)
+        if bias is not None:  # (B or 1, H or 1, T or 1, T or 1)
+            bias = bias.expand(*bias.shape[:-1], x.shape[1]).contiguous()
+            call.bias = bias.data_ptr()
+            call.bias_strides = tuple(
+                0 if size == 1 else stride
+                for size, stride in zip(bias.shape[:3], bias.stride(), strict=False)
+            )
+        if self._forward(byref(call)):
+            raise MemoryError(f"not enough memory for {len(rows):,} tokens")
+        return y.view_as(x), [state.view_as(x) for state in states]
+
+
+def _structure(block: FastBlock) -> library.Block:
+    """Point to the weights of a block."""
+    layers = [*block.projections, block.out_lin, block.lin1, block.lin2]
+    structures = [cast(NativeLinear, layer).structure for layer in layers]
+    if len(structures) == 4:  # queries are not apart
+        structures.insert(0, library.Linear())
+    norms = [library.Norm(w.data_ptr(), b.data_ptr(), eps) for w, b, eps in block.norms]
+    return library.Block(*structures, (library.Norm * 2)(*norms), *block.heads)

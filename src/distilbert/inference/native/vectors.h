@@ -1,0 +1,115 @@
+// Vectors of floats as wide as the processor has them, in the compiler's own portable notation.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+constexpr int WIDTH = 16;
+#elif defined(__AVX2__)
+constexpr int WIDTH = 8;
+#else
+constexpr int WIDTH = 4;
+#endif
+
+typedef float Floats __attribute__((vector_size(4 * WIDTH)));
+typedef int32_t Ints __attribute__((vector_size(4 * WIDTH)));
+typedef uint8_t Bytes __attribute__((vector_size(WIDTH)));
+
+static inline Floats load(const float *from) {
+    Floats x;
+    memcpy(&x, from, sizeof x);
+    return x;
+}
+
+static inline void store(float *to, Floats x) { memcpy(to, &x, sizeof x); }
+
+static inline Floats splat(float x) { return x - Floats{}; }
+
+static inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+static inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+
+// The first `count` floats, then zeros.
+static inline Floats load_some(const float *from, long count) {
+    float all[WIDTH] = {};
+    memcpy(all, from, 4 * count);
+    return load(all);
+}
+
+static inline void store_some(float *to, Floats x, long count) {
+    float all[WIDTH];
+    store(all, x);
+    memcpy(to, all, 4 * count);
+}
+
+static inline float sum(Floats x) {
+    float all[WIDTH];
+    store(all, x);
+    for (int half = WIDTH / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) all[i] += all[i + half];
+    return all[0];
+}
+
+static inline float smallest(Floats x) {
+    float found = x[0];
+    for (int i = 1; i < WIDTH; i++) found = x[i] < found ? x[i] : found;
+    return found;
+}
+
+static inline float largest(Floats x) { return -smallest(-x); }
+
+// Horner's scheme; the coefficients ascend.
+template <int N>
+static inline Floats polynomial(Floats x, const float (&coefficients)[N]) {
+    Floats y = splat(coefficients[N - 1]);
+    for (int i = N - 2; i >= 0; i--) y = y * x + coefficients[i];
+    return y;
+}
+
+// e^x, relative error 1e-7; below -87 it stays at 1e-38, above 88 at 2e38.
+static inline Floats exponential(Floats x) {
+    // scripts/fit_functions.py
+    static const float powers[] = {1.0f,          1.0f,           0.5f,           0.16666415f,
+                                   0.041666217f, 0.0083751371f, 0.0013948593f};
+    x = larger(splat(-87.0f), smaller(splat(88.0f), x));
+    // Added to it, a number is rounded to an integer, which is then in the lowest bits.
+    const float shift = 12582912.0f;
+    Floats shifted = x * 1.44269504f + shift;
+    Floats n = shifted - shift;
+    Floats rest = x - n * 0.693145752f;  // log 2 in two parts
+    rest = rest - n * 1.42860677e-6f;
+    Ints exponent = (Ints)shifted << 23;
+    return (Floats)((Ints)polynomial(rest, powers) + exponent);
+}
+
+static inline Floats sigmoid(Floats x) { return 1.0f / (1.0f + exponential(-x)); }
+
+// x Phi(x) = max(x, 0) - f(|x|), where f is a polynomial in |x| scaled to [-1, 1]; error 2e-7.
+static inline Floats gelu(Floats x) {
+    // scripts/fit_functions.py
+    static const float powers[] = {
+        0.0081943702f, -0.060577981f, 0.19126338f,  -0.30868089f,  0.17894758f,  0.26041827f,
+        -0.6283229f,   0.45969734f,   0.15138386f,  -0.5452764f,   0.27221251f,  0.23240207f,
+        -0.25690621f,  -0.037460409f, 0.09892437f,  -0.00052204734f, -0.01569692f};
+    const float reach = 5.5f;
+    Floats magnitude = smaller(larger(x, -x), splat(reach));
+    Floats tail = polynomial(magnitude * (2 / reach) - 1.0f, powers);
+    return larger(x, Floats{}) - tail;
+}
+
+enum Activation { NONE, GELU, GELU_TANH, RELU, SILU, QUICK_GELU, TANH };
+
+template <int A>
+static inline Floats activate(Floats x) {
+    if (A == GELU) return gelu(x);
+    if (A == GELU_TANH) return x * sigmoid(1.5957691f * (x + 0.044715f * x * x * x));
+    if (A == RELU) return larger(x, Floats{});
+    if (A == SILU) return x * sigmoid(x);
+    if (A == QUICK_GELU) return x * sigmoid(1.702f * x);
+    if (A == TANH) return 2.0f * sigmoid(2.0f * x) - 1.0f;
+    return x;
+}
