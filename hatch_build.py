@@ -21,10 +21,12 @@ class EngineHook(BuildHookInterface):
         building = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(building)
         try:
-            building.compile_all()
+            made = building.compile_all()
         except OSError as error:
             self.app.display_warning(f"without the engine in C++: {error}")
             return
         system = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        root = Path(self.root)  # libraries that lie there from before are left out
+        build_data["artifacts"] += [path.relative_to(root).as_posix() for path in made]
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{system}"
