@@ -1,7 +1,8 @@
 """Our prepared models against every other runtime that is installed, interleaved in one run.
 
 The same weights for all (a DistilBERT-base of random weights unless --model says otherwise; the
-bare encoder, ids and mask in, last hidden states out). Peers, each in its best fair settings:
+bare encoder, ids and mask in, last hidden states out). Ours run by the native engine, where it was
+compiled, and by PyTorch alone. Peers, each in its best fair settings:
 
 - transformers, sdpa: fp32; bf16 where the processor multiplies it; compiled with dynamic shapes;
 - ONNX Runtime: fp32; int8 dynamic, per channel (7-bit weights without VNNI, which saturates else);

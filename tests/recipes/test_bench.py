@@ -1,6 +1,7 @@
 """`distilbert bench` on a tiny model, through the command line."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 import distilbert as d
 from distilbert import cli
 from distilbert.inference import processor
+from distilbert.inference.native import library
 from distilbert.recipes import bench, bench_runs, bench_task
 from distilbert.tasks.catalog import make_task
 
@@ -31,7 +33,17 @@ def tiny_bert(monkeypatch):
     monkeypatch.setattr(bench, "BertConfig", lambda: d.BertConfig(**sizes))
 
 
-def test_the_command(folder, tmp_path, tiny_bert, capsys, monkeypatch):
+@pytest.mark.parametrize("engine", ["native", "torch"])
+def test_the_command(folder, tmp_path, tiny_bert, capsys, monkeypatch, engine):
+    """With the native engine our rows are there twice."""
+    real = "torch" if library.engine() is None else "native"
+    rows = {"prepared fp32": engine}
+    if engine == "torch":
+        monkeypatch.setattr(library, "engine", lambda: None)
+    elif real == "native":
+        rows["prepared fp32, PyTorch alone"] = "torch"
+    else:
+        pytest.skip("not compiled")
     monkeypatch.setattr(bench_runs, "_STARTS", 1)
     texts, out = tmp_path / "texts.txt", tmp_path / "out"
     texts.write_text("the small model\n\nun\nmodels\n", encoding="utf-8")
@@ -44,20 +56,29 @@ def test_the_command(folder, tmp_path, tiny_bert, capsys, monkeypatch):
     result = json.loads(printed.splitlines()[-1])
     assert result == json.loads((out / "bench.json").read_text())
     assert result["tokens"] == {"lat8": 8, "short": result["tokens"]["short"], "512": 96}
-    assert list(result["error"]) == ["model", "prepared fp32"]
-    assert result["error"]["prepared fp32"] < 1e-5
+    assert list(result["error"]) == ["model", *rows]
+    assert result["engine"] == rows
+    kinds = {name: "native" in result["linear_layers"][name].values() for name in rows}
+    assert kinds == {name: each == "native" for name, each in rows.items()}
     for workload, seconds in result["seconds"].items():
         assert seconds.keys() == result["error"].keys()
         assert min(seconds.values()) > 0
         flop = 2 * (4 * 16 * 16 + 2 * 16 * 24) * result["tokens"][workload]
-        rate = flop / seconds["prepared fp32"] / 1e9 / result["gflops_limit"]["fp32"]
-        assert result["share_of_limit"][workload]["prepared fp32"] == pytest.approx(rate)
+        assert result["share_of_limit"][workload].keys() == rows.keys()
+        for name in rows:
+            rate = flop / seconds[name] / 1e9 / result["gflops_limit"]["fp32"]
+            assert result["share_of_limit"][workload][name] == pytest.approx(rate)
+            assert result["error"][name] < 1e-5
     assert result["pass"]["texts"] == 3
-    assert list(result["pass"]["seconds"])[:2] == ["BERT-base", "model"]
+    passes = ["BERT-base", "model", "BERT-base prepared fp32", "prepared fp32"]
+    assert list(result["pass"]["seconds"]) == passes
     starts = result["cold_start"]
-    assert list(starts) == ["import torch", "prepared fp32"]
+    expected = {"import torch": None, "prepared fp32": real}  # in a process of its own
+    assert {name: start["engine"] for name, start in starts.items()} == expected
     assert all(start["seconds"] > 0 for start in starts.values())
-    assert "prepared fp32" in (out / "bench.html").read_text()
+    html = (out / "bench.html").read_text()
+    assert all(name in html for name in rows)
+    assert f"prepared fp32 (engine {real}):" in " ".join(printed.split())
     assert "share of this machine's matrix products" in " ".join(printed.split())
 
 
@@ -154,6 +175,19 @@ def test_workloads():
 def test_without_a_model_it_is_a_distilbert_base():
     config = d.DistilBertConfig()
     assert bench_runs.linear_flop(config) == pytest.approx(85e6, rel=0.01)
+
+
+@pytest.mark.parametrize("faster", [False, True])
+def test_the_limit_is_that_of_the_faster_engine(monkeypatch, faster):
+    def make(precision, device, native):
+        seconds = 0.001 if native == faster else 0.01
+        return lambda name, layers: lambda x: time.sleep(seconds)
+
+    monkeypatch.setattr(bench_runs, "Maker", make)
+    monkeypatch.setattr(library, "is_chosen", lambda *_: True)
+    config = d.DistilBertConfig(dim=16, n_heads=2, hidden_dim=24)
+    work = 2 * 1024 * 16 * 24 / 1e9
+    assert work / 0.01 < bench_runs.machine_gflops("fp32", config) <= work / 0.001
 
 
 def test_lengths_without_a_vocabulary(tmp_path, tiny_bert, monkeypatch):

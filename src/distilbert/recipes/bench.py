@@ -1,5 +1,6 @@
 """`distilbert bench`: how fast a model answers on this machine, prepared and not, and its limit.
 
+Where the native engine computes, a prepared model runs a second time by PyTorch alone.
 `benchmarks/inference.py` runs the same with other runtimes beside it.
 """
 
@@ -20,7 +21,7 @@ from rich.table import Table
 import distilbert
 from distilbert.config import BertConfig, DistilBertConfig
 from distilbert.inference import processor
-from distilbert.inference.prepared import build
+from distilbert.inference.prepared import PreparedModel, build
 from distilbert.modeling.backbone import DistilBertModel
 from distilbert.modeling.bert import BertModel
 from distilbert.modeling.opening import is_bert
@@ -117,7 +118,7 @@ def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> di
         torch.set_num_threads(settings.threads)
     model = open_encoder(settings.model)
     precisions = settings.precisions or fast_precisions()
-    prepared = {f"prepared {name}": build(model, name) for name in precisions}
+    prepared = by_each_engine(model, precisions)
     contenders: dict[str, Contender] = {REFERENCE: plain(model)}
     contenders |= {name: first_output(one) for name, one in prepared.items()} | dict(peers or {})
     chosen = workloads(model.config.max_position_embeddings)
@@ -142,7 +143,7 @@ def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> di
             rest=_REST if peers else 0.0,
         )
     result["gflops_limit"] = {name: machine_gflops(name, model.config) for name in precisions}
-    result["share_of_limit"] = _shares(result, linear_flop(model.config))
+    result["share_of_limit"] = _shares(result, prepared, linear_flop(model.config))
     if settings.task is not None:
         assert settings.model is not None
         assert settings.data is not None
@@ -154,6 +155,7 @@ def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> di
     if settings.cold_start:
         result["cold_start"] = _cold_starts(settings.model, precisions)
     result |= {
+        "engine": {name: one.engine for name, one in prepared.items()},
         "linear_layers": {name: one.layers for name, one in prepared.items()},
         "distilbert": distilbert.__version__,
         "torch": torch.__version__,
@@ -192,16 +194,29 @@ def plain(model: PreTrainedModel) -> Contender:
     return first_output(model)
 
 
-def _shares(result: dict[str, Any], flop: float) -> dict[str, dict[str, float]]:
+def by_each_engine(model: PreTrainedModel, precisions: tuple[str, ...]) -> dict[str, PreparedModel]:
+    """Prepare a model in each precision, and again for PyTorch alone where that is not the same."""
+    made = {}
+    for precision in precisions:
+        name = f"prepared {precision}"
+        made[name] = build(model, precision)
+        if made[name].engine != "torch":
+            made[f"{name}, PyTorch alone"] = build(model, precision, engine="torch")
+    return made
+
+
+def _shares(
+    result: dict[str, Any], prepared: dict[str, PreparedModel], flop: float
+) -> dict[str, dict[str, float]]:
     """Return, per workload, the linear layers' operations per second as a share of the limit."""
+    limits = result["gflops_limit"]
     return {
         workload: {
-            f"prepared {name}": result["tokens"][workload] * flop
-            / times[f"prepared {name}"] / 1e9 / limit
-            for name, limit in result["gflops_limit"].items()
+            name: result["tokens"][workload] * flop / times[name] / 1e9 / limits[one.precision]
+            for name, one in prepared.items()
         }
         for workload, times in result["seconds"].items()
-    }  # fmt: skip
+    }
 
 
 def _pass(
@@ -299,8 +314,10 @@ def _show(result: dict[str, Any]) -> None:
     limits = ", ".join(f"{name} {rate:.0f}" for name, rate in result["gflops_limit"].items())
     console.print(f"In brackets: share of this machine's matrix products, GFLOP/s: {limits}")
     for name, start in result.get("cold_start", {}).items():
+        engine = f" (engine {start['engine']})" if start["engine"] else ""
         console.print(
-            f"start to answer, {name}: {start['seconds']:.2f} s, {start['megabytes']:.0f} MB"
+            f"start to answer, {name}{engine}: {start['seconds']:.2f} s, "
+            f"{start['megabytes']:.0f} MB"
         )
     if "task" in result:
         task = result["task"]

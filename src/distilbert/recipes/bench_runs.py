@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from distilbert.config import PretrainedConfig
+from distilbert.inference.native import library
 from distilbert.inference.prepared import Maker
 
 Contender = Callable[[Tensor, Tensor], Tensor]
@@ -32,12 +33,14 @@ def memory():
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmRSS"))
 torch_memory = memory() if sys.platform == "linux" else float("nan")
+engine = ""
 if len(sys.argv) > 1:
     from distilbert import DistilBertTokenizerFast, load
     model = load(sys.argv[1], sys.argv[2], head="Model", threads=int(sys.argv[3]))
     tokenizer = DistilBertTokenizerFast.from_pretrained(sys.argv[1])
     model(**tokenizer(["A first text."], truncation=True, max_length=16, return_tensors="pt"))
-print((memory() if sys.platform == "linux" else float("nan")) - torch_memory)
+    engine = model.engine
+print((memory() if sys.platform == "linux" else float("nan")) - torch_memory, engine, sep="\\n")
 """
 
 
@@ -162,17 +165,18 @@ def linear_flop(config: PretrainedConfig) -> float:
 def machine_gflops(precision: str, config: PretrainedConfig) -> float:
     """Return the rate of matrix products alone, 10^9 operations per second: the limit.
 
-    Best of many products of 1,024 rows with the first layer of the feed-forward, by the fastest
-    kind of linear layer that this package has for the precision.
+    Best of many products of 1,024 rows with the first layer of the feed-forward, by whichever
+    engine's linear layer is faster.
     """
     linear = torch.nn.Linear(config.dim, config.hidden_dim)
-    fast = Maker(precision, torch.device("cpu"))("limit", [linear])
-    x = torch.randn(_ROWS, config.dim)
+    x, cpu = torch.randn(_ROWS, config.dim), torch.device("cpu")
     best = float("inf")
-    for _ in range(12):
-        start = time.perf_counter()
-        fast(x)
-        best = min(best, time.perf_counter() - start)
+    for native in {False, library.is_chosen("auto", precision, cpu)}:
+        fast = Maker(precision, cpu, native=native)("limit", [linear])
+        for _ in range(12):
+            start = time.perf_counter()
+            fast(x)
+            best = min(best, time.perf_counter() - start)
     return 2.0 * _ROWS * config.dim * config.hidden_dim / best / 1e9
 
 
@@ -183,10 +187,12 @@ class Start:
     Args:
         seconds: from its start to its end, after the answer.
         megabytes: memory above that of torch alone (Linux only, else nan).
+        engine: of the model; None without one.
     """
 
     seconds: float
     megabytes: float
+    engine: str | None
 
 
 def cold_start(folder: str | None, precision: str, threads: int) -> Start:
@@ -196,7 +202,7 @@ def cold_start(folder: str | None, precision: str, threads: int) -> Start:
         RuntimeError: it failed.
     """
     arguments = [] if folder is None else [folder, precision, str(threads)]
-    seconds, megabytes = [], []
+    seconds, megabytes, engine = [], [], ""
     for _ in range(_STARTS):
         start = time.perf_counter()
         done = subprocess.run(
@@ -205,5 +211,6 @@ def cold_start(folder: str | None, precision: str, threads: int) -> Start:
         seconds.append(time.perf_counter() - start)
         if done.returncode:
             raise RuntimeError(f"the cold start failed: {done.stderr}")
-        megabytes.append(float(done.stdout))
-    return Start(min(seconds), statistics.median(megabytes))
+        used, engine = done.stdout.splitlines()
+        megabytes.append(float(used))
+    return Start(min(seconds), statistics.median(megabytes), engine or None)
