@@ -1,7 +1,10 @@
+import platform
+
 import pytest
 import torch
 
 from distilbert.inference import processor
+from distilbert.inference.native.building import instruction_sets
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -63,3 +66,20 @@ def test_packing_needs_the_operator(monkeypatch):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
     assert not processor.packs(torch.float32)
     assert not processor.has_avx512()
+
+
+@pytest.mark.parametrize(
+    ("words", "system", "there"),
+    [
+        ("Features : fp asimd asimddp i8mm bf16", "Linux", {"i8mm", "dotprod", "neon"}),
+        ("Features : fp asimd asimddp", "Linux", {"dotprod", "neon"}),
+        ("Features : fp asimd", "Linux", {"neon"}),
+        ("arm", "Darwin", {"dotprod", "neon"}),  # Apple's
+        ("ARMv8 (64-bit) Family 8 Model 1", "Windows", {"neon"}),
+    ],
+)
+def test_arm_by_its_features(monkeypatch, words, system, there):
+    monkeypatch.setattr(processor, "_description", lambda: frozenset(words.split()))
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    assert {name for name in instruction_sets() if processor.has_instructions(name)} == there

@@ -26,6 +26,11 @@ def _description() -> frozenset[str]:
     return frozenset(text.split())
 
 
+def _is_apple() -> bool:
+    """Whether the processor is Apple's: all have 8-bit products, and macOS names none."""
+    return (platform.system(), platform.machine()) == ("Darwin", "arm64")
+
+
 def has_bf16() -> bool:
     """Whether the processor multiplies bfloat16 itself, fast or not."""
     on_x86 = _has("_is_avx512_bf16_supported") or _has("_is_amx_tile_supported")
@@ -63,6 +68,8 @@ def has_instructions(name: str) -> bool:
         "avx512": has_avx512(),
         "avxvnni": "avx2" in words and "fma" in words and "avx_vnni" in words,
         "avx2": "avx2" in words and "fma" in words,
+        "i8mm": "i8mm" in words and "asimddp" in words,
+        "dotprod": "asimddp" in words or _is_apple(),
         "neon": True,  # every 64-bit Arm
     }[name]
 

@@ -22,6 +22,8 @@ _AVX512 = (
     "-mfma",
     "-mprefer-vector-width=512",
 )
+# Instructions reordered before registers are shared out need more of them than there are.
+_NEON = ("-fno-schedule-insns",)
 INSTRUCTION_SETS: dict[str, dict[str, tuple[str, ...]]] = {
     "x86_64": {
         "avx512vnni": (*_AVX512, "-mavx512vnni"),
@@ -29,7 +31,11 @@ INSTRUCTION_SETS: dict[str, dict[str, tuple[str, ...]]] = {
         "avxvnni": (*_AVX2, "-mavxvnni"),
         "avx2": _AVX2,
     },
-    "aarch64": {"neon": ()},
+    "aarch64": {
+        "i8mm": (*_NEON, "-march=armv8.2-a+dotprod+i8mm"),
+        "dotprod": (*_NEON, "-march=armv8.2-a+dotprod"),
+        "neon": _NEON,
+    },
 }
 """For each kind of processor names, the best first, and what the compiler is told for them."""
 _FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-exceptions",
