@@ -14,7 +14,8 @@ from distilbert.inference.native import library
 from distilbert.recipes import bench, bench_runs, bench_task
 from distilbert.tasks.catalog import make_task
 
-from .reviews import save_model, write_reviews
+from .reviews import VOCAB, save_model, write_reviews
+from .test_finetune import examples_of, write_lines
 
 
 @pytest.fixture
@@ -126,6 +127,53 @@ def test_scores_on_a_task_are_those_of_evaluate(fresh, evaluate, tmp_path, capsy
         assert 1e-4 < found["results"][f"prepared {name}"]["error"] < 0.2
     assert "decisions changed" in printed
     assert "decisions changed" in (tmp_path / "out" / "bench.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("task", "head", "labels", "has_decisions"),
+    [
+        ("regression", "SequenceClassification", ["score"], False),
+        ("multi-label", "SequenceClassification", ["any", "bad", "good"], True),
+        ("token-classification", "TokenClassification", ["B-BAD", "B-GOOD", "O"], True),
+        ("question-answering", "QuestionAnswering", ["start", "end"], False),
+        ("multiple-choice", "MultipleChoice", ["choice"], True),
+    ],
+)
+def test_every_kind_of_task(evaluate, fresh, tmp_path, task, head, labels, has_decisions):
+    """Prepared in fp32, the model has the scores that `distilbert evaluate` gives it."""
+    config = d.DistilBertConfig(
+        vocab_size=len(VOCAB), max_position_embeddings=160, n_layers=2, n_heads=2, dim=32,
+        hidden_dim=64, initializer_range=0.3, id2label=dict(enumerate(labels)),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = str(tmp_path / "model")
+    getattr(d, f"DistilBertFor{head}")(config).save_pretrained(model)
+    d.DistilBertTokenizerFast({word: i for i, word in enumerate(VOCAB)}).save_pretrained(model)
+    data = write_lines(tmp_path / "data.jsonl", examples_of(task, 40, seed=1))
+    scores = evaluate(model=model, data=data, task=task)["scores"]
+    fresh()
+    precisions = ("fp32", "int8") if processor.multiplies_int8() else ("fp32",)
+    found = bench_task.task_results(model, data, task, 0, precisions)
+    assert found["metric"] in scores
+    for name, result in found["results"].items():
+        assert result["scores"].keys() == scores.keys()
+        assert (result["changed"] is not None) == has_decisions
+        assert result["error"] < (0.2 if name == "prepared int8" else 1e-5)
+    for name in ("model", "prepared fp32"):
+        assert found["results"][name]["scores"] == pytest.approx(scores, abs=1e-5)
+
+
+def test_nothing_can_be_kept_of_a_score_of_0(fresh, tmp_path):
+    model = str(tmp_path / "model")
+    tags = {0: "O", 1: "B-BAD", 2: "B-GOOD"}
+    save_model(model, head="TokenClassification", id2label=tags)
+    tagger = d.DistilBertForTokenClassification.from_pretrained(model)
+    torch.nn.init.zeros_(tagger.classifier.weight)
+    tagger.save_pretrained(model)
+    data = write_lines(tmp_path / "data.jsonl", examples_of("token-classification", 9, seed=1))
+    task = bench_task.task_results(model, data, "token-classification", 0, ("fp32",))
+    assert task["results"]["prepared fp32"]["kept"] is None
+    assert [row["kept"] for row in bench._task_rows(task)] == ["100.00%", ""]
 
 
 def test_what_counts_as_a_changed_decision():

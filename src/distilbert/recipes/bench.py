@@ -288,12 +288,16 @@ def _task_rows(task: dict[str, Any]) -> list[dict[str, str]]:
         {
             "": name,
             task["metric"]: f"{one['scores'][task['metric']]:.4f}",
-            "kept": f"{one['kept']:.2%}",
+            "kept": _percent(one["kept"]),
             "error of outputs": f"{one['error']:.1e}",
-            "decisions changed": "" if one["changed"] is None else f"{one['changed']:.2%}",
+            "decisions changed": _percent(one["changed"]),
         }
         for name, one in task["results"].items()
     ]
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"
 
 
 def _grid(title: str, rows: list[dict[str, str]]) -> Table:

@@ -24,14 +24,14 @@ class TaskResult:
 
     Args:
         scores: the loss and the task's scores.
-        kept: its main score, as a share of the model's.
+        kept: its main score, as a share of the model's; None where that is 0.
         error: root mean square of the difference to the model's outputs, relative to these.
         changed: share of decisions that are others than the model's; None where an output is no
             choice among labels.
     """
 
     scores: dict[str, float]
-    kept: float
+    kept: float | None
     error: float
     changed: float | None
 
@@ -67,7 +67,7 @@ def task_results(
         own = {"loss": loss, **examples.score(found)}
         results[f"prepared {precision}"] = TaskResult(
             own,
-            own[task.metric] / scores[task.metric] if scores[task.metric] else float("nan"),
+            own[task.metric] / scores[task.metric] if scores[task.metric] else None,
             float(np.linalg.norm(found - expected)) / max(float(np.linalg.norm(expected)), 1e-30),
             _changed(task, found, expected),
         )
