@@ -45,6 +45,7 @@ static void attend_tile(const Sequence &s, long query, const float *keys, const 
     float inverse[R];
     Floats y[R][2];
     for (long k = 0; k < padded; k += COLUMNS) {
+        for (int r = 0; r < R; r++) y[r][0] = y[r][1] = Floats{};
         tile<R>(s.head_size, s.q + query * s.stride, s.stride, keys + k * s.head_size, {(const char *)keys, 0}, y);
         for (int r = 0; r < R; r++)
             for (int half = 0; half < 2; half++)
@@ -54,12 +55,12 @@ static void attend_tile(const Sequence &s, long query, const float *keys, const 
         inverse[r] = soften(weights + r * padded, s.length, scale,
                             s.bias ? s.bias + (query + r) * s.bias_stride : nullptr);
     for (long d = 0; d < s.head_size; d += COLUMNS) {
+        for (int r = 0; r < R; r++) y[r][0] = y[r][1] = Floats{};
         tile<R>(s.length, weights, padded, values + d * s.length, {(const char *)values, 0}, y);
         for (int r = 0; r < R; r++)
             for (int half = 0; half < 2; half++)
-                finish<NONE>(y[r][half] * inverse[r],
-                             s.context + (query + r) * s.context_stride + d + half * WIDTH,
-                             s.head_size - d - half * WIDTH);
+                store_columns(s.context + (query + r) * s.context_stride + d + half * WIDTH,
+                              y[r][half] * inverse[r], s.head_size - d - half * WIDTH);
     }
 }
 

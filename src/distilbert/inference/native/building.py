@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCES = ("stack.cpp", "attention.h", "products.h", "team.h", "vectors.h")
+SOURCES = ("stack.cpp", "attention.h", "products.h", "tiles.h", "team.h", "vectors.h")
 _AVX2 = ("-mavx2", "-mfma")
 _AVX512 = (
     "-mavx512f",

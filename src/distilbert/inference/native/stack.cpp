@@ -308,55 +308,60 @@ class Slice {
     float *scratches;
 };
 
-// Slices, and how far the threads have come.
+// Slices in the order in which they are taken, and how far the threads have come.
 struct Work {
     const Call *call;
-    const int64_t *cuts;  // (slices + 1,) in sequences
-    long slices;
+    const Span *slices;  // of sequences
+    long count;
     std::atomic<long> next;
     std::atomic<bool> failed;
 };
 
-// One thread: slices for itself until there are none left. The last, which are the longest, first.
+// One thread: slices for itself until there are none left.
 static void alone(void *given, int) {
     Work &work = *(Work *)given;
-    for (long n; (n = work.next.fetch_add(1)) < work.slices;) {
-        long slice = work.slices - 1 - n;
+    for (long n; (n = work.next.fetch_add(1)) < work.count;) {
         Team team(1);
-        Slice all(*work.call, work.cuts[slice], work.cuts[slice + 1], team);
-        if (!all.has_memory())
+        Slice slice(*work.call, work.slices[n].from, work.slices[n].to, team);
+        if (!slice.has_memory())
             work.failed = true;
         else
-            all.run(0);
+            slice.run(0);
     }
 }
 
 static void together(void *given, int rank) { ((Slice *)given)->run(rank); }
 
-// Cuts sequences into at most `parts` slices of about equal size; returns how many there are.
-static long cut(const Call &call, long parts, int64_t *cuts) {
-    long slices = 0, s = 0, total = call.starts[call.sequences];
-    for (long part = 0; part < parts; part++) {
-        // The start that is nearest to this part of all tokens.
-        long goal = total * part / parts;
-        while (s < call.sequences && call.starts[s] < goal) s++;
-        if (s && goal - call.starts[s - 1] < call.starts[s] - goal) s--;
-        if (s < call.sequences && (!slices || s > cuts[slices - 1])) cuts[slices++] = s;
+// Cuts sequences into slices of at most about `most` tokens; returns how many there are.
+//
+// It begins with the last ones, which are the longest. Towards the end slices get smaller, so that
+// all threads end at about the same time.
+static long cut(const Call &call, long most, Span *slices) {
+    long count = 0;
+    for (long s = call.sequences; s > 0;) {
+        long left = call.starts[s], goal = left / (2 * call.threads);
+        goal = goal < FEW_ROWS ? FEW_ROWS : goal > most ? most : goal;
+        Span slice{s - 1, s};
+        // The cut that is nearest to the goal.
+        while (slice.from > 0 &&
+               left - call.starts[slice.from] + left - call.starts[slice.from - 1] <= 2 * goal)
+            slice.from--;
+        s = slice.from;
+        slices[count++] = slice;
     }
-    cuts[slices] = call.sequences;
-    return slices;
+    return count;
 }
 
 // Whether slices, each taken by whichever thread is free, keep all threads busy to the end.
-static bool is_balanced(const Call &call, const int64_t *cuts, long slices) {
+static bool is_balanced(const Call &call, const Span *slices, long count) {
     int64_t *loads = (int64_t *)calloc(call.threads, sizeof(int64_t));
     if (!loads) return true;
     int64_t most = 0;
-    for (long i = slices - 1; i >= 0; i--) {
+    for (long i = 0; i < count; i++) {
         long least = 0;
         for (long t = 1; t < call.threads; t++)
             if (loads[t] < loads[least]) least = t;
-        loads[least] += call.starts[cuts[i + 1]] - call.starts[cuts[i]];
+        loads[least] += call.starts[slices[i].to] - call.starts[slices[i].from];
         most = loads[least] > most ? loads[least] : most;
     }
     free(loads);
@@ -365,34 +370,29 @@ static bool is_balanced(const Call &call, const int64_t *cuts, long slices) {
 
 // Returns 0, or 1 if there is not enough memory.
 EXPORT int distilbert_forward(const Call *call) {
-    int64_t *cuts = (int64_t *)malloc((call->sequences + 1) * sizeof(int64_t));
-    if (!cuts) return 1;
-    if (!call->sequences) return free(cuts), 0;
-    long total = call->starts[call->sequences];
-    long tokens = call->slice_tokens * call->threads, rounds = (total + tokens - 1) / tokens;
-    long slices = cut(*call, rounds * call->threads, cuts);
-    Work work{call, cuts, slices, {0}, {false}};
-    bool is_enough = total >= FEW_ROWS * call->threads && is_balanced(*call, cuts, slices);
+    Span *slices = (Span *)malloc((call->sequences + 1) * sizeof(Span));
+    if (!slices) return 1;
+    Work work{call, slices, cut(*call, call->slice_tokens, slices), {0}, {false}};
+    bool is_enough = call->starts[call->sequences] >= FEW_ROWS * call->threads &&
+                     is_balanced(*call, slices, work.count);
     if (call->threads == 1 || is_enough) {
         if (call->threads == 1 || !pool.run((int)call->threads, alone, &work)) alone(&work, 0);
     } else {
-        slices = cut(*call, rounds, cuts);
-        for (long i = 0; i < slices && !work.failed; i++) {
+        work.count = cut(*call, call->slice_tokens * call->threads, slices);
+        for (long i = 0; i < work.count && !work.failed; i++) {
             Team team((int)call->threads);
-            Slice slice(*call, cuts[i], cuts[i + 1], team);
+            Slice slice(*call, slices[i].from, slices[i].to, team);
             if (!slice.has_memory()) {
                 work.failed = true;
             } else if (!pool.run((int)call->threads, together, &slice)) {
                 // The workers are another caller's.
-                Call single = *call;
-                single.threads = 1;
-                Work rest{&single, cuts + i, 1, {0}, {false}};
+                Work rest{call, slices + i, 1, {0}, {false}};
                 alone(&rest, 0);
                 work.failed = rest.failed.load();
             }
         }
     }
-    free(cuts);
+    free(slices);
     return work.failed;
 }
 

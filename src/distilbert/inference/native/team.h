@@ -36,7 +36,7 @@ class Team {
             return;
         }
         for (int spins = 0; round.load(std::memory_order_acquire) == now; spins++)
-            if (spins < 20000)
+            if (spins < 2000)
                 breathe();
             else
                 sched_yield();
@@ -82,7 +82,7 @@ class Pool {
         pthread_mutex_unlock(&asleep);
         job(argument, 0);
         for (int spins = 0; busy.load(std::memory_order_acquire); spins++)
-            if (spins < 20000)
+            if (spins < 2000)
                 breathe();
             else
                 sched_yield();
