@@ -43,8 +43,9 @@ def _to_bytes(rows: Tensor) -> Tensor:
 
 def _step_and_lowest(q: Tensor) -> tuple[Tensor, Tensor]:
     """(N, K + 8) -> (N, 1) each."""
-    # Elsewhere than at a multiple of 4 bytes there can be no float32.
-    tail = q[:, -_TAIL:].contiguous() if q.shape[1] % 4 else q
+    # Elsewhere than at a multiple of 4 bytes there can be no float32. Of a single row any part is
+    # contiguous already, so it is cloned.
+    tail = q[:, -_TAIL:].clone(memory_format=torch.contiguous_format) if q.shape[1] % 4 else q
     numbers = tail.view(torch.float32)
     return numbers[:, -2:-1], numbers[:, -1:]
 

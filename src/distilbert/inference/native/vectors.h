@@ -32,6 +32,7 @@ static inline void store(float *to, Floats x) { memcpy(to, &x, sizeof x); }
 
 static inline Floats splat(float x) { return x - Floats{}; }
 
+// If one is nan, b.
 static inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
 static inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 
@@ -100,7 +101,7 @@ static inline Floats gelu(Floats x) {
     const float reach = 5.5f;
     Floats magnitude = smaller(larger(x, -x), splat(reach));
     Floats tail = polynomial(magnitude * (2 / reach) - 1.0f, powers);
-    return larger(x, Floats{}) - tail;
+    return larger(Floats{}, x) - tail;  // in this order nan stays nan
 }
 
 enum Activation { NONE, GELU, GELU_TANH, RELU, SILU, QUICK_GELU, TANH };
@@ -109,7 +110,7 @@ template <int A>
 static inline Floats activate(Floats x) {
     if (A == GELU) return gelu(x);
     if (A == GELU_TANH) return x * sigmoid(1.5957691f * (x + 0.044715f * x * x * x));
-    if (A == RELU) return larger(x, Floats{});
+    if (A == RELU) return larger(Floats{}, x);
     if (A == SILU) return x * sigmoid(x);
     if (A == QUICK_GELU) return x * sigmoid(1.702f * x);
     if (A == TANH) return 2.0f * sigmoid(2.0f * x) - 1.0f;
