@@ -28,6 +28,7 @@ NAMES = [
     if building.path_of(name).exists() and processor.has_instructions(name)
 ]
 KINDS = ["native", "int8"]
+SEVEN_BITS = ("avx512", "avx2")  # whose 8-bit weights have no more
 open_once = cache(lambda name: library.open_library(building.path_of(name)))
 
 
@@ -109,7 +110,7 @@ def test_float32_of_odd_sizes(name, with_threads):
 
 def test_int8_of_odd_sizes_is_exact_where_8_bits_are_enough(name, with_threads):
     """Steps and scales are 1 here; half of the time the largest integers meet each other."""
-    draw, most = draws(), 127 if "vnni" in name else 63
+    draw, most = draws(), 63 if name in SEVEN_BITS else 127
     for turn in range(40):
         rows, inputs, outputs = draw(1, 30).item(), draw(1, 70).item(), draw(1, 70).item()
         x, weight = draw(0, 255, rows, inputs), draw(-most, most, outputs, inputs)
@@ -130,7 +131,7 @@ def test_int8_is_as_close_as_8_bits_can_be(name):
     x, weight, bias = torch.randn(50, 67), torch.randn(35, 67), torch.randn(35)
     found = NativeLinear(weight, bias, None, "int8")(x)
     step = (x.amax(1) - x.amin(1)) / 255
-    scale = weight.abs().amax(1) / (127 if "vnni" in name else 63)
+    scale = weight.abs().amax(1) / (63 if name in SEVEN_BITS else 127)
     most = torch.outer(step / 2, weight.abs().sum(1)) + torch.outer(x.abs().sum(1), scale / 2)
     difference = (found - F.linear(x, weight, bias)).abs()
     assert (difference < most + 67 * torch.outer(step, scale)).all()
@@ -141,7 +142,7 @@ def test_int8_is_as_close_as_8_bits_can_be(name):
 def test_rows_unlike_others(name, kind):
     draw = draws()
     weight, bias = draw(-63, 63, 19, 37).float(), torch.randn(19)
-    weight[:, 0] = 63 if "vnni" not in name else 127
+    weight[:, 0] = 63 if name in SEVEN_BITS else 127
     layer = NativeLinear(weight, bias, None, kind)
     rows = torch.randn(6, 37)
     rows[0], rows[1], rows[2] = 0, 2.5, 1e30
@@ -377,9 +378,7 @@ def test_engines_that_cannot_be(make, monkeypatch):
     with pytest.raises(ValueError, match="fp32 and int8 on a CPU, not bf16 on cpu; use engine="):
         d.prepare(make(), "bf16", engine="native")
     monkeypatch.setattr(library, "engine", lambda: None)
-    with pytest.raises(
-        ValueError, match=r"was not compiled .* install it again"
-    ):
+    with pytest.raises(ValueError, match=r"was not compiled .* install it again"):
         d.prepare(make(), engine="native")
     assert d.prepare(make(), engine="auto").engine == "torch"
 

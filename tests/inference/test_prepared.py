@@ -264,6 +264,15 @@ def test_bad_inputs_get_the_model_s_errors(make):
         prepared(torch.ones(1, 41, dtype=torch.long))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("head", HEADS)
+def test_no_texts(make, feed, head, precision):
+    model = make(head)
+    inputs = feed(head, torch.ones(0, 5, dtype=torch.long))
+    found, expected = d.prepare(model, precision)(**inputs), model(**inputs)
+    assert [found[name].shape for name in found] == [expected[name].shape for name in expected]
+
+
 def test_models_that_cannot_be_prepared(make):
     with pytest.raises(TypeError, match="DistilBERT or BERT model of this package, got Linear"):
         d.prepare(torch.nn.Linear(2, 2))

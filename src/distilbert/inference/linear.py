@@ -227,7 +227,7 @@ class Int8Embedding(nn.Embedding):
         q = F.embedding(ids, self.table).flatten(0, -2)
         step, lowest = _step_and_lowest(q)
         found = torch.addcmul(lowest, q[:, :-_TAIL].float(), step)
-        return found.view(*ids.shape, -1)
+        return found.view(*ids.shape, self.embedding_dim)
 
 
 class HalfEmbedding(nn.Embedding):
