@@ -218,7 +218,7 @@ def test_models_on_any_number_of_threads(
     if precision == "fp32":
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     else:
-        assert (found - expected).norm() / expected.norm() < 0.1
+        assert (found - expected).norm() / expected.norm() < 0.2  # of few logits
     for count in (2, 3, 5):
         assert same(with_threads(count, ours, **inputs)[0], found)
 
