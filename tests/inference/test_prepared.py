@@ -56,6 +56,14 @@ def test_equal_to_the_model(make, feed, family, head, mask):
     assert_equal(d.prepare(model)(**inputs), model(**inputs))
 
 
+@pytest.mark.parametrize("activation", sorted(library.ACTIVATIONS.keys() - {None}))
+def test_a_nan_stays_one(make, activation):
+    """Whatever it passes on its way, a weight that is broken shows."""
+    model = make(activation=activation)
+    model.transformer.layer[0].ffn.lin1.weight.data[3, 5] = float("nan")
+    assert d.prepare(model)(torch.tensor([[2, 7, 9, 3]])).last_hidden_state.isnan().all()
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_equal_on_random_shapes(make, feed, seed, monkeypatch):
     monkeypatch.setattr(encoder, "SLICE_TOKENS", 64)

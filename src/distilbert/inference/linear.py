@@ -20,8 +20,8 @@ from distilbert.modeling.model import ACTIVATION_FUNCTIONS
 
 _ROWS = 1024  # the number of rows that oneDNN lays weights out for
 _TINY = 1e-30  # instead of the largest value of a row of zeros
-# Activations that oneDNN applies while it writes its result.
-_FUSED = {"gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "relu": ("relu", "")}
+# Activations that oneDNN applies while it writes its result; its ReLU would make 0 of nan.
+_FUSED = {"gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh")}
 _FUSED["gelu_pytorch_tanh"] = _FUSED["gelu_new"]
 
 
