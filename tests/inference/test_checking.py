@@ -6,13 +6,14 @@ import pytest
 import torch
 
 import distilbert as d
-from distilbert.inference import checking, processor
+from distilbert.inference import checking
+from distilbert.inference.native import library
 from distilbert.inference.prepared import build
 
 from .conftest import HEADS
 
 TEXTS = ["the small model", "un", "a model, the small!", ("the model", "is small")] * 5
-pytestmark = pytest.mark.skipif(not processor.multiplies_int8(), reason="no FBGEMM")
+pytestmark = pytest.mark.skipif(not library.multiplies_int8(), reason="no 8-bit layer")
 
 
 @pytest.fixture

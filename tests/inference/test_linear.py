@@ -14,7 +14,7 @@ from distilbert.inference.linear import (
 )
 
 ACTIVATIONS = [None, "gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh"]
-needs_int8 = pytest.mark.skipif(not processor.multiplies_int8(), reason="no FBGEMM")
+needs_int8 = pytest.mark.skipif(not processor.has_fbgemm(), reason="no FBGEMM")
 needs_vnni = pytest.mark.skipif(not processor.has_vnni_linear(), reason="no VNNI, or no oneDNN")
 both_int8 = pytest.mark.parametrize(
     "kind",

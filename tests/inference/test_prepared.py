@@ -133,9 +133,17 @@ def test_int8_refuses_weights_that_are_not_finite(make):
     model = make()
     model.transformer.layer[1].ffn.lin1.weight.data[3, 2] = torch.inf
     d.prepare(model)
-    if processor.multiplies_int8():
+    if library.multiplies_int8():
         with pytest.raises(ValueError, match=r"layer\.1\.lin1 has weights that are nan"):
             d.prepare(model, "int8")
+
+
+def test_the_native_engine_needs_no_fbgemm(make, engine, monkeypatch):
+    monkeypatch.setattr(processor, "has_fbgemm", lambda: False)
+    if engine == "native":
+        assert d.prepare(make(), "int8").engine == "native"
+    with pytest.raises(ValueError, match="int8 needs the native engine"):
+        d.prepare(make(), "int8", engine="torch")
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -324,5 +332,5 @@ def test_on_a_gpu(make, feed, right, head, precision, most):
     real = expected[name] > torch.finfo(torch.float32).min
     difference = (found[name] - expected[name])[real]
     assert difference.norm() / expected[name][real].norm() < 2 * most
-    with pytest.raises(ValueError, match="int8 needs FBGEMM"):
+    with pytest.raises(ValueError, match=r"int8 needs .* and this is cuda without"):
         d.prepare(model, "int8")

@@ -4,36 +4,74 @@ import pytest
 import torch
 
 from distilbert.inference import processor
+from distilbert.inference.native import library
 from distilbert.inference.native.building import instruction_sets
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 @pytest.mark.parametrize(
-    ("device", "int8", "bf16", "chosen"),
+    ("device", "int8", "fast", "bf16", "chosen"),
     [
-        (CPU, True, True, "int8"),
-        (CPU, True, False, "int8"),
-        (CPU, False, True, "bf16"),
-        (CPU, False, False, "fp32"),
-        (GPU, True, True, "bf16"),
-        (GPU, True, False, "fp32"),
+        (CPU, True, True, True, "int8"),
+        (CPU, True, True, False, "int8"),
+        (CPU, True, False, True, "bf16"),
+        (CPU, True, False, False, "fp32"),
+        (CPU, False, True, True, "bf16"),
+        (CPU, False, True, False, "fp32"),
+        (GPU, True, True, True, "bf16"),
+        (GPU, True, True, False, "fp32"),
     ],
 )
-def test_auto_is_the_fastest(monkeypatch, device, int8, bf16, chosen):
-    monkeypatch.setattr(processor, "multiplies_int8", lambda: int8)
+def test_auto_is_the_fastest(monkeypatch, device, int8, fast, bf16, chosen):
+    monkeypatch.setattr(processor, "int8_is_fast", lambda: fast)
     monkeypatch.setattr(processor, "bf16_is_fast", lambda device: bf16)
-    assert processor.choose_precision("auto", device) == chosen
+    assert processor.choose_precision("auto", device, int8) == chosen
+
+
+@pytest.mark.parametrize(
+    ("engine", "compiled", "fbgemm", "there"),
+    [
+        ("auto", True, False, True),
+        ("native", True, False, True),
+        ("torch", True, False, False),
+        ("torch", True, True, True),
+        ("auto", False, True, True),
+        ("auto", False, False, False),
+    ],
+)
+def test_int8_takes_one_of_two_engines(monkeypatch, engine, compiled, fbgemm, there):
+    monkeypatch.setattr(library, "engine", lambda: object() if compiled else None)
+    monkeypatch.setattr(processor, "has_fbgemm", lambda: fbgemm)
+    assert library.multiplies_int8(engine) == there
+
+
+@pytest.mark.parametrize(
+    ("words", "fbgemm", "vnni", "fast"),
+    [
+        ("flags : avx2", True, False, True),
+        ("flags : avx2", False, False, False),
+        ("flags : avx512_vnni", False, True, True),
+        ("Features : fp asimd asimddp", False, False, True),
+        ("Features : fp asimd", False, False, False),
+    ],
+)
+def test_int8_is_fast_by_what_the_processor_is(monkeypatch, words, fbgemm, vnni, fast):
+    monkeypatch.setattr(processor, "_description", lambda: frozenset(words.split()))
+    monkeypatch.setattr(processor, "has_fbgemm", lambda: fbgemm)
+    monkeypatch.setattr(processor, "has_vnni", lambda: vnni)
+    assert processor.int8_is_fast() == fast
 
 
 def test_what_is_not_there(monkeypatch):
-    monkeypatch.setattr(processor, "multiplies_int8", lambda: False)
     monkeypatch.setattr(processor, "bf16_is_fast", lambda device: False)
-    with pytest.raises(ValueError, match=r"int8 needs FBGEMM on an x86 processor.*'fp32'"):
-        processor.choose_precision("int8", CPU)
+    with pytest.raises(ValueError, match=r"int8 needs the native engine.*this is cpu.*'fp32'"):
+        processor.choose_precision("int8", CPU, int8=False)
+    with pytest.raises(ValueError, match=r"int8 needs the native engine.*this is cuda.*'fp32'"):
+        processor.choose_precision("int8", GPU, int8=True)
     with pytest.warns(UserWarning, match="bf16 is slow on this processor: fp32 is faster"):
-        assert processor.choose_precision("bf16", CPU) == "bf16"
-    assert processor.choose_precision("fp32", CPU) == "fp32"
+        assert processor.choose_precision("bf16", CPU, int8=False) == "bf16"
+    assert processor.choose_precision("fp32", CPU, int8=False) == "fp32"
 
 
 def test_a_question_that_pytorch_does_not_know_means_no(monkeypatch):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import distilbert as d
-from distilbert.inference import processor
+from distilbert.inference.native import library
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +31,14 @@ def score(folder, pairs, **options):
     return stats.spearmanr((one * other).sum(1), pairs["label"]).statistic
 
 
-@pytest.mark.skipif(not processor.multiplies_int8(), reason="no FBGEMM")
+@pytest.mark.skipif(not library.multiplies_int8(), reason="no 8-bit layer")
 def test_the_score_stays(folder, pairs):
     exact = score(folder, pairs, precision="fp32")
     assert score(folder, pairs) == pytest.approx(exact, abs=1e-5)
     assert abs(score(folder, pairs, precision="int8") - exact) < 0.005 * exact
 
 
-@pytest.mark.skipif(not processor.multiplies_int8(), reason="no FBGEMM")
+@pytest.mark.skipif(not library.multiplies_int8(), reason="no 8-bit layer")
 def test_sparing_layers_lowers_the_error(folder):
     texts = [f"Number {n} is {n * n} when squared, which is {'odd' if n % 2 else 'even'}."
              for n in range(12)]  # fmt: skip

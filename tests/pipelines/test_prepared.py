@@ -46,9 +46,10 @@ def test_a_folder_opened_prepared(folder, task, head, inputs, options):
 def test_a_text_alone_among_many_and_from_eight_threads(folder, monkeypatch, precision, tolerance):
     """In 8 bits a rounding may fall the other way; a scale shared with others would do far more."""
     torch = pytest.importorskip("torch")
-    from distilbert.inference import encoder, processor
+    from distilbert.inference import encoder
+    from distilbert.inference.native import library
 
-    if precision == "int8" and not processor.multiplies_int8():
+    if precision == "int8" and not library.multiplies_int8():
         pytest.skip("no 8-bit layer")
     monkeypatch.setattr(encoder, "SLICE_TOKENS", 50)
     monkeypatch.setattr(encoder, "FEWEST_TOKENS", 4)

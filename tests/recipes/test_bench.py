@@ -104,12 +104,20 @@ def test_peers_run_beside_ours(folder, monkeypatch):
     assert "cold_start" not in result
 
 
+def test_pytorch_alone_is_left_out_where_it_has_no_int8(folder, monkeypatch):
+    if library.engine() is None:
+        pytest.skip("not compiled")
+    monkeypatch.setattr(processor, "has_fbgemm", lambda: False)
+    made = bench.by_each_engine(bench.open_encoder(folder), ("fp32", "int8"))
+    assert list(made) == ["prepared fp32", "prepared fp32, PyTorch alone", "prepared int8"]
+
+
 def test_scores_on_a_task_are_those_of_evaluate(fresh, evaluate, tmp_path, capsys):
     labels = {0: "neg", 1: "pos"}
     model = save_model(tmp_path / "model", head="SequenceClassification", id2label=labels)
     data = write_reviews(tmp_path / "reviews.csv", 80, seed=1)
     scores = evaluate(model=model, data=data)["scores"]
-    precisions = ("fp32", "int8") if processor.multiplies_int8() else ("fp32",)
+    precisions = ("fp32", "int8") if library.multiplies_int8() else ("fp32",)
     fresh()
     settings = bench.Settings(model, precisions, ("lat8",), task="classification", data=data,
                               cold_start=False, repeats=1, out=str(tmp_path / "out"))  # fmt: skip
@@ -152,7 +160,7 @@ def test_every_kind_of_task(evaluate, fresh, tmp_path, task, head, labels, has_d
     data = write_lines(tmp_path / "data.jsonl", examples_of(task, 40, seed=1))
     scores = evaluate(model=model, data=data, task=task)["scores"]
     fresh()
-    precisions = ("fp32", "int8") if processor.multiplies_int8() else ("fp32",)
+    precisions = ("fp32", "int8") if library.multiplies_int8() else ("fp32",)
     found = bench_task.task_results(model, data, task, 0, precisions)
     assert found["metric"] in scores
     for name, result in found["results"].items():

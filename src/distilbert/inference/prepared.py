@@ -164,7 +164,8 @@ def prepare(
         raise TypeError(
             f"prepare takes a DistilBERT or BERT model of this package, got {type(model).__name__}"
         )
-    chosen = processor.choose_precision(precision, model.device)
+    int8 = library.multiplies_int8(engine)
+    chosen = processor.choose_precision(precision, model.device, int8)
     if check is None:
         prepared = build(model, chosen, engine=engine)
     else:

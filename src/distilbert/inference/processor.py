@@ -97,7 +97,7 @@ def has_vnni_linear() -> bool:
     )
 
 
-def multiplies_int8() -> bool:
+def has_fbgemm() -> bool:
     """Whether FBGEMM's 8-bit linear layer is there."""
     return (
         "fbgemm" in torch.backends.quantized.supported_engines
@@ -106,10 +106,20 @@ def multiplies_int8() -> bool:
     )
 
 
-def choose_precision(precision: str, device: torch.device) -> str:
+def int8_is_fast() -> bool:
+    """Whether bytes are multiplied faster than float32: on x86, and on Arm with dot products."""
+    return has_fbgemm() or has_vnni() or has_instructions("dotprod")
+
+
+def choose_precision(precision: str, device: torch.device, int8: bool) -> str:
     """Return the precision that is meant, or for "auto" the fastest.
 
-    That is 8 bits where the processor multiplies them, bf16 where that is fast, else fp32.
+    That is 8 bits where they are multiplied fast, bf16 where that is fast, else fp32.
+
+    Args:
+        precision: auto, fp32, bf16 or int8.
+        device: where it is computed.
+        int8: whether there is anything that computes in 8 bits on a CPU.
 
     Raises:
         ValueError: an unknown precision, or int8 where there is none.
@@ -118,15 +128,15 @@ def choose_precision(precision: str, device: torch.device) -> str:
         raise ValueError(
             f"precision must be 'auto' or one of {', '.join(PRECISIONS)}; got {precision!r}"
         )
-    on_cpu = device.type == "cpu"
+    int8 = int8 and device.type == "cpu"
     if precision == "auto":
-        if on_cpu and multiplies_int8():
+        if int8 and int8_is_fast():
             return "int8"
         return "bf16" if bf16_is_fast(device) else "fp32"
-    if precision == "int8" and not (on_cpu and multiplies_int8()):
+    if precision == "int8" and not int8:
         raise ValueError(
-            f"int8 needs FBGEMM on an x86 processor, which this PyTorch has not on {device.type}; "
-            "use precision='auto', 'bf16' or 'fp32'"
+            "int8 needs the native engine, or PyTorch with FBGEMM on an x86 processor, and this is "
+            f"{device.type} without; use precision='auto', 'bf16' or 'fp32'"
         )
     if precision == "bf16" and not bf16_is_fast(device):
         warnings.warn(

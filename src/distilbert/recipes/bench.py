@@ -21,6 +21,7 @@ from rich.table import Table
 import distilbert
 from distilbert.config import BertConfig, DistilBertConfig
 from distilbert.inference import processor
+from distilbert.inference.native import library
 from distilbert.inference.prepared import PreparedModel, build
 from distilbert.modeling.backbone import DistilBertModel
 from distilbert.modeling.bert import BertModel
@@ -174,7 +175,7 @@ def fast_precisions() -> tuple[str, ...]:
     has = {
         "fp32": True,
         "bf16": processor.bf16_is_fast(torch.device("cpu")),
-        "int8": processor.multiplies_int8(),
+        "int8": library.multiplies_int8() and processor.int8_is_fast(),
     }
     return tuple(name for name, there in has.items() if there)
 
@@ -200,7 +201,8 @@ def by_each_engine(model: PreTrainedModel, precisions: tuple[str, ...]) -> dict[
     for precision in precisions:
         name = f"prepared {precision}"
         made[name] = build(model, precision)
-        if made[name].engine != "torch":
+        by_torch = precision != "int8" or library.multiplies_int8("torch")
+        if made[name].engine != "torch" and by_torch:
             made[f"{name}, PyTorch alone"] = build(model, precision, engine="torch")
     return made
 

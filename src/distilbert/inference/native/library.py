@@ -128,6 +128,11 @@ def engine() -> ctypes.CDLL | None:
     return None
 
 
+def multiplies_int8(name: str = "auto") -> bool:
+    """Whether 8 bits can be computed on this CPU, by the engine of that name."""
+    return processor.has_fbgemm() or (name != "torch" and engine() is not None)
+
+
 def is_chosen(name: str, precision: str, device: torch.device) -> bool:
     """Whether it computes, by the name of an engine: "auto", "native" or "torch".
 

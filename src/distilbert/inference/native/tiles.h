@@ -69,7 +69,7 @@ struct Ahead {
 };
 
 #if defined(__aarch64__)
-// y + the products of one lane of each row with a panel's next columns. Multiplying by a lane takes
+// y += the products of one lane of each row with a panel's next columns. Multiplying by a lane takes
 // a load for four inputs of a row instead of four.
 template <int LANE>
 static inline Floats add_lane(Floats sums, Floats row, Floats columns) {
