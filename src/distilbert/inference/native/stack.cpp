@@ -422,6 +422,8 @@ static void one_product(void *given, int rank) {
 // y (rows, outputs) = activation(x W + b). Returns 0, or 1 if there is not enough memory.
 EXPORT int distilbert_linear(const Linear *linear, const float *x, int64_t rows, float *y,
                              int64_t threads) {
+    // What is done in the time of waking a thread is not shared.
+    if (rows * linear->inputs * linear->outputs < 1 << 20) threads = 1;
     long stride = up_to(linear->inputs, DEPTH);
     Arena arena(linear->kind == INT8 ? Arena::bytes<uint8_t>(rows * stride) + Arena::bytes<Range>(rows)
                                      : 64);

@@ -30,12 +30,13 @@ class NativeTransformer(FastTransformer):
         self._forward = engine.distilbert_forward
         blocks = [_structure(cast(FastBlock, block)) for block in self.layer]
         self._blocks = (library.Block * len(blocks))(*blocks)
+        self._linears = [layer for layer in self.modules() if isinstance(layer, NativeLinear)]
         keep_for_next_layer()
 
     def _encode(
         self, x: Tensor, plan: AttentionPlan, first_only: bool, keep_hidden_states: bool
     ) -> tuple[Tensor, list[Tensor]]:
-        if any(module._forward_hooks for module in self.modules()):
+        if any(layer._forward_hooks for layer in self._linears):
             return super()._encode(x, plan, first_only, keep_hidden_states)
         rows = x.flatten(0, -2).float().contiguous()
         y = torch.zeros_like(rows) if first_only else torch.empty_like(rows)
