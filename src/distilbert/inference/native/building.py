@@ -81,7 +81,7 @@ def compile_all() -> list[Path]:
     for instruction_set, flags in instruction_sets().items():
         path = path_of(instruction_set)
         # Under another name until it is whole; a process may have the old one open.
-        draft = path.with_suffix(f".{os.getpid()}")
+        draft = path.with_suffix(f".{os.getpid()}.so")
         command = [name, *_FLAGS, *flags, f'-DSOURCES="{digest()}"', str(FOLDER / SOURCES[0]),
                    "-o", str(draft)]  # fmt: skip
         process = subprocess.Popen(
