@@ -24,6 +24,7 @@ Contender = Callable[[Tensor, Tensor], Tensor]
 
 _FEWEST = 3  # rounds that count
 _QUICK, _MORE = 0.1, 5  # seconds of a short turn; turns that count in its place
+_WARM_UP = 20  # texts before a pass over all of them
 _STARTS = 3  # of each process
 _ROWS = 1024
 _COLD = """
@@ -136,6 +137,16 @@ def interleaved(
                 took = statistics.median(once(contender) for _ in range(_MORE))
             times[name].append(took)
     return {name: statistics.median(values[1:]) for name, values in times.items()}
+
+
+def one_pass(contender: Contender, inputs: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """Return the seconds for all inputs, one after the other, once; some of them warm up before."""
+    for ids, mask in inputs[:_WARM_UP]:
+        contender(ids, mask)
+    start = time.perf_counter()
+    for ids, mask in inputs:
+        contender(ids, mask)
+    return time.perf_counter() - start
 
 
 def errors(

@@ -45,9 +45,12 @@ static void attend_tile(const Sequence &s, long query, const float *keys, const 
     float inverse[R];
     Floats y[R][2];
     for (long k = 0; k < padded; k += COLUMNS) {
+#pragma GCC unroll 12
         for (int r = 0; r < R; r++) y[r][0] = y[r][1] = Floats{};
         tile<R>(s.head_size, s.q + query * s.stride, s.stride, keys + k * s.head_size, {(const char *)keys, 0}, y);
+#pragma GCC unroll 12
         for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
             for (int half = 0; half < 2; half++)
                 store(weights + r * padded + k + half * WIDTH, y[r][half]);
     }
@@ -55,9 +58,12 @@ static void attend_tile(const Sequence &s, long query, const float *keys, const 
         inverse[r] = soften(weights + r * padded, s.length, scale,
                             s.bias ? s.bias + (query + r) * s.bias_stride : nullptr);
     for (long d = 0; d < s.head_size; d += COLUMNS) {
+#pragma GCC unroll 12
         for (int r = 0; r < R; r++) y[r][0] = y[r][1] = Floats{};
         tile<R>(s.length, weights, padded, values + d * s.length, {(const char *)values, 0}, y);
+#pragma GCC unroll 12
         for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
             for (int half = 0; half < 2; half++)
                 store_columns(s.context + (query + r) * s.context_stride + d + half * WIDTH,
                               y[r][half] * inverse[r], s.head_size - d - half * WIDTH);

@@ -55,15 +55,27 @@ static void pack(int64_t kind, long inputs, long outputs, const float *weights, 
             for (long k = 0; k < inputs; k++) to[k * COLUMNS] = row[k];
             continue;
         }
-        float most = 1e-30f;
-        for (long k = 0; k < inputs; k++) most = __builtin_fmaxf(most, __builtin_fabsf(row[k]));
-        int8_t *to = (int8_t *)packed + (panel * up_to(inputs, DEPTH) * COLUMNS + column * DEPTH);
-        long total = 0;
-        for (long k = 0; k < inputs; k++) {
-            int integer = (int)__builtin_rintf(row[k] * (LARGEST_WEIGHT / most));
-            to[k / DEPTH * DEPTH * COLUMNS + k % DEPTH] = (int8_t)integer;
-            total += integer;
+        Floats largests = splat(1e-30f);
+        for (long k = 0; k < inputs; k += WIDTH) {
+            Floats x = load_columns(row + k, inputs - k);
+            largests = larger(larger(x, -x), largests);
         }
+        float most = largest(largests), factor = LARGEST_WEIGHT / most;
+        int8_t *to = (int8_t *)packed + (panel * up_to(inputs, DEPTH) * COLUMNS + column * DEPTH);
+        Ints totals = {};
+        for (long k = 0; k < inputs; k += WIDTH) {
+            // Added to it and taken off again, it rounds a small number.
+            const float shift = 12582912.0f;
+            Floats rounded = load_columns(row + k, inputs - k) * factor + shift - shift;
+            Ints integers = __builtin_convertvector(rounded, Ints);
+            totals += integers;
+            Bytes bytes = __builtin_convertvector(integers, Bytes);
+            for (int i = 0; i < WIDTH && k + i < inputs; i += DEPTH < WIDTH ? DEPTH : WIDTH)
+                memcpy(to + (k + i) / DEPTH * DEPTH * COLUMNS + (k + i) % DEPTH, (uint8_t *)&bytes + i,
+                       DEPTH < WIDTH ? DEPTH : WIDTH);
+        }
+        long total = 0;
+        for (int i = 0; i < WIDTH; i++) total += totals[i];
         scales[n] = most / LARGEST_WEIGHT;
         sums[n] = scales[n] * (float)total;
     }
@@ -105,18 +117,6 @@ struct Input {
     long q_stride;
     const Range *ranges;
 };
-
-// Reads and stores those numbers of a vector that there are.
-static inline Floats load_columns(const float *from, long columns) {
-    return columns >= WIDTH ? load(from) : load_some(from, columns > 0 ? columns : 0);
-}
-
-static inline void store_columns(float *to, Floats y, long columns) {
-    if (columns >= WIDTH)
-        store(to, y);
-    else if (columns > 0)
-        store_some(to, y, columns);
-}
 
 // A part of the inputs, of a size that keeps its part of a panel in the level-1 cache. What is summed
 // up before the last part is in `sums`, (rows of the tile, COLUMNS).

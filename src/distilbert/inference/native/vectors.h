@@ -49,6 +49,23 @@ static inline void store_some(float *to, Floats x, long count) {
     memcpy(to, all, 4 * count);
 }
 
+// Reads and stores those numbers of a vector that there are.
+static inline Floats load_columns(const float *from, long columns) {
+    return columns >= WIDTH ? load(from) : load_some(from, columns > 0 ? columns : 0);
+}
+
+static inline void store_columns(float *to, Floats y, long columns) {
+    if (columns >= WIDTH)
+        store(to, y);
+    else if (columns > 0)
+        store_some(to, y, columns);
+}
+
+#if defined(__AVX512F__)
+static inline float sum(Floats x) { return _mm512_reduce_add_ps((__m512)x); }
+static inline float smallest(Floats x) { return _mm512_reduce_min_ps((__m512)x); }
+static inline float largest(Floats x) { return _mm512_reduce_max_ps((__m512)x); }
+#else
 static inline float sum(Floats x) {
     float all[WIDTH];
     store(all, x);
@@ -64,6 +81,7 @@ static inline float smallest(Floats x) {
 }
 
 static inline float largest(Floats x) { return -smallest(-x); }
+#endif
 
 // Horner's scheme; the coefficients ascend.
 template <int N>
