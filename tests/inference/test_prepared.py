@@ -131,6 +131,10 @@ def test_slices_are_whole_sequences_of_about_equal_size(monkeypatch, three_threa
 
 def test_int8_refuses_weights_that_are_not_finite(make):
     model = make()
+    model.get_input_embeddings().weight.data[3, 2] = torch.nan
+    with pytest.raises(ValueError, match="word_embeddings has weights that are nan"):
+        d.prepare(model, "int8")
+    model = make()
     model.transformer.layer[1].ffn.lin1.weight.data[3, 2] = torch.inf
     d.prepare(model)
     if library.multiplies_int8():

@@ -247,8 +247,8 @@ class Maker:
 
     def _make(self, name: str, weight: Tensor, bias: Tensor, activation: str | None) -> FastLinear:
         is_int8 = self.precision == "int8" and name not in self.exact
-        if is_int8 and not weight.isfinite().all():
-            raise ValueError(f"{name} has weights that are nan or infinite, not fit for int8")
+        if is_int8:
+            _refuse_infinite(name, weight)
         if self.native:
             kind = "int8" if is_int8 else "native"
             return NativeLinear(weight, bias, activation, kind)
@@ -258,6 +258,12 @@ class Maker:
         if self.device.type == "cpu" and processor.packs(self.dtype):
             return PackedLinear(weight, bias, activation, self.dtype)
         return PlainLinear(weight, bias, activation, self.dtype)
+
+
+def _refuse_infinite(name: str, weight: Tensor) -> None:
+    """Raise for what has no place in 8 bits."""
+    if not weight.isfinite().all():
+        raise ValueError(f"{name} has weights that are nan or infinite, not fit for int8")
 
 
 def quicken(model: PreTrainedModel, precision: str) -> None:
@@ -292,6 +298,8 @@ def build(
     # What deepcopy finds here it takes instead of copying.
     instead: dict[int, nn.Module] = {id(base.transformer): transformer}
     words = base.embeddings.word_embeddings
+    if precision == "int8":
+        _refuse_infinite("word_embeddings", words.weight)
     if precision != "fp32":
         shrunk = Int8Embedding if precision == "int8" else HalfEmbedding
         instead[id(words)] = shrunk(words.weight)
