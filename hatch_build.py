@@ -4,10 +4,10 @@ Where there is no compiler the package is built without it, and PyTorch's operat
 """
 
 import importlib.util
-import sysconfig
 from pathlib import Path
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import sys_tags
 
 BUILDING = Path(__file__).parent / "src/distilbert/inference/native/building.py"
 
@@ -22,10 +22,11 @@ class EngineHook(BuildHookInterface):
         spec.loader.exec_module(building)
         try:
             made = building.compile_all()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.app.display_warning(f"without the engine in C++: {error}")
             return
-        system = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        names = (tag.platform for tag in sys_tags())
+        system = next(x for x in names if "manylinux" not in x and "musllinux" not in x)
         root = Path(self.root)  # libraries that lie there from before are left out
         build_data["artifacts"] += [path.relative_to(root).as_posix() for path in made]
         build_data["pure_python"] = False

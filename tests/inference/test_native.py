@@ -365,7 +365,7 @@ def test_what_is_no_library_is_left_out(unopened, monkeypatch, make, tmp_path):
     broken.write_text("nothing")
     monkeypatch.setattr(library, "path_of", lambda name: broken)
     monkeypatch.setattr(processor, "has_instructions", lambda name: True)
-    with pytest.warns(UserWarning, match="the native engine is left out"):
+    with pytest.warns(UserWarning, match="engine.so is left out"):
         assert d.prepare(make()).engine == "torch"
 
 
@@ -423,16 +423,18 @@ def test_compiling_leaves_out_what_does_not_compile(folder):
     (folder / "stack.cpp").write_text("nonsense")
     with pytest.raises(OSError, match=r"(?s)compiles the engine for nothing here:.*nonsense"):
         building.compile_all()
-    assert {path.name for path in folder.iterdir()} == left
+    assert {path.name for path in folder.iterdir()} == {*building.SOURCES}  # no old one stays
 
 
 def test_without_a_compiler(folder, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(OSError, match=r"no C\+\+ compiler .*\$CXX"):
         building.compile_all()
-    monkeypatch.setenv("CXX", "mine")
+    monkeypatch.setenv("CXX", "ccache mine -m64")
+    with pytest.raises(OSError, match=r"\$CXX is 'ccache', which cannot be found"):
+        building.compile_all()
     monkeypatch.setattr(shutil, "which", lambda name: name)
-    assert building.compiler() == "mine"
+    assert building.compiler() == ["ccache", "mine", "-m64"]
 
 
 def test_the_package_is_built_without_a_compiler_too(monkeypatch):

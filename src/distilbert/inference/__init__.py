@@ -1,4 +1,4 @@
-"""The fast engine: a model prepared once to compute answers and nothing else."""
+"""Prepared models: made once from a model to compute answers, fast, and nothing else."""
 
 from distilbert.inference.opening import load
 from distilbert.inference.prepared import PreparedModel, prepare

@@ -24,7 +24,7 @@ from distilbert.modeling.unpadding import Unpadding
 SLICE_TOKENS = 512
 FEWEST_TOKENS = 64  # with fewer, threads share each operation instead
 MakeLinear = Callable[..., FastLinear]
-"""(name, weights, biases, activation) -> a layer; several weights make one layer, side by side."""
+"""(name, layers, activation) -> a fast layer; several make one, side by side."""
 
 
 class Slice:

@@ -166,6 +166,7 @@ def prepare(
         )
     int8 = library.multiplies_int8(engine)
     chosen = processor.choose_precision(precision, model.device, int8)
+    library.is_chosen(engine, chosen, model.device)  # refuses what cannot be before texts are read
     if check is None:
         prepared = build(model, chosen, engine=engine)
     else:
@@ -186,7 +187,7 @@ def _checked(
     engine: str,
 ) -> PreparedModel:
     """Prepare a model and compare it; while it is too far off, spare twice as many layers."""
-    exact = build(model, "fp32", engine=engine if precision != "bf16" else "auto")
+    exact = build(model, "fp32", engine=engine)
     reference = Reference(exact, inputs)
     prepared = build(model, precision, engine=engine)
     harm = reference.harm(prepared)

@@ -140,7 +140,8 @@ def choose_precision(precision: str, device: torch.device, int8: bool) -> str:
         )
     if precision == "bf16" and not bf16_is_fast(device):
         warnings.warn(
-            "bf16 is slow on this processor: fp32 is faster, int8 much faster",
+            "bf16 is slow on this processor: fp32 is faster"
+            + (", int8 much faster" if int8 else ""),
             stacklevel=3,  # through `prepare`
         )
     return precision

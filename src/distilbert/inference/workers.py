@@ -2,7 +2,7 @@
 
 One operation that is shared out among cores ends with a wait, and what a core reads next was often
 written by another. A core that takes a slice through all layers has it in its own cache and waits
-for nobody: in 8 bits that is up to twice as fast (docs/design.md).
+for nobody. PyTorch's operators are run so; the native engine has threads of its own.
 """
 
 import os

@@ -6,8 +6,10 @@ The build of the package runs this file alone: `hatch_build.py`.
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -45,13 +47,14 @@ _FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-
 def instruction_sets() -> dict[str, tuple[str, ...]]:
     """Return those of this kind of processor."""
     machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
-    return INSTRUCTION_SETS.get(machine, {})
+    is_64_bit = sys.maxsize > 2**32  # a 32-bit Python may run on such a machine, too
+    return INSTRUCTION_SETS.get(machine, {}) if is_64_bit else {}
 
 
 @cache
 def digest() -> str:
-    """Return a hash of the sources, which the library also knows of those that it was made from."""
-    total = hashlib.sha256()
+    """Return a hash of sources and flags; each library knows the one that it was compiled with."""
+    total = hashlib.sha256(repr((INSTRUCTION_SETS, _FLAGS)).encode())
     for name in SOURCES:
         total.update((FOLDER / name).read_bytes())
     return total.hexdigest()[:16]
@@ -62,10 +65,22 @@ def path_of(instruction_set: str) -> Path:
     return FOLDER / f"engine-{instruction_set}.so"
 
 
-def compiler() -> str | None:
-    """Return the C++ compiler: $CXX, or the first of the usual names that is there."""
-    names = (os.environ.get("CXX"), "c++", "g++", "clang++")
-    return next((name for name in names if name and shutil.which(name)), None)
+def compiler() -> list[str]:
+    """Return the command of the C++ compiler: $CXX, or the first of the usual names there is.
+
+    Raises:
+        OSError: there is none.
+    """
+    own = shlex.split(os.environ.get("CXX", ""))
+    names = [own] if own else [["c++"], ["g++"], ["clang++"]]
+    for words in names:
+        if shutil.which(words[0]):
+            return words
+    raise OSError(
+        f"$CXX is {own[0]!r}, which cannot be found"
+        if own
+        else "there is no C++ compiler (c++, g++, clang++ or $CXX)"
+    )
 
 
 def compile_all() -> list[Path]:
@@ -74,30 +89,31 @@ def compile_all() -> list[Path]:
     Raises:
         OSError: no compiler, or none that compiles for anything; with what it says.
     """
-    name = compiler()
-    if name is None:
-        raise OSError("there is no C++ compiler (c++, g++, clang++ or $CXX)")
+    words = compiler()
     runs = {}
     for instruction_set, flags in instruction_sets().items():
         path = path_of(instruction_set)
         # Under another name until it is whole; a process may have the old one open.
         draft = path.with_suffix(f".{os.getpid()}.so")
-        command = [name, *_FLAGS, *flags, f'-DSOURCES="{digest()}"', str(FOLDER / SOURCES[0]),
+        command = [*words, *_FLAGS, *flags, f'-DSOURCES="{digest()}"', str(FOLDER / SOURCES[0]),
                    "-o", str(draft)]  # fmt: skip
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         )
         runs[path] = (draft, process)
-    made, said = [], ""
+    said = {path: process.communicate()[0] for path, (_, process) in runs.items()}
+    made = []
     for path, (draft, process) in runs.items():
-        said += process.communicate()[0]
         if process.returncode == 0:
             draft.replace(path)
             made.append(path)
-        else:
+        else:  # an old one would be of other sources
             draft.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            print(f"{path.name} could not be compiled:\n{said[path]}", file=sys.stderr)
     if not made:
-        raise OSError(f"{name} compiles the engine for nothing here:\n{said}")
+        everything = "\n".join(said.values())
+        raise OSError(f"{words[0]} compiles the engine for nothing here:\n{everything}")
     return made
 
 

@@ -122,9 +122,8 @@ def engine() -> ctypes.CDLL | None:
         if path.exists() and processor.has_instructions(name):
             try:
                 return open_library(path)
-            except OSError as error:
-                warnings.warn(f"the native engine is left out: {error}", stacklevel=2)
-                return None
+            except (OSError, AttributeError) as error:  # the latter: it lacks a function
+                warnings.warn(f"{path.name} is left out: {error}", stacklevel=2)
     return None
 
 
@@ -134,7 +133,7 @@ def multiplies_int8(name: str = "auto") -> bool:
 
 
 def is_chosen(name: str, precision: str, device: torch.device) -> bool:
-    """Whether it computes, by the name of an engine: "auto", "native" or "torch".
+    """Whether the native engine computes, where "auto", "native" or "torch" was asked for.
 
     Raises:
         ValueError: another name, or native where it cannot be.
@@ -150,6 +149,6 @@ def is_chosen(name: str, precision: str, device: torch.device) -> bool:
     if name == "native" and engine() is None:
         raise ValueError(
             "the native engine was not compiled for this processor when distilbert was installed: "
-            "install it again where there is a C++ compiler, or use engine='auto'"
+            "install it again where there is a C++ compiler (Linux, macOS), or use engine='auto'"
         )
     return name != "torch" and can and engine() is not None

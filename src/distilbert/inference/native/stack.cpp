@@ -42,12 +42,12 @@ struct Call {
 static Pool pool;
 
 constexpr long FEW_ROWS = 48;    // with fewer for each thread, threads share columns instead of rows
-constexpr long BLOCK_ROWS = 96;  // rows that go through the feed-forward together, in the cache
+constexpr long BLOCK_ROWS = MOST_ROWS;  // rows that go through the feed-forward together, in the cache
 
 // Memory, cut into parts.
 class Arena {
   public:
-    explicit Arena(long bytes) : next((char *)aligned_alloc(64, up_to(bytes, 64))), start(next) {}
+    explicit Arena(long bytes) : next((char *)aligned_alloc(64, up_to(bytes + 1, 64))), start(next) {}
     ~Arena() { free(start); }
     Arena(const Arena &) = delete;
     bool exists() const { return start; }

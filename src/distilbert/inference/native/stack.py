@@ -18,7 +18,7 @@ SLICE_TOKENS = 160
 
 
 class NativeTransformer(FastTransformer):
-    """The same as its base, whose parts it takes, by the engine instead of PyTorch's operators.
+    """The stack as one call of the engine; the blocks of the base only hold the weights.
 
     While a layer is watched (it has a hook), the parts are called one by one.
     """

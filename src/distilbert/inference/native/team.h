@@ -6,6 +6,8 @@
 
 #include <atomic>
 
+#include "vectors.h"
+
 static inline void breathe() {
 #if defined(__x86_64__)
     _mm_pause();
