@@ -4,6 +4,7 @@ Torch is imported once and every run is a fork of this process, which never comp
 how many runs were killed, how many resumed from a checkpoint, and how many left half a checkpoint.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -71,6 +72,13 @@ def step_of(folder):
     return max((int(path.name[5:]) for path in folder.glob("step-*")), default=0)
 
 
+def is_saving(folder):
+    """Say whether a checkpoint is half written; it may get its name while this looks."""
+    with contextlib.suppress(FileNotFoundError):
+        return any(folder.glob(f"{SAVING}0*/*"))
+    return False
+
+
 def losses(folder):
     lines = map(json.loads, (folder / METRICS_FILE).read_text().splitlines())
     return [(line["step"], line["loss"]) for line in lines]
@@ -87,7 +95,7 @@ def main(root):
     while kills < KILLS and before < STEPS:
         child = fork(broken)
         in_a_save = kills % 2 == 0  # else after one: so that it gets on
-        while not (any(broken.glob(f"{SAVING}0*/*")) if in_a_save else step_of(broken) > before):
+        while not (is_saving(broken) if in_a_save else step_of(broken) > before):
             time.sleep(0.0005)
             if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 break
