@@ -1,9 +1,13 @@
-"""Small models of every head, and batches for them."""
+"""Small models of every head, batches for them, and the engines in C++ that were compiled."""
+
+from functools import cache
 
 import pytest
 import torch
 
 import distilbert as d
+from distilbert.inference import processor
+from distilbert.inference.native import building, library
 
 HEADS = (
     "Model",
@@ -14,6 +18,21 @@ HEADS = (
     "ForMultipleChoice",
 )
 VOCABULARY, LONGEST = 60, 40
+NAMES = [
+    name
+    for name in building.instruction_sets()
+    if building.path_of(name).exists() and processor.has_instructions(name)
+]
+"""The instruction sets that the engine was compiled for and that this processor has."""
+open_once = cache(lambda name: library.open_library(building.path_of(name)))
+
+
+@pytest.fixture
+def best(monkeypatch):
+    """The best of these engines."""
+    if not NAMES:
+        pytest.skip("not compiled")
+    monkeypatch.setattr(library, "engine", lambda: open_once(NAMES[0]))
 
 
 @pytest.fixture
