@@ -200,11 +200,9 @@ def by_each_engine(model: PreTrainedModel, precisions: tuple[str, ...]) -> dict[
     """Prepare a model in each precision, and again for PyTorch alone where that is not the same."""
     made = {}
     for precision in precisions:
-        name = f"prepared {precision}"
-        made[name] = build(model, precision)
-        by_torch = precision != "int8" or library.multiplies_int8("torch")
-        if made[name].engine != "torch" and by_torch:
-            made[f"{name}, PyTorch alone"] = build(model, precision, engine="torch")
+        for number, engine in enumerate(library.engines(precision)):
+            name = f"prepared {precision}" + (", PyTorch alone" if number else "")
+            made[name] = build(model, precision, engine=engine)
     return made
 
 

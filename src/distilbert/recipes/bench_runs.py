@@ -119,12 +119,6 @@ def interleaved(
     times: dict[str, list[float]] = {name: [] for name in contenders}
     started = 0.0
 
-    def once(contender: Contender) -> float:
-        start = time.perf_counter()
-        for ids, mask in inputs:
-            contender(ids, mask)
-        return time.perf_counter() - start
-
     for turn in range(1 + max(repeats, _FEWEST)):
         if turn == 1:
             started = time.perf_counter()
@@ -132,17 +126,20 @@ def interleaved(
             break
         for name, contender in contenders.items():
             time.sleep(rest)
-            took = once(contender)
+            took = _seconds(contender, inputs)
             if took < _QUICK:
-                took = statistics.median(once(contender) for _ in range(_MORE))
+                took = statistics.median(_seconds(contender, inputs) for _ in range(_MORE))
             times[name].append(took)
     return {name: statistics.median(values[1:]) for name, values in times.items()}
 
 
 def one_pass(contender: Contender, inputs: Sequence[tuple[Tensor, Tensor]]) -> float:
     """Return the seconds for all inputs, one after the other, once; some of them warm up before."""
-    for ids, mask in inputs[:_WARM_UP]:
-        contender(ids, mask)
+    _seconds(contender, inputs[:_WARM_UP])
+    return _seconds(contender, inputs)
+
+
+def _seconds(contender: Contender, inputs: Sequence[tuple[Tensor, Tensor]]) -> float:
     start = time.perf_counter()
     for ids, mask in inputs:
         contender(ids, mask)
@@ -182,8 +179,8 @@ def machine_gflops(precision: str, config: PretrainedConfig) -> float:
     linear = torch.nn.Linear(config.dim, config.hidden_dim)
     x, cpu = torch.randn(_ROWS, config.dim), torch.device("cpu")
     best = float("inf")
-    for native in {False, library.is_chosen("auto", precision, cpu)}:
-        fast = Maker(precision, cpu, native=native)("limit", [linear])
+    for engine in library.engines(precision):
+        fast = Maker(precision, cpu, native=engine == "native")("limit", [linear])
         for _ in range(12):
             start = time.perf_counter()
             fast(x)

@@ -70,7 +70,7 @@ class Stack(Structure):
 
 
 class Call(Structure):
-    """What one forward pass is given: see stack.cpp."""
+    """What one forward pass is given: see slice.h."""
 
     _fields_ = (
         ("stack", POINTER(Stack)),
@@ -97,13 +97,12 @@ def open_library(path: Path) -> ctypes.CDLL:
     library.distilbert_sources.restype = c_char_p
     if library.distilbert_sources().decode() != digest():
         raise OSError(f"{path} was compiled from other sources; install the package again")
-    floats = c_void_p
     library.distilbert_packed_size.restype = c_int64
     library.distilbert_packed_size.argtypes = (c_int64, c_int64, c_int64)
     library.distilbert_pack.restype = None
-    library.distilbert_pack.argtypes = (c_int64, c_int64, c_int64, floats, c_void_p, floats, floats)
+    library.distilbert_pack.argtypes = (*[c_int64] * 3, *[c_void_p] * 4)
     library.distilbert_linear.restype = c_int
-    library.distilbert_linear.argtypes = (POINTER(Linear), floats, c_int64, floats, c_int64)
+    library.distilbert_linear.argtypes = (POINTER(Linear), c_void_p, c_int64, c_void_p, c_int64)
     library.distilbert_forward.restype = c_int
     library.distilbert_forward.argtypes = (POINTER(Call),)
     if hasattr(os, "register_at_fork"):
@@ -127,9 +126,17 @@ def engine() -> ctypes.CDLL | None:
     return None
 
 
+def engines(precision: str) -> list[str]:
+    """Return the engines that compute a precision on this CPU, the one that "auto" takes first."""
+    cpu = torch.device("cpu")
+    native = ["native"] if is_chosen("auto", precision, cpu) else []
+    return native + (["torch"] if precision != "int8" or processor.has_fbgemm() else [])
+
+
 def multiplies_int8(name: str = "auto") -> bool:
     """Whether 8 bits can be computed on this CPU, by the engine of that name."""
-    return processor.has_fbgemm() or (name != "torch" and engine() is not None)
+    able = engines("int8")
+    return "torch" in able if name == "torch" else bool(able)
 
 
 def is_chosen(name: str, precision: str, device: torch.device) -> bool:
