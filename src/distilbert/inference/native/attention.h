@@ -47,7 +47,8 @@ static void attend_tile(const Sequence &s, long query, const float *keys, const 
     for (long k = 0; k < padded; k += COLUMNS) {
 #pragma GCC unroll 12
         for (int r = 0; r < R; r++) y[r][0] = y[r][1] = Floats{};
-        tile<R>(s.head_size, s.q + query * s.stride, s.stride, keys + k * s.head_size, {(const char *)keys, 0}, y);
+        tile<R>(s.head_size, s.q + query * s.stride, s.stride, keys + k * s.head_size,
+                {(const char *)keys, 0}, y);
 #pragma GCC unroll 12
         for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
@@ -88,13 +89,9 @@ static void attend(const Sequence &s, float *scratch) {
             to[d * COLUMNS] = row < s.length ? s.k[row * s.stride + d] : 0;
     }
     for (long row = 0; row < s.length; row++)
-        for (long d = 0; d < up_to(size, COLUMNS); d += WIDTH) {
-            long count = size - d < WIDTH ? size - d : WIDTH;
-            Floats x = count == WIDTH ? load(s.v + row * s.stride + d)
-                       : count > 0    ? load_some(s.v + row * s.stride + d, count)
-                                      : Floats{};
-            store(v_panels + d / COLUMNS * COLUMNS * s.length + row * COLUMNS + d % COLUMNS, x);
-        }
+        for (long d = 0; d < up_to(size, COLUMNS); d += WIDTH)
+            store(v_panels + d / COLUMNS * COLUMNS * s.length + row * COLUMNS + d % COLUMNS,
+                  load_columns(s.v + row * s.stride + d, size - d));
     float scale = 1 / __builtin_sqrtf((float)size);
     Tiles tiles(s.queries);
     for (long t = 0; t < tiles.count; t++)

@@ -14,7 +14,9 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCES = ("stack.cpp", "attention.h", "products.h", "tiles.h", "team.h", "vectors.h")
+SOURCES = (
+    "stack.cpp", "slice.h", "attention.h", "products.h", "tiles.h", "team.h", "vectors.h",
+)  # fmt: skip
 _AVX2 = ("-mavx2", "-mfma")
 _AVX512 = (
     "-mavx512f",

@@ -43,44 +43,56 @@ static inline long packed_size(int64_t kind, long inputs, long outputs) {
     return kind == INT8 ? columns * up_to(inputs, DEPTH) : columns * inputs * 4;
 }
 
-// (outputs, inputs) -> panels: for each input, or DEPTH of them in 8 bits, those of all columns.
-static void pack(int64_t kind, long inputs, long outputs, const float *weights, void *packed,
-                 float *scales, float *sums) {
-    memset(packed, 0, packed_size(kind, inputs, outputs));
+// (outputs, inputs) -> panels: for each input those of all columns.
+static void pack_floats(long inputs, long outputs, const float *weights, float *packed) {
     // A few inputs of all columns at a time, so that the lines that are written stay in the cache.
-    for (long first = 0; kind == FLOAT32 && first < outputs; first += COLUMNS)
-        for (long from = 0; from < inputs; from += 16)
+    constexpr long FEW = 16;
+    for (long first = 0; first < outputs; first += COLUMNS)
+        for (long from = 0; from < inputs; from += FEW)
             for (long n = first; n < first + COLUMNS && n < outputs; n++)
-                for (long k = from; k < from + 16 && k < inputs; k++)
-                    ((float *)packed)[(first * inputs) + k * COLUMNS + n - first] =
-                        weights[n * inputs + k];
-    for (long n = 0; kind == INT8 && n < outputs; n++) {
+                for (long k = from; k < from + FEW && k < inputs; k++)
+                    packed[first * inputs + k * COLUMNS + n - first] = weights[n * inputs + k];
+}
+
+// The same in 8 bits, for DEPTH inputs at a time, with a scale for each output.
+static void pack_bytes(long inputs, long outputs, const float *weights, int8_t *packed,
+                       float *scales, float *sums) {
+    constexpr long RUN = DEPTH < WIDTH ? DEPTH : WIDTH;  // bytes that stay together
+    for (long n = 0; n < outputs; n++) {
         const float *row = weights + n * inputs;
-        long panel = n / COLUMNS, column = n % COLUMNS;
         Floats largests = splat(1e-30f);
         for (long k = 0; k < inputs; k += WIDTH) {
             Floats x = load_columns(row + k, inputs - k);
             largests = larger(larger(x, -x), largests);
         }
         float most = largest(largests), factor = LARGEST_WEIGHT / most;
-        int8_t *to = (int8_t *)packed + (panel * up_to(inputs, DEPTH) * COLUMNS + column * DEPTH);
+        long panel = n / COLUMNS, column = n % COLUMNS;
+        int8_t *to = packed + panel * up_to(inputs, DEPTH) * COLUMNS + column * DEPTH;
         Ints totals = {};
         for (long k = 0; k < inputs; k += WIDTH) {
-            // Added to it and taken off again, it rounds a small number.
-            const float shift = 12582912.0f;
-            Floats rounded = load_columns(row + k, inputs - k) * factor + shift - shift;
+            Floats rounded = load_columns(row + k, inputs - k) * factor + ROUNDING - ROUNDING;
             Ints integers = __builtin_convertvector(rounded, Ints);
             totals += integers;
             Bytes bytes = __builtin_convertvector(integers, Bytes);
-            for (int i = 0; i < WIDTH && k + i < inputs; i += DEPTH < WIDTH ? DEPTH : WIDTH)
-                memcpy(to + (k + i) / DEPTH * DEPTH * COLUMNS + (k + i) % DEPTH, (uint8_t *)&bytes + i,
-                       DEPTH < WIDTH ? DEPTH : WIDTH);
+            for (long i = 0; i < WIDTH && k + i < inputs; i += RUN)
+                memcpy(to + (k + i) / DEPTH * DEPTH * COLUMNS + (k + i) % DEPTH,
+                       (uint8_t *)&bytes + i, RUN);
         }
         long total = 0;
         for (int i = 0; i < WIDTH; i++) total += totals[i];
         scales[n] = most / LARGEST_WEIGHT;
         sums[n] = scales[n] * (float)total;
     }
+}
+
+// Scales and sums are of 8 bits only.
+static void pack(int64_t kind, long inputs, long outputs, const float *weights, void *packed,
+                 float *scales, float *sums) {
+    memset(packed, 0, packed_size(kind, inputs, outputs));
+    if (kind == INT8)
+        pack_bytes(inputs, outputs, weights, (int8_t *)packed, scales, sums);
+    else
+        pack_floats(inputs, outputs, weights, (float *)packed);
 }
 
 // Each row in 8 bits, followed by zeros up to a multiple of DEPTH.

@@ -44,11 +44,9 @@ class Team {
                 sched_yield();
     }
 
-    // The share of a rank, in multiples of `unit`.
-    Span share(long count, int rank, long unit = 1) const {
-        long units = (count + unit - 1) / unit;
-        long from = units * rank / size * unit, to = units * (rank + 1) / size * unit;
-        return {from < count ? from : count, to < count ? to : count};
+    // The share of a rank.
+    Span share(long count, int rank) const {
+        return {count * rank / size, count * (rank + 1) / size};
     }
 
   private:
@@ -76,10 +74,10 @@ class Pool {
             pthread_detach(thread);
             workers++;
         }
-        this->job = job, this->argument = argument, this->threads = threads;
-        busy.store(workers, std::memory_order_relaxed);
+        this->job = job, this->argument = argument;
+        busy.store(threads - 1, std::memory_order_relaxed);
         pthread_mutex_lock(&asleep);
-        round.fetch_add(1, std::memory_order_release);
+        round.store(((round.load() >> THREAD_BITS) + 1) << THREAD_BITS | threads);
         pthread_cond_broadcast(&wake);
         pthread_mutex_unlock(&asleep);
         job(argument, 0);
@@ -105,14 +103,14 @@ class Pool {
     struct Start {
         Pool *pool;
         int rank;
-        unsigned seen;
+        uint64_t seen;
     };
 
     static void *work(void *given) {
         Start start = *(Start *)given;
         delete (Start *)given;
         Pool &pool = *start.pool;
-        for (unsigned seen = start.seen;;) {
+        for (uint64_t seen = start.seen;;) {
             // For as long as a caller may be between two calls of a loop, then asleep.
             for (int spins = 0; pool.round.load(std::memory_order_acquire) == seen; spins++) {
                 if (spins < 2000) {
@@ -125,16 +123,19 @@ class Pool {
                 pthread_mutex_unlock(&pool.asleep);
             }
             seen = pool.round.load(std::memory_order_acquire);
-            if (start.rank < pool.threads) pool.job(pool.argument, start.rank);
+            // Nobody waits for those who are not among the threads of this round.
+            if (start.rank >= (int)(seen & ((1 << THREAD_BITS) - 1))) continue;
+            pool.job(pool.argument, start.rank);
             pool.busy.fetch_sub(1, std::memory_order_release);
         }
     }
 
     pthread_mutex_t in_use = PTHREAD_MUTEX_INITIALIZER, asleep = PTHREAD_MUTEX_INITIALIZER;
     pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
-    std::atomic<unsigned> round{0};
+    static constexpr int THREAD_BITS = 16;
+    std::atomic<uint64_t> round{0};  // its number, and in the lowest bits how many threads it has
     std::atomic<int> busy{0};
-    int workers = 0, threads = 0;
+    int workers = 0;
     Job job = nullptr;
     void *argument = nullptr;
 };

@@ -36,29 +36,18 @@ static inline Floats splat(float x) { return x - Floats{}; }
 static inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
 static inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 
-// The first `count` floats, then zeros.
-static inline Floats load_some(const float *from, long count) {
+// Reads and stores those numbers of a vector that there are; `columns` may be more than a vector
+// has, or less than none. The others are read as 0.
+static inline Floats load_columns(const float *from, long columns) {
+    if (columns >= WIDTH) return load(from);
     float all[WIDTH] = {};
-    memcpy(all, from, 4 * count);
+    if (columns > 0) memcpy(all, from, 4 * columns);
     return load(all);
 }
 
-static inline void store_some(float *to, Floats x, long count) {
-    float all[WIDTH];
-    store(all, x);
-    memcpy(to, all, 4 * count);
-}
-
-// Reads and stores those numbers of a vector that there are.
-static inline Floats load_columns(const float *from, long columns) {
-    return columns >= WIDTH ? load(from) : load_some(from, columns > 0 ? columns : 0);
-}
-
 static inline void store_columns(float *to, Floats y, long columns) {
-    if (columns >= WIDTH)
-        store(to, y);
-    else if (columns > 0)
-        store_some(to, y, columns);
+    if (columns >= WIDTH) return store(to, y);
+    if (columns > 0) memcpy(to, &y, 4 * columns);
 }
 
 #if defined(__AVX512F__)
@@ -91,16 +80,17 @@ static inline Floats polynomial(Floats x, const float (&coefficients)[N]) {
     return y;
 }
 
+// Added to it, a number below 2^22 is rounded to an integer, which is then in the lowest bits.
+constexpr float ROUNDING = 12582912.0f;
+
 // e^x, relative error 1e-7; below -87 it stays at 1e-38, above 88 at 2e38.
 static inline Floats exponential(Floats x) {
     // scripts/fit_functions.py
     static const float powers[] = {1.0f,          1.0f,           0.5f,           0.16666415f,
                                    0.041666217f, 0.0083751371f, 0.0013948593f};
     x = larger(splat(-87.0f), smaller(splat(88.0f), x));
-    // Added to it, a number is rounded to an integer, which is then in the lowest bits.
-    const float shift = 12582912.0f;
-    Floats shifted = x * 1.44269504f + shift;
-    Floats n = shifted - shift;
+    Floats shifted = x * 1.44269504f + ROUNDING;
+    Floats n = shifted - ROUNDING;
     Floats rest = x - n * 0.693145752f;  // log 2 in two parts
     rest = rest - n * 1.42860677e-6f;
     Ints exponent = (Ints)shifted << 23;
