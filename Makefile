@@ -43,9 +43,9 @@ check: $(VENV)/installed
 engine: $(VENV)/engine
 
 # The installation has compiled it; here it is compiled again if a source is newer.
-$(VENV)/engine: $(VENV)/installed $(wildcard src/distilbert/inference/native/*.cpp src/distilbert/inference/native/*.h) \
-		src/distilbert/inference/native/building.py
-	-$(bin)/python src/distilbert/inference/native/building.py
+$(VENV)/engine: $(VENV)/installed $(wildcard src/distilbert/native/*.cpp src/distilbert/native/*.h) \
+		src/distilbert/native/building.py
+	-$(bin)/python src/distilbert/native/building.py
 	touch $@
 
 format: $(VENV)/installed

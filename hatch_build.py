@@ -1,4 +1,4 @@
-"""Compile the engine (src/distilbert/inference/native) when the package is built or installed.
+"""Compile the engine (src/distilbert/native) when the package is built or installed.
 
 Where there is no compiler the package is built without it, and PyTorch's operators do its work.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging.tags import sys_tags
 
-BUILDING = Path(__file__).parent / "src/distilbert/inference/native/building.py"
+BUILDING = Path(__file__).parent / "src/distilbert/native/building.py"
 
 
 class EngineHook(BuildHookInterface):

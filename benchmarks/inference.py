@@ -27,7 +27,7 @@ import numpy as np
 import torch
 import transformers as peer
 
-from distilbert.inference import processor
+from distilbert.native import processor
 from distilbert.recipes import bench
 from distilbert.recipes.bench_runs import workloads
 

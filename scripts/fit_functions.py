@@ -1,4 +1,4 @@
-"""Fit the polynomials of src/distilbert/inference/native/vectors.h, and say how exact they are.
+"""Fit the polynomials of src/distilbert/native/vectors.h, and say how exact they are.
 
     python scripts/fit_functions.py
 

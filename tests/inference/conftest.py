@@ -6,8 +6,7 @@ import pytest
 import torch
 
 import distilbert as d
-from distilbert.inference import processor
-from distilbert.inference.native import building, library
+from distilbert.native import building, library, processor
 
 HEADS = (
     "Model",
@@ -25,6 +24,14 @@ NAMES = [
 ]
 """The instruction sets that the engine was compiled for and that this processor has."""
 open_once = cache(lambda name: library.open_library(building.path_of(name)))
+
+
+@pytest.fixture(params=NAMES)
+def name(request, monkeypatch):
+    """Every instruction set by turns is the engine's."""
+    engine = open_once(request.param)
+    monkeypatch.setattr(library, "engine", lambda: engine)
+    return request.param
 
 
 @pytest.fixture

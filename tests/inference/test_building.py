@@ -9,8 +9,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import distilbert as d
-from distilbert.inference import processor
-from distilbert.inference.native import building, library
+from distilbert.native import building, library, processor
 
 from .conftest import NAMES
 

@@ -7,8 +7,8 @@ import torch
 
 import distilbert as d
 from distilbert.inference import checking
-from distilbert.inference.native import library
 from distilbert.inference.prepared import build
+from distilbert.native import library
 
 from .conftest import HEADS
 

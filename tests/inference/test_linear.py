@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from distilbert.inference import linear, processor
+from distilbert.inference import linear
 from distilbert.inference.linear import (
     Int8Embedding,
     Int8Linear,
@@ -12,6 +12,7 @@ from distilbert.inference.linear import (
     PlainLinear,
     VnniLinear,
 )
+from distilbert.native import processor
 
 ACTIVATIONS = [None, "gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh"]
 needs_int8 = pytest.mark.skipif(not processor.has_fbgemm(), reason="no FBGEMM")

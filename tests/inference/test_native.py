@@ -11,22 +11,13 @@ import torch
 import torch.nn.functional as F
 
 import distilbert as d
-from distilbert.inference.native import library, stack, threads
-from distilbert.inference.native.linear import NativeLinear
+from distilbert.inference import native_stack as stack
+from distilbert.inference.native_linear import NativeLinear
 from distilbert.modeling.model import ACTIVATION_FUNCTIONS
-
-from .conftest import NAMES, open_once
+from distilbert.native import library, threads
 
 KINDS = ["native", "int8"]
 SEVEN_BITS = ("avx512", "avx2")  # whose 8-bit weights have no more
-
-
-@pytest.fixture(params=NAMES)
-def name(request, monkeypatch):
-    """Every instruction set by turns is the engine's."""
-    engine = open_once(request.param)
-    monkeypatch.setattr(library, "engine", lambda: engine)
-    return request.param
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import distilbert as d
-from distilbert.inference import encoder, processor
-from distilbert.inference.native import library, stack
+from distilbert.inference import encoder
+from distilbert.inference import native_stack as stack
 from distilbert.modeling.model import AttentionPlan
 from distilbert.modeling.unpadding import Unpadding
+from distilbert.native import library, processor
 
 from .conftest import HEADS, LONGEST
 

@@ -3,9 +3,8 @@ import platform
 import pytest
 import torch
 
-from distilbert.inference import processor
-from distilbert.inference.native import library
-from distilbert.inference.native.building import instruction_sets
+from distilbert.native import library, processor
+from distilbert.native.building import instruction_sets
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

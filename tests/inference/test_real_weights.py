@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import distilbert as d
-from distilbert.inference.native import library
+from distilbert.native import library
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def test_a_text_alone_among_many_and_from_eight_threads(folder, monkeypatch, pre
     """In 8 bits a rounding may fall the other way; a scale shared with others would do far more."""
     torch = pytest.importorskip("torch")
     from distilbert.inference import encoder
-    from distilbert.inference.native import library
+    from distilbert.native import library
 
     if precision == "int8" and not library.multiplies_int8():
         pytest.skip("no 8-bit layer")

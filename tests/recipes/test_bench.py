@@ -9,8 +9,7 @@ import torch
 
 import distilbert as d
 from distilbert import cli
-from distilbert.inference import processor
-from distilbert.inference.native import library
+from distilbert.native import library, processor
 from distilbert.recipes import bench, bench_runs, bench_task
 from distilbert.tasks.catalog import make_task
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from distilbert.inference.linear import FastLinear
 from distilbert.inference.workers import run_all
 from distilbert.modeling import inputs
-from distilbert.modeling.attention import flash_takes, sdpa, unpadded
+from distilbert.modeling.attention import sdpa, unpadded
 from distilbert.modeling.model import AttentionPlan, Transformer, TransformerBlock
 from distilbert.modeling.unpadding import Unpadding
 
@@ -42,7 +42,6 @@ class Slice:
     ) -> None:
         self.layout, self.shape, self.bias = layout, shape, bias
         batch, length = shape
-        self.blocks = [shape] if layout is None else list(layout.blocks())
         lengths = [length] * batch if layout is None else layout.lengths
         self.starts = list(accumulate(lengths, initial=0))[:-1]  # of each sequence, in the slice
         self.tokens = slice(start, start + sum(lengths))
@@ -56,23 +55,11 @@ class Slice:
 
     def attend_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries of first tokens only: (B, H, D), keys and values (N, H, D) -> (B, H, D)."""
-        if self.layout is not None and flash_takes(q):
-            from torch.nn.attention.varlen import varlen_attn  # its import takes a second
-
-            ones = torch.arange(len(q) + 1, dtype=torch.int32, device=q.device)
-            ends, longest = self.layout.boundaries, self.layout.lengths[-1]
-            context = varlen_attn(q, k, v, ones, ends, 1, longest)
-            assert isinstance(context, Tensor)
-            return context
-        contexts, bias = [], None if self.bias is None else self.bias[:, :, :1]
-        queries = q.split([count for count, _ in self.blocks])
-        sizes = [count * length for count, length in self.blocks]
-        for block, first, *rest in zip(
-            self.blocks, queries, k.split(sizes), v.split(sizes), strict=True
-        ):
-            keys, values = (x.unflatten(0, block).transpose(1, 2) for x in rest)  # (b, H, T, D)
-            contexts.append(sdpa(first[:, :, None], keys, values, bias, 0.0)[:, :, 0])
-        return torch.cat(contexts)
+        if self.layout is not None:
+            return unpadded(q, k, v, self.layout, 0.0, first_only=True)
+        keys, values = (x.unflatten(0, self.shape).transpose(1, 2) for x in (k, v))  # (B, H, T, D)
+        bias = None if self.bias is None else self.bias[:, :, :1]
+        return sdpa(q[:, :, None], keys, values, bias, 0.0)[:, :, 0]
 
 
 def slices(plan: AttentionPlan, x: Tensor) -> list[Slice]:
@@ -195,8 +182,7 @@ class FastTransformer(nn.Module):
         make: makes each linear layer.
         activation: in the feed-forward.
         dtype: of everything between the linear layers.
-        for_first: nothing but first tokens is read of the result, so the last layer computes
-            nothing else, unless hidden states are asked for.
+        for_first: may be asked for first tokens only.
 
     Raises:
         TypeError: a block of another class, which may compute something else.
@@ -227,7 +213,7 @@ class FastTransformer(nn.Module):
                     for_first=for_first and is_last,
                 )
             )
-        self.dtype, self.for_first = dtype, for_first
+        self.dtype = dtype
 
     def forward(
         self,
@@ -235,8 +221,13 @@ class FastTransformer(nn.Module):
         plan: AttentionPlan,
         head_masks: Sequence[Tensor | None],
         keep_hidden_states: bool,
+        first_only: bool = False,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Return the last hidden state and, if kept, all of them, like `x` and of its type.
+
+        Args:
+            first_only: return that of first tokens, as `AttentionPlan.first` does; the last block
+                leaves out the others, unless all hidden states are kept.
 
         Raises:
             ValueError: attention weights or `head_mask` are asked for.
@@ -246,9 +237,8 @@ class FastTransformer(nn.Module):
                 "a prepared model neither shows attention weights (output_attentions) nor weighs "
                 "heads (head_mask): call the model that it was made from"
             )
-        first_only = self.for_first and not keep_hidden_states
-        y, states = self._encode(x, plan, first_only, keep_hidden_states)
-        return y, [x, *states] if keep_hidden_states else [], []
+        y, states = self._encode(x, plan, first_only and not keep_hidden_states, keep_hidden_states)
+        return plan.first(y) if first_only else y, [x, *states] if keep_hidden_states else [], []
 
     def _encode(
         self, x: Tensor, plan: AttentionPlan, first_only: bool, keep_hidden_states: bool

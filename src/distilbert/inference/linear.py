@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distilbert.inference import processor
 from distilbert.modeling.model import ACTIVATION_FUNCTIONS
+from distilbert.native import processor
 
 _ROWS = 1024  # the number of rows that oneDNN lays weights out for
 _TINY = 1e-30  # instead of the largest value of a row of zeros

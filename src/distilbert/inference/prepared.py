@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from distilbert.inference import processor
 from distilbert.inference.checking import Check, Harm, Inputs, Reference, encode, most_harmful
 from distilbert.inference.encoder import FastTransformer
 from distilbert.inference.linear import (
@@ -27,11 +26,11 @@ from distilbert.inference.linear import (
     PlainLinear,
     VnniLinear,
 )
-from distilbert.inference.native import library, threads
-from distilbert.inference.native.linear import NativeLinear
-from distilbert.inference.native.stack import NativeTransformer
+from distilbert.inference.native_linear import NativeLinear
+from distilbert.inference.native_stack import NativeTransformer
 from distilbert.modeling.heads import FirstTokenHead, MaskedLM, MultipleChoice
 from distilbert.modeling.pretrained import PreTrainedModel
+from distilbert.native import library, processor, threads
 
 _logger = logging.getLogger("distilbert")
 
@@ -275,17 +274,17 @@ def quicken(model: PreTrainedModel, precision: str) -> None:
         precision: fp32 or bf16.
     """
     make = Maker(precision, model.device)
-    model.base_model.transformer = _fast_stack(model, make, for_first=False)
+    model.base_model.transformer = _fast_stack(model, make)
 
 
-def _fast_stack(model: PreTrainedModel, make: Maker, *, for_first: bool) -> FastTransformer:
+def _fast_stack(model: PreTrainedModel, make: Maker) -> FastTransformer:
     kind = NativeTransformer if make.native else FastTransformer
     return kind(
         model.base_model.transformer,
         make,
         activation=model.config.activation,
         dtype=make.dtype,
-        for_first=for_first,
+        for_first=isinstance(model, FirstTokenHead),
     )
 
 
@@ -296,7 +295,7 @@ def build(
     base = model.base_model
     native = library.is_chosen(engine, precision, model.device)
     make = Maker(precision, model.device, exact, native)
-    transformer = _fast_stack(model, make, for_first=isinstance(model, FirstTokenHead))
+    transformer = _fast_stack(model, make)
     # What deepcopy finds here it takes instead of copying.
     instead: dict[int, nn.Module] = {id(base.transformer): transformer}
     words = base.embeddings.word_embeddings

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distilbert.modeling import dropout as dropping
+from distilbert.modeling import native_attention
 from distilbert.modeling.unpadding import Unpadding
 
 
@@ -39,36 +40,62 @@ def eager(
 def sdpa(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
     """Attention by PyTorch's fused kernels: (B, H, T, D) -> (B, H, T, D).
 
-    That for the CPU has no dropout: with it, step by step.
+    That for the CPU has no dropout: with it, by the native engine or step by step.
     """
     if dropout and query.device.type == "cpu":
+        if bias is None and native_attention.takes(query):
+            return _dense(query, key, value, dropout)
         return eager(query, key, value, bias, dropout, None)[0]
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
 
 
+def _dense(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
+    """Attention by the native engine, of sequences of one length: (B, H, T, D) -> (B, H, T, D)."""
+    batch, length = len(key), key.shape[2]
+    starts = torch.arange(batch + 1, dtype=torch.int32) * length
+    q, k, v = (x.transpose(1, 2).flatten(0, 1) for x in (query, key, value))  # (N, H, D)
+    context = native_attention.attend(q, k, v, starts, dropout)
+    return context.unflatten(0, (batch, query.shape[2])).transpose(1, 2)
+
+
 def unpadded(
-    query: Tensor, key: Tensor, value: Tensor, layout: Unpadding, dropout: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    layout: Unpadding,
+    dropout: float,
+    first_only: bool = False,
 ) -> Tensor:
     """Attention inside each sequence of a row of tokens: (N, H, D) -> (N, H, D).
 
-    Sequences of equal length are a block without padding, and each block a call. On CUDA, where
-    many small calls are slow, one variable-length flash kernel does it in half precision; in
-    float32 sequences of several lengths are padded for one call.
+    With `first_only` there is a query for each sequence's first token only, (B, H, D) -> (B, H, D),
+    in the order of `layout`; no sequence may be empty.
+
+    The native engine does it in one call, and on CUDA in half precision a variable-length flash
+    kernel. Without them sequences of equal length are a block without padding, and each block a
+    call; on CUDA, where many small calls are slow, sequences of several lengths are padded for one.
     """
+    if native_attention.takes(query):
+        return native_attention.attend(query, key, value, layout.boundaries, dropout)
     if flash_takes(query):
-        return _flash(query, key, value, layout, dropout)
+        return _flash(query, key, value, layout, dropout, first_only)
     blocks = list(layout.blocks())
     if query.is_cuda and len(blocks) > 1:
-        q, k, v = (layout.pad(part).transpose(1, 2) for part in (query, key, value))
+        k, v = (layout.pad(part).transpose(1, 2) for part in (key, value))
         mask = layout.mask()[:, None, None, :]  # (B, 1, 1, T)
+        if first_only:
+            q = layout.in_batch_order(query)[:, :, None]  # (B, H, 1, D)
+            return sdpa(q, k, v, mask, dropout)[:, :, 0][layout.rows]
+        q = layout.pad(query).transpose(1, 2)
         return layout.unpad(sdpa(q, k, v, mask, dropout).transpose(1, 2))
     sizes = [count * length for count, length in blocks]
+    asking = [count for count, _ in blocks] if first_only else sizes
     contexts = []
     for (count, length), *parts in zip(
-        blocks, query.split(sizes), key.split(sizes), value.split(sizes), strict=True
+        blocks, query.split(asking), key.split(sizes), value.split(sizes), strict=True
     ):
         if length:
-            q, k, v = (part.unflatten(0, (count, length)).transpose(1, 2) for part in parts)
+            q, k, v = (part.unflatten(0, (count, -1)).transpose(1, 2) for part in parts)
             contexts.append(sdpa(q, k, v, None, dropout).transpose(1, 2).flatten(0, 1))
     return torch.cat(contexts)
 
@@ -87,16 +114,21 @@ def _has_flash() -> bool:
     )
 
 
-def _flash(query: Tensor, key: Tensor, value: Tensor, layout: Unpadding, dropout: float) -> Tensor:
+def _flash(
+    query: Tensor, key: Tensor, value: Tensor, layout: Unpadding, dropout: float, first_only: bool
+) -> Tensor:
     starts, longest = layout.boundaries, layout.lengths[-1]
+    asking, most = starts, longest
+    if first_only:
+        asking, most = torch.arange(len(starts), dtype=starts.dtype, device=starts.device), 1
     if not dropout:
         from torch.nn.attention.varlen import varlen_attn  # its import takes a second
 
-        context = varlen_attn(query, key, value, starts, starts, longest, longest)
+        context = varlen_attn(query, key, value, asking, starts, most, longest)
         assert isinstance(context, Tensor)
         return context
     # The operator under varlen_attn, and under nested tensors' attention: it can drop out as well.
     context, *_ = torch.ops.aten._flash_attention_forward(
-        query, key, value, starts, starts, longest, longest, dropout, False, False
+        query, key, value, asking, starts, most, longest, dropout, False, False
     )
     return context

@@ -37,12 +37,14 @@ class Backbone(PreTrainedModel):
         token_type_ids: Tensor | None = None,
         lengths: Sequence[int] | None = None,
         reads_first_token: bool = False,
+        first_only: bool = False,
     ) -> Encoded:
         """Run the encoder and leave the result as it was computed, for a head to go on.
 
         Args:
             reads_first_token: the head reads the first token, which must then not be masked for
                 the unpadded path to run.
+            first_only: it reads nothing else, so that other tokens may be left out.
         """
         config = self.config
         batch, columns = shape = inputs.batch_shape(
@@ -67,7 +69,7 @@ class Backbone(PreTrainedModel):
             lengths,
             device=device,
             needs_padding=output_attentions or head_mask is not None,
-            reads_first_token=reads_first_token,
+            reads_first_token=reads_first_token or first_only,
         )
         if layout is not None:
             input_ids, inputs_embeds, position_ids, token_type_ids = (
@@ -83,12 +85,14 @@ class Backbone(PreTrainedModel):
             AttentionPlan(layout, mask, step_by_step),
             inputs.head_weights(head_mask, len(self.transformer.layer), config.n_heads),
             output_hidden_states,
+            first_only,
         )
         return Encoded(
             tokens,
             layout,
             hidden_states if output_hidden_states else None,
             tuple(attentions) if output_attentions else None,
+            first_only,
         )
 
 

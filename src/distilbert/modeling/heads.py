@@ -262,7 +262,7 @@ class SequenceClassification(FirstTokenHead):
             position_ids,
             token_type_ids,
             lengths,
-            reads_first_token=True,
+            first_only=True,
         )
         logits = self.classify(encoded.first_token())
         loss = None
@@ -324,7 +324,7 @@ class MultipleChoice(FirstTokenHead):
             position_ids,
             token_type_ids,
             None if lengths is None else [n for row in lengths for n in row],
-            reads_first_token=True,
+            first_only=True,
         )
         logits = self.classify(encoded.first_token()).view(-1, choices)
         loss = None if labels is None else losses.cross_entropy(logits, labels.flatten())

@@ -127,6 +127,10 @@ class AttentionPlan:
     mask: Tensor | None
     step_by_step: bool
 
+    def first(self, x: Tensor) -> Tensor:
+        """Each sequence's first token: (B, T, C) -> (B, 1, C); (N, C) -> (B, C), as in `layout`."""
+        return x[:, :1] if self.layout is None else self.layout.first(x)
+
 
 class MultiHeadSelfAttention(nn.Module):
     """Every token looks at every token of its sequence."""
@@ -144,20 +148,24 @@ class MultiHeadSelfAttention(nn.Module):
         self.out_lin = nn.Linear(width, config.dim)
 
     def forward(
-        self, x: Tensor, plan: AttentionPlan, head_mask: Tensor | None
+        self, x: Tensor, plan: AttentionPlan, head_mask: Tensor | None, first_only: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """(…, C) -> (…, C), and the weights (B, H, T, T) if the plan shows them."""
+        """(…, C) -> (…, C), and the weights (B, H, T, T) if the plan shows them.
+
+        With `first_only`, where it does not, for each sequence's first token.
+        """
         device = x.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             x = x.to(torch.get_autocast_dtype(device))  # once instead of three times
         heads = (self.n_heads, self.head_size)
-        q = self.q_lin(x).unflatten(-1, heads)  # (…, C) -> (…, H, D)
+        asking = plan.first(x) if first_only else x
+        q = self.q_lin(asking).unflatten(-1, heads)  # (…, C) -> (…, H, D)
         k = self.k_lin(x).unflatten(-1, heads)
         v = self.v_lin(x).unflatten(-1, heads)
         dropout = self.dropout_rate if self.training else 0.0
         weights = None
         if plan.layout is not None:
-            context = attention.unpadded(q, k, v, plan.layout, dropout)  # (N, H, D)
+            context = attention.unpadded(q, k, v, plan.layout, dropout, first_only)  # (N, H, D)
         else:
             q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # (B, H, T, D)
             bias = inputs.attention_bias(plan.mask, q.dtype)
@@ -167,6 +175,8 @@ class MultiHeadSelfAttention(nn.Module):
                     head_mask = head_mask[:, kept]
                 context, weights = attention.eager(q, k, v, bias, dropout, head_mask)
             else:
+                if first_only and bias is not None:
+                    bias = bias[:, :, :1]
                 context = attention.sdpa(q, k, v, bias, dropout)
             context = context.transpose(1, 2)  # (B, T, H, D)
         return self.out_lin(context.flatten(-2)), weights
@@ -206,10 +216,16 @@ class TransformerBlock(nn.Module):
         self.output_layer_norm = nn.LayerNorm(config.dim, eps=config.layer_norm_eps)
 
     def forward(
-        self, x: Tensor, plan: AttentionPlan, head_mask: Tensor | None
+        self, x: Tensor, plan: AttentionPlan, head_mask: Tensor | None, first_only: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """(…, C) -> (…, C), and the weights (B, H, T, T) if the plan shows them."""
-        context, weights = self.attention(x, plan, head_mask)
+        """(…, C) -> (…, C), and the weights (B, H, T, T) if the plan shows them.
+
+        With `first_only` nothing but each sequence's first token is computed, after keys and
+        values.
+        """
+        context, weights = self.attention(x, plan, head_mask, first_only)
+        if first_only:
+            x = plan.first(x)
         x = self.sa_layer_norm(self.attention_dropout(context) + x)
         return self.output_layer_norm(self.ffn(x) + x), weights
 
@@ -228,26 +244,43 @@ class Transformer(nn.Module):
         plan: AttentionPlan,
         head_masks: Sequence[Tensor | None],
         keep_hidden_states: bool,
+        first_only: bool = False,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Return the last hidden state, all of them if kept, the weights if the plan shows them.
 
         All of them are n_layers + 1, the embeddings first.
+
+        Args:
+            first_only: return the last hidden state of first tokens, as `AttentionPlan.first` does.
+                The last block then leaves out the others, unless its parts are shown or watched.
         """
         hidden_states, attentions = [x], []
-        for block, head_mask in zip(self.layer, head_masks, strict=True):
+        may_shorten = first_only and not keep_hidden_states and not plan.step_by_step
+        shortened = False
+        for number, (block, head_mask) in enumerate(zip(self.layer, head_masks, strict=True), 1):
+            shortened = may_shorten and number == len(self.layer) and not _is_watched(block)
             if self.gradient_checkpointing and self.training:
-                x, weights = checkpoint(block, x, plan, head_mask, use_reentrant=False)
+                x, weights = checkpoint(block, x, plan, head_mask, shortened, use_reentrant=False)
             else:
-                x, weights = block(x, plan, head_mask)
+                x, weights = block(x, plan, head_mask, shortened)
             if keep_hidden_states:
                 hidden_states.append(x)
             if weights is not None:
                 attentions.append(weights)
-        return x, hidden_states, attentions
+        return plan.first(x) if first_only and not shortened else x, hidden_states, attentions
 
     def cut(self, layers: int) -> None:
         """Drop all but the first layers."""
         del self.layer[layers:]
+
+
+def _is_watched(module: nn.Module) -> bool:
+    """Whether a hook looks at what a part of it is given or gives."""
+    return any(
+        part._forward_hooks or part._forward_pre_hooks
+        or part._backward_hooks or part._backward_pre_hooks
+        for part in module.modules()
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -255,16 +288,19 @@ class Encoded:
     """The encoder's result before it is padded again, which is what a head works on.
 
     Attributes:
-        tokens: last hidden states, (B, T, C) or (N, C).
+        tokens: last hidden states, (B, T, C) or (N, C); with `first_only` those of first tokens,
+            (B, 1, C) or, in the order of the layout, (B, C).
         layout: where the real tokens are; None on the padded path.
         layers: n_layers + 1 tensors like `tokens`, embeddings first, if asked for.
         attentions: n_layers tensors (B, H, T, T), if asked for.
+        first_only: only first tokens are there.
     """
 
     tokens: Tensor
     layout: Unpadding | None
     layers: list[Tensor] | None
     attentions: tuple[Tensor, ...] | None
+    first_only: bool = False
 
     @property
     def hidden_states(self) -> tuple[Tensor, ...] | None:
@@ -285,4 +321,7 @@ class Encoded:
 
     def first_token(self) -> Tensor:
         """(B, C), the hidden state of each sequence's first token."""
-        return self.tokens[:, 0] if self.layout is None else self.layout.first(self.tokens)
+        if self.layout is None:
+            return self.tokens[:, 0]
+        first = self.tokens if self.first_only else self.layout.first(self.tokens)
+        return self.layout.in_batch_order(first)

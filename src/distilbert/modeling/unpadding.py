@@ -82,6 +82,9 @@ class Unpadding:
         return self.pad(torch.ones_like(self.indices, dtype=torch.bool))
 
     def first(self, x: Tensor) -> Tensor:
-        """(N, …) -> (B, …), each sequence's first token, in the order of the batch."""
-        first = x[self.boundaries[:-1].long()]
-        return torch.empty_like(first).index_copy_(0, self.rows, first)
+        """(N, …) -> (B, …), each sequence's first token, the sequences still ordered by length."""
+        return x[self.boundaries[:-1].long()]
+
+    def in_batch_order(self, x: Tensor) -> Tensor:
+        """(B, …) -> (B, …), from the order of `lengths` to that of the batch."""
+        return torch.empty_like(x).index_copy_(0, self.rows, x)

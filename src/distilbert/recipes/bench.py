@@ -20,13 +20,12 @@ from rich.table import Table
 
 import distilbert
 from distilbert.config import BertConfig, DistilBertConfig
-from distilbert.inference import processor
-from distilbert.inference.native import library
 from distilbert.inference.prepared import PreparedModel, build
 from distilbert.modeling.backbone import DistilBertModel
 from distilbert.modeling.bert import BertModel
 from distilbert.modeling.opening import is_bert
 from distilbert.modeling.pretrained import PreTrainedModel
+from distilbert.native import library, processor
 from distilbert.recipes import page
 from distilbert.recipes.bench_runs import (
     Contender,

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from distilbert.config import PretrainedConfig
-from distilbert.inference.native import library
 from distilbert.inference.prepared import Maker
+from distilbert.native import library
 
 Contender = Callable[[Tensor, Tensor], Tensor]
 """(ids, mask), each (B, T) -> the first output, (B, …)."""

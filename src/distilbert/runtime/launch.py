@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from distilbert.inference.memory import keep_freed_memory
-from distilbert.inference.processor import bf16_is_fast
+from distilbert.native.processor import bf16_is_fast
 
 Precision = Literal["no", "bf16", "fp16"]
 

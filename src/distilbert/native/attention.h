@@ -1,6 +1,9 @@
 // Attention of one head over one sequence.
 #pragma once
 
+#include <cmath>
+
+#include "dropout.h"
 #include "products.h"
 
 struct Sequence {
@@ -11,6 +14,11 @@ struct Sequence {
     long bias_stride;   // from query to query
     float *context;     // (queries, head size)
     long context_stride;
+    // In training only, or null: the logarithm of each query's sum of weights, and what is dropped.
+    float *logs;
+    long logs_stride;
+    const Dropout *dropout;
+    long unit;  // the number of the first query among all heads' and sequences'
 };
 
 // Floats that `attend` needs besides.
@@ -18,8 +26,13 @@ static inline long attention_scratch(long length, long head_size) {
     return up_to(length, COLUMNS) * (head_size + ROWS) + length * up_to(head_size, COLUMNS);
 }
 
-// The row becomes e^(scale x + bias - their largest); returns 1 / their sum.
-static inline float soften(float *row, long length, float scale, const float *bias) {
+// A row of weights: their sum before they were divided by it, and the largest score.
+struct Softened {
+    float sum, top;
+};
+
+// The row becomes e^(scale x + bias - their largest).
+static inline Softened soften(float *row, long length, float scale, const float *bias) {
     long padded = up_to(length, WIDTH);
     for (long k = length; k < padded; k++) row[k] = -__builtin_inff();
     if (bias) {
@@ -35,7 +48,7 @@ static inline float soften(float *row, long length, float scale, const float *bi
         store(row + k, weight);
         total += weight;
     }
-    return 1 / sum(total);
+    return {sum(total), top * scale};
 }
 
 template <int R>
@@ -55,9 +68,14 @@ static void attend_tile(const Sequence &s, long query, const float *keys, const 
             for (int half = 0; half < 2; half++)
                 store(weights + r * padded + k + half * WIDTH, y[r][half]);
     }
-    for (int r = 0; r < R; r++)
-        inverse[r] = soften(weights + r * padded, s.length, scale,
-                            s.bias ? s.bias + (query + r) * s.bias_stride : nullptr);
+    for (int r = 0; r < R; r++) {
+        float *row = weights + r * padded;
+        Softened found = soften(row, s.length, scale,
+                                s.bias ? s.bias + (query + r) * s.bias_stride : nullptr);
+        inverse[r] = 1 / found.sum;
+        if (s.logs) s.logs[(query + r) * s.logs_stride] = found.top + logf(found.sum);
+        if (s.dropout) s.dropout->drop(row, s.length, s.unit + query + r);
+    }
     for (long d = 0; d < s.head_size; d += COLUMNS) {
 #pragma GCC unroll 12
         for (int r = 0; r < R; r++) y[r][0] = y[r][1] = Floats{};
@@ -79,19 +97,28 @@ static AttendTile attend_tile_of(int rows, std::integer_sequence<int, R...>) {
     return tiles[rows - 1];
 }
 
-static void attend(const Sequence &s, float *scratch) {
-    long keys = up_to(s.length, COLUMNS), size = s.head_size;
-    float *k_panels = scratch, *v_panels = k_panels + keys * size;
-    float *weights = v_panels + s.length * up_to(size, COLUMNS);
-    for (long row = 0; row < keys; row++) {
-        float *to = k_panels + row / COLUMNS * COLUMNS * size + row % COLUMNS;
-        for (long d = 0; d < size; d++)
-            to[d * COLUMNS] = row < s.length ? s.k[row * s.stride + d] : 0;
+// Rows as the columns of panels: (rows, inputs) -> for each input those of all rows, zeros behind.
+static void pack_columns(const float *x, long stride, long rows, long inputs, float *panels) {
+    for (long row = 0; row < up_to(rows, COLUMNS); row++) {
+        float *to = panels + row / COLUMNS * COLUMNS * inputs + row % COLUMNS;
+        for (long k = 0; k < inputs; k++) to[k * COLUMNS] = row < rows ? x[row * stride + k] : 0;
     }
-    for (long row = 0; row < s.length; row++)
-        for (long d = 0; d < up_to(size, COLUMNS); d += WIDTH)
-            store(v_panels + d / COLUMNS * COLUMNS * s.length + row * COLUMNS + d % COLUMNS,
-                  load_columns(s.v + row * s.stride + d, size - d));
+}
+
+// Rows as the inputs of panels: (inputs, columns) -> panels of columns, zeros behind.
+static void pack_inputs(const float *x, long stride, long inputs, long columns, float *panels) {
+    for (long row = 0; row < inputs; row++)
+        for (long d = 0; d < up_to(columns, COLUMNS); d += WIDTH)
+            store(panels + d / COLUMNS * COLUMNS * inputs + row * COLUMNS + d % COLUMNS,
+                  load_columns(x + row * stride + d, columns - d));
+}
+
+static void attend(const Sequence &s, float *scratch) {
+    long size = s.head_size;
+    float *k_panels = scratch, *v_panels = k_panels + up_to(s.length, COLUMNS) * size;
+    float *weights = v_panels + s.length * up_to(size, COLUMNS);
+    pack_columns(s.k, s.stride, s.length, size, k_panels);
+    pack_inputs(s.v, s.stride, s.length, size, v_panels);
     float scale = 1 / __builtin_sqrtf((float)size);
     Tiles tiles(s.queries);
     for (long t = 0; t < tiles.count; t++)

@@ -2,6 +2,9 @@
 //
 // Sequences are cut into slices. Where there are enough of them each thread takes slices through all
 // layers alone; otherwise all threads work on one slice together.
+#include <dlfcn.h>
+
+#include "gradients.h"
 #include "slice.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
@@ -133,6 +136,70 @@ EXPORT int distilbert_linear(const Linear *linear, const float *x, int64_t rows,
         one_product(&product, 0);
     }
     return 0;
+}
+
+// A job on PyTorch's own threads, if they are GNU OpenMP's: after each operation that they shared
+// they go on spinning, and would take the cores from others. The job must not wait for a rank.
+struct Shared {
+    Job job;
+    void *argument;
+    std::atomic<int> ranks;
+};
+
+static void one_rank(void *given) {
+    Shared &shared = *(Shared *)given;
+    shared.job(shared.argument, shared.ranks.fetch_add(1));
+}
+
+static void run_among_operators(int threads, Job job, void *argument) {
+    typedef void (*Parallel)(void (*)(void *), void *, unsigned, unsigned);
+    static Parallel parallel = (Parallel)dlsym(RTLD_DEFAULT, "GOMP_parallel");
+    Shared shared{job, argument, {0}};
+    if (threads > 1 && parallel) return parallel(one_rank, &shared, threads, 0);
+    if (threads == 1 || !pool.run(threads, job, argument)) job(argument, 0);
+}
+
+// Heads of sequences, of which each thread takes the next; the last, which are the longest, first.
+struct Heads {
+    const Training *call;
+    bool back;
+    long scratch;
+    std::atomic<long> left;
+    std::atomic<bool> failed;
+};
+
+static void some_heads(void *given, int) {
+    Heads &heads = *(Heads *)given;
+    const Training &call = *heads.call;
+    Arena arena(heads.scratch * sizeof(float));
+    if (!arena.exists()) {
+        heads.failed = true;
+        return;
+    }
+    float *scratch = arena.take<float>(heads.scratch);
+    Dropout drops = call.drops(), *dropout = call.dropout > 0 ? &drops : nullptr;
+    for (long number; (number = heads.left.fetch_sub(1) - 1) >= 0;) {
+        Unit unit(call, number);
+        if (!unit.length) continue;
+        if (heads.back)
+            attend_back(call, unit, dropout, scratch);
+        else
+            attend(forward_of(call, unit, dropout), scratch);
+    }
+}
+
+// Attention with dropout, forward or back. Returns 0, or 1 if there is not enough memory.
+EXPORT int distilbert_attention(const Training *call, int64_t back) {
+    long longest = 0;
+    for (long s = 0; s < call->sequences; s++) {
+        long length = call->starts[s + 1] - call->starts[s];
+        longest = length > longest ? length : longest;
+    }
+    long queries = call->first_only ? 1 : longest, size = call->head_size;
+    long scratch = back ? gradients_scratch(queries, longest, size) : attention_scratch(longest, size);
+    Heads heads{call, back != 0, scratch, {call->sequences * call->heads}, {false}};
+    run_among_operators((int)call->threads, some_heads, &heads);
+    return heads.failed;
 }
 
 EXPORT int64_t distilbert_packed_size(int64_t kind, int64_t inputs, int64_t outputs) {

@@ -3,14 +3,14 @@
 import ctypes
 import os
 import warnings
-from ctypes import POINTER, Structure, c_char_p, c_double, c_int, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_char_p, c_double, c_int, c_int64, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
 
 import torch
 
-from distilbert.inference import processor
-from distilbert.inference.native.building import digest, instruction_sets, path_of
+from distilbert.native import processor
+from distilbert.native.building import digest, instruction_sets, path_of
 
 FLOAT32, INT8 = 0, 1
 ENGINES = ("auto", "native", "torch")
@@ -87,6 +87,30 @@ class Call(Structure):
     )
 
 
+class Training(Structure):
+    """What attention is given in training: see gradients.h."""
+
+    _fields_ = (
+        ("q", c_void_p),
+        ("k", c_void_p),
+        ("v", c_void_p),
+        ("starts", c_void_p),
+        ("sequences", c_int64),
+        ("heads", c_int64),
+        ("head_size", c_int64),
+        ("first_only", c_int64),
+        ("dropout", c_double),
+        ("seed", c_uint64),
+        ("context", c_void_p),
+        ("logs", c_void_p),
+        ("d_context", c_void_p),
+        ("dq", c_void_p),
+        ("dk", c_void_p),
+        ("dv", c_void_p),
+        ("threads", c_int64),
+    )
+
+
 def open_library(path: Path) -> ctypes.CDLL:
     """Load a library and declare its functions.
 
@@ -105,6 +129,8 @@ def open_library(path: Path) -> ctypes.CDLL:
     library.distilbert_linear.argtypes = (POINTER(Linear), c_void_p, c_int64, c_void_p, c_int64)
     library.distilbert_forward.restype = c_int
     library.distilbert_forward.argtypes = (POINTER(Call),)
+    library.distilbert_attention.restype = c_int
+    library.distilbert_attention.argtypes = (POINTER(Training), c_int64)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=library.distilbert_start_afresh)
     return library

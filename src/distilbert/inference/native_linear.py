@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from distilbert.inference.linear import FastLinear
-from distilbert.inference.native import library, threads
+from distilbert.native import library, threads
 
 _NUMBERS = {"native": library.FLOAT32, "int8": library.INT8}
 

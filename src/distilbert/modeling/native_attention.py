@@ -1,0 +1,109 @@
+"""Attention by the native engine, with dropout, and its gradients, on a CPU.
+
+PyTorch has no kernel for it there: step by step it takes seven operations, each over all weights,
+and for each length of the sequences again.
+"""
+
+from ctypes import byref
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distilbert.modeling import inputs
+from distilbert.native import library
+
+
+def takes(query: Tensor) -> bool:
+    """Whether it can be done: float32 numbers on a CPU for which the engine was compiled."""
+    return (
+        query.dtype == torch.float32
+        and inputs.readable(query)
+        and type(query) is Tensor
+        and library.engine() is not None
+    )
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, starts: Tensor, dropout: float) -> Tensor:
+    """Attention inside each sequence of a row of tokens.
+
+    Args:
+        query: (N, H, D), or (B, H, D) for the first token of each sequence.
+        key, value: (N, H, D).
+        starts: (B + 1,) int32, where each sequence starts in the row, and N.
+        dropout: share of the weights that is dropped.
+
+    Returns:
+        Like `query`.
+    """
+    seed = int(torch.empty((), dtype=torch.int64).random_()) if dropout else 0
+    context = _Attention.apply(query, key, value, starts, dropout, seed)
+    assert isinstance(context, Tensor)
+    return context
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, starts: Tensor, rate: float, seed: int
+    ) -> Tensor:
+        query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
+        context = torch.empty_like(query)
+        logs = query.new_empty(query.shape[:2])
+        call = _call(query, key, value, starts, rate, seed, context, logs)
+        _run(call, back=False)
+        ctx.save_for_backward(query, key, value, starts, context, logs)
+        ctx.options = rate, seed
+        return context
+
+    @staticmethod
+    def backward(ctx: Any, goal: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "the native engine's attention has no second derivatives (create_graph=True): take "
+                "attn_implementation='eager'"
+            )
+        query, key, value, starts, context, logs = ctx.saved_tensors
+        rate, seed = ctx.options
+        goal = goal.contiguous()
+        gradients = [torch.empty_like(x) for x in (query, key, value)]
+        call = _call(query, key, value, starts, rate, seed, context, logs)
+        call.d_context = goal.data_ptr()
+        call.dq, call.dk, call.dv = (x.data_ptr() for x in gradients)
+        _run(call, back=True)
+        return *gradients, None, None, None
+
+
+def _call(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    starts: Tensor,
+    rate: float,
+    seed: int,
+    context: Tensor,
+    logs: Tensor,
+) -> library.Training:
+    sequences, (_, heads, size) = len(starts) - 1, key.shape
+    return library.Training(
+        q=query.data_ptr(),
+        k=key.data_ptr(),
+        v=value.data_ptr(),
+        starts=starts.data_ptr(),
+        sequences=sequences,
+        heads=heads,
+        head_size=size,
+        first_only=len(query) != len(key),
+        dropout=rate,
+        seed=seed,
+        context=context.data_ptr(),
+        logs=logs.data_ptr(),
+        threads=torch.get_num_threads(),
+    )
+
+
+def _run(call: library.Training, *, back: bool) -> None:
+    engine = library.engine()
+    assert engine is not None
+    if engine.distilbert_attention(byref(call), back):
+        raise MemoryError("not enough memory for attention")
