@@ -10,7 +10,7 @@ import sys
 import torch
 
 # glibc's numbers of its options, and the largest value that one takes.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MOST = -1, -3, (1 << 31) - 1
+_TRIM_THRESHOLD, _MMAP_MAX, _MOST = -1, -4, (1 << 31) - 1
 
 
 def _glibc() -> ctypes.CDLL | None:
@@ -24,11 +24,11 @@ def _glibc() -> ctypes.CDLL | None:
 def keep_freed_memory() -> None:
     """Keep all of it, for a process that trains: a tenth of the time of a step on a CPU.
 
-    Blocks above 32 MiB, the most that glibc can be told, still go back (docs/log.md).
+    No block is mapped by itself, so even the gradient of a vocabulary stays (docs/log.md).
     """
     library = _glibc()
     if library is not None:
-        library.mallopt(_MMAP_THRESHOLD, 32 << 20)
+        library.mallopt(_MMAP_MAX, 0)
         library.mallopt(_TRIM_THRESHOLD, _MOST)
 
 
