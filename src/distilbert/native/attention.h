@@ -34,7 +34,10 @@ struct Softened {
 // The row becomes e^(scale x + bias - their largest).
 static inline Softened soften(float *row, long length, float scale, const float *bias) {
     long padded = up_to(length, WIDTH);
-    for (long k = length; k < padded; k++) row[k] = -__builtin_inff();
+    // As a whole vector: reading what single numbers were written to would wait for them.
+    if (long last = padded - WIDTH; length < padded)
+        store(row + last, lanes() < (int)(length - last) ? load(row + last)
+                                                         : splat(-__builtin_inff()));
     if (bias) {
         for (long k = 0; k < length; k++) row[k] = row[k] * scale + bias[k];
         scale = 1;

@@ -23,9 +23,7 @@ struct Dropout {
     // Factors of WIDTH weights of a row, from column k on: 0 or scale. The mixing of 32 bits is that
     // of MurmurHash3, once more between the two halves of the row's hash.
     Floats factors(uint64_t row, long k) const {
-        Words x;
-        for (int i = 0; i < WIDTH; i++) x[i] = (uint32_t)k + i;
-        x = x * 0x9e3779b1u + (uint32_t)row;
+        Words x = ((Words)lanes() + (uint32_t)k) * 0x9e3779b1u + (uint32_t)row;
         x = (x ^ x >> 16) * 0x85ebca6bu;
         x = (x ^ x >> 13) + (uint32_t)(row >> 32);
         x = x * 0xc2b2ae35u;

@@ -51,7 +51,7 @@ static Sequence forward_of(const Training &call, const Unit &unit, const Dropout
 static inline long gradients_scratch(long queries, long length, long head_size) {
     long columns = up_to(length, COLUMNS), size = up_to(head_size, COLUMNS);
     return 2 * columns * head_size + length * size + 2 * queries * size +
-           2 * queries * apart<float>(columns);
+           2 * queries * apart<float>(columns) + queries;
 }
 
 // Rows of two products with the same number of columns, and what they are stored to.
@@ -145,6 +145,14 @@ static void attend_back(const Training &call, const Unit &unit, const Dropout *d
     float *goal_panels = query_panels + queries * padded;
     float *weights = goal_panels + queries * padded;
     float *scores = weights + queries * distance;
+    float *deltas = scores + queries * distance;
+    for (long i = 0; i < queries; i++) {
+        Floats total = {};
+        for (long d = 0; d < size; d += WIDTH)
+            total += load_columns(d_context + i * stride + d, size - d) *
+                     load_columns(s.context + i * stride + d, size - d);
+        deltas[i] = sum(total);
+    }
     pack_columns(s.k, stride, length, size, panels);
     pack_columns(s.v, stride, length, size, panels + columns * size);
     pack_inputs(s.k, stride, length, size, key_panels);
@@ -156,11 +164,7 @@ static void attend_back(const Training &call, const Unit &unit, const Dropout *d
     float scale = 1 / __builtin_sqrtf((float)size);
     for (long i = 0; i < queries; i++) {
         float *p = weights + i * distance, *ds = scores + i * distance;
-        Floats total = {};
-        for (long d = 0; d < size; d += WIDTH)
-            total += load_columns(d_context + i * stride + d, size - d) *
-                     load_columns(s.context + i * stride + d, size - d);
-        float delta = sum(total), log = s.logs[i * s.logs_stride];
+        float delta = deltas[i], log = s.logs[i * s.logs_stride];
         uint64_t hash = dropout ? dropout->row(s.unit + i) : 0;
         for (long k = 0; k < length; k += WIDTH) {
             Floats weight = exponential(load(p + k) * scale - log);

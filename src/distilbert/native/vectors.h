@@ -50,6 +50,14 @@ static inline void store_columns(float *to, Floats y, long columns) {
     if (columns > 0) memcpy(to, &y, 4 * columns);
 }
 
+// 0, 1, 2, … in the lanes.
+static inline Ints lanes() {
+    static const int32_t numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    Ints x;
+    memcpy(&x, numbers, sizeof x);
+    return x;
+}
+
 #if defined(__AVX512F__)
 static inline float sum(Floats x) { return _mm512_reduce_add_ps((__m512)x); }
 static inline float smallest(Floats x) { return _mm512_reduce_min_ps((__m512)x); }

@@ -178,7 +178,8 @@ def start(
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(deterministic)
+    if torch.are_deterministic_algorithms_enabled() != deterministic:
+        torch.use_deterministic_algorithms(deterministic)  # imports the compiler: 1.5 s
     accelerator = Accelerator(
         mixed_precision=precision,
         # Unless told, accelerate joins no group of CPU processes.
