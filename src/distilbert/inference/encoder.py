@@ -246,7 +246,7 @@ class FastTransformer(nn.Module):
         """Return the last hidden state, and one per layer if they are kept, like `x`."""
         rows = x.flatten(0, -2)  # (N, C)
         states = [torch.empty_like(rows) for _ in self.layer] if keep_hidden_states else []
-        result = torch.zeros_like(rows) if first_only else torch.empty_like(rows)
+        result = torch.empty_like(rows)  # with `first_only` nothing is written but first tokens
 
         def compute(part: Slice) -> None:
             y = rows[part.tokens].to(self.dtype)

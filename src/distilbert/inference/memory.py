@@ -43,7 +43,11 @@ def keep_for_next_layer() -> None:
 
 
 def give_back() -> None:
-    """Give everything back now: after loading, a tenth of the memory of an 8-bit model."""
+    """Give everything back now.
+
+    After loading that is a tenth of the memory of an 8-bit model. In training, where each step has
+    other shapes, the holes between blocks come to several times of what is in use.
+    """
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)

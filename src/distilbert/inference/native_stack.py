@@ -39,7 +39,7 @@ class NativeTransformer(FastTransformer):
         if any(layer._forward_hooks for layer in self._linears):
             return super()._encode(x, plan, first_only, keep_hidden_states)
         rows = x.flatten(0, -2).float().contiguous()
-        y = torch.zeros_like(rows) if first_only else torch.empty_like(rows)
+        y = torch.empty_like(rows)  # with `first_only` nothing is written but first tokens
         states = rows.new_empty(len(self.layer) if keep_hidden_states else 0, *rows.shape)
         lengths = [x.shape[1]] * len(x) if plan.layout is None else plan.layout.lengths
         starts = (c_int64 * (len(lengths) + 1))(*accumulate(lengths, initial=0))

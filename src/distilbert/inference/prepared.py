@@ -26,6 +26,7 @@ from distilbert.inference.linear import (
     PlainLinear,
     VnniLinear,
 )
+from distilbert.inference.native_embedding import NativeEmbeddings
 from distilbert.inference.native_linear import NativeLinear
 from distilbert.inference.native_stack import NativeTransformer
 from distilbert.modeling.heads import FirstTokenHead, MaskedLM, MultipleChoice
@@ -313,4 +314,6 @@ def build(
             instead[id(module)] = InFloat32(make_head(name, [module]))
     network = copy.deepcopy(model, instead).float().eval().requires_grad_(False)
     network.config.attn_implementation = "varlen"
+    if native:
+        network.base_model.embeddings = NativeEmbeddings(network.base_model.embeddings)
     return PreparedModel(network, precision, make.made | make_head.made)

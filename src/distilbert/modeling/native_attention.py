@@ -15,9 +15,9 @@ from distilbert.native import library
 
 
 def takes(query: Tensor) -> bool:
-    """Whether it can be done: float32 numbers on a CPU for which the engine was compiled."""
+    """Whether it can be done: float32 or bfloat16 on a CPU for which the engine was compiled."""
     return (
-        query.dtype == torch.float32
+        query.dtype in (torch.float32, torch.bfloat16)
         and inputs.readable(query)
         and type(query) is Tensor
         and library.engine() is not None
@@ -34,12 +34,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, starts: Tensor, dropout: f
         dropout: share of the weights that is dropped.
 
     Returns:
-        Like `query`.
+        Like `query`. It is computed in float32.
     """
     seed = int(torch.empty((), dtype=torch.int64).random_()) if dropout else 0
-    context = _Attention.apply(query, key, value, starts, dropout, seed)
+    context = _Attention.apply(query.float(), key.float(), value.float(), starts, dropout, seed)
     assert isinstance(context, Tensor)
-    return context
+    return context.to(query.dtype)
 
 
 class _Attention(torch.autograd.Function):

@@ -15,6 +15,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from distilbert.native import padding
+
 
 @dataclass(frozen=True)
 class Unpadding:
@@ -74,6 +76,9 @@ class Unpadding:
     def pad(self, x: Tensor, fill: float = 0.0) -> Tensor:
         """(N, …) -> (B, T, …), `fill` at masked positions."""
         batch, columns = self.shape
+        if padding.takes(x):
+            full = padding.pad(x, self.indices, batch * columns, fill)
+            return full.unflatten(0, (batch, columns))
         full = x.new_full((batch * columns, *x.shape[1:]), fill)
         return full.index_copy_(0, self.indices, x).unflatten(0, (batch, columns))
 

@@ -1,4 +1,4 @@
-"""The engine in C++: the stack of blocks in one call, and attention for training with its gradients.
+"""The engine in C++: all blocks in one call; and for training attention with its gradients.
 
 `building.py` compiles it when the package is installed, `library.py` finds and describes it to
 Python. `inference/native_stack.py` and `modeling/native_attention.py` call it. Without a compiler

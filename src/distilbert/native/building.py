@@ -15,8 +15,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 SOURCES = (
-    "stack.cpp", "slice.h", "gradients.h", "attention.h", "dropout.h", "products.h", "tiles.h",
-    "team.h", "vectors.h",
+    "stack.cpp", "embedding.h", "slice.h", "gradients.h", "attention.h", "dropout.h", "products.h",
+    "tiles.h", "team.h", "vectors.h",
 )  # fmt: skip
 _AVX2 = ("-mavx2", "-mfma")
 _AVX512 = (

@@ -3,7 +3,17 @@
 import ctypes
 import os
 import warnings
-from ctypes import POINTER, Structure, c_char_p, c_double, c_int, c_int64, c_uint64, c_void_p
+from ctypes import (
+    POINTER,
+    Structure,
+    c_char_p,
+    c_double,
+    c_float,
+    c_int,
+    c_int64,
+    c_uint64,
+    c_void_p,
+)
 from functools import cache
 from pathlib import Path
 
@@ -111,6 +121,55 @@ class Training(Structure):
     )
 
 
+class Table(Structure):
+    """Rows to look up: see embedding.h."""
+
+    _fields_ = (("rows", c_void_p), ("count", c_int64), ("is_int8", c_int64))
+
+
+class Embedding(Structure):
+    """All tables, and the layer normalisation of their sum."""
+
+    _fields_ = (
+        ("words", Table),
+        ("positions", c_void_p),
+        ("types", c_void_p),
+        ("position_count", c_int64),
+        ("type_count", c_int64),
+        ("width", c_int64),
+        ("norm", Norm),
+    )
+
+
+class Lookup(Structure):
+    """Tokens whose embeddings are wanted."""
+
+    _fields_ = (
+        ("embedding", POINTER(Embedding)),
+        ("words", c_void_p),
+        ("positions", c_void_p),
+        ("types", c_void_p),
+        ("tokens", c_int64),
+        ("y", c_void_p),
+        ("threads", c_int64),
+    )
+
+
+class Padding(Structure):
+    """Rows of tokens that are put back to their places in a batch."""
+
+    _fields_ = (
+        ("x", c_void_p),
+        ("places", c_void_p),
+        ("tokens", c_int64),
+        ("width", c_int64),
+        ("rows", c_int64),
+        ("fill", c_float),
+        ("y", c_void_p),
+        ("threads", c_int64),
+    )
+
+
 def open_library(path: Path) -> ctypes.CDLL:
     """Load a library and declare its functions.
 
@@ -129,6 +188,10 @@ def open_library(path: Path) -> ctypes.CDLL:
     library.distilbert_linear.argtypes = (POINTER(Linear), c_void_p, c_int64, c_void_p, c_int64)
     library.distilbert_forward.restype = c_int
     library.distilbert_forward.argtypes = (POINTER(Call),)
+    library.distilbert_embed.restype = c_int
+    library.distilbert_embed.argtypes = (POINTER(Lookup),)
+    library.distilbert_pad.restype = c_int
+    library.distilbert_pad.argtypes = (POINTER(Padding),)
     library.distilbert_attention.restype = c_int
     library.distilbert_attention.argtypes = (POINTER(Training), c_int64)
     if hasattr(os, "register_at_fork"):

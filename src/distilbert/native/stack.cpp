@@ -4,8 +4,8 @@
 // layers alone; otherwise all threads work on one slice together.
 #include <dlfcn.h>
 
+#include "embedding.h"
 #include "gradients.h"
-#include "slice.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -200,6 +200,58 @@ EXPORT int distilbert_attention(const Training *call, int64_t back) {
     Heads heads{call, back != 0, scratch, {call->sequences * call->heads}, {false}};
     run_among_operators((int)call->threads, some_heads, &heads);
     return heads.failed;
+}
+
+// Work that a call has several ranks for, and what each of them needs.
+template <class Call>
+struct Portion {
+    const Call *call;
+    Team *team;
+    void *memory;
+};
+
+static void some_tokens(void *given, int rank) {
+    auto &work = *(Portion<Lookup> *)given;
+    float *rows = (float *)work.memory;
+    look_up(*work.call, work.team->share(work.call->tokens, rank),
+            rows + rank * apart<float>(work.call->embedding->width));
+}
+
+static void some_rows(void *given, int rank) {
+    auto &work = *(Portion<Padding> *)given;
+    pad(*work.call, (const int32_t *)work.memory, work.team->share(work.call->rows, rank));
+}
+
+// Each rank does its share; what takes no longer than waking a thread is not shared.
+template <class Call>
+static void run_shares(const Call *call, long numbers, Job job, void *memory) {
+    Team team(numbers < 1 << 16 ? 1 : (int)call->threads), single(1);
+    Portion<Call> work{call, &team, memory};
+    if (team.size > 1 && pool.run(team.size, job, &work)) return;
+    work.team = &single;
+    job(&work, 0);
+}
+
+// Embeddings of tokens. Returns 0; 1 if there is not enough memory, 2 if a row does not exist.
+EXPORT int distilbert_embed(const Lookup *call) {
+    if (!call->exists()) return 2;
+    long width = call->embedding->width;
+    Arena arena(Arena::bytes<float>(call->threads * apart<float>(width)));
+    if (!arena.exists()) return 1;
+    run_shares(call, call->tokens * width, some_tokens,
+               arena.take<float>(call->threads * apart<float>(width)));
+    return 0;
+}
+
+// Rows of tokens put back to their places. Returns 0, or 1 if there is not enough memory.
+EXPORT int distilbert_pad(const Padding *call) {
+    Arena arena(Arena::bytes<int32_t>(call->rows));
+    if (!arena.exists()) return 1;
+    int32_t *token_of = arena.take<int32_t>(call->rows);
+    memset(token_of, 255, call->rows * sizeof(int32_t));
+    for (long i = 0; i < call->tokens; i++) token_of[call->places[i]] = (int32_t)i;
+    run_shares(call, call->rows * call->width, some_rows, token_of);
+    return 0;
 }
 
 EXPORT int64_t distilbert_packed_size(int64_t kind, int64_t inputs, int64_t outputs) {

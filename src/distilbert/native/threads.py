@@ -33,11 +33,16 @@ def count() -> int:
     return getattr(_mine, "count", None) or torch.get_num_threads()
 
 
+def are_taken() -> bool:
+    """Whether the engine has PyTorch's threads in this thread."""
+    return hasattr(_mine, "count")
+
+
 @contextmanager
 def alone() -> Iterator[None]:
     """Leave PyTorch one thread, in this thread only, and the engine as many as PyTorch had."""
     openmp = _openmp()
-    if openmp is None or hasattr(_mine, "count"):
+    if openmp is None or are_taken():
         yield
         return
     _mine.count = torch.get_num_threads()

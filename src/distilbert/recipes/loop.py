@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from distilbert.distillation.randomness import torch_seed
+from distilbert.inference.memory import give_back
 from distilbert.recipes.job import Job
 from distilbert.recipes.plan import Plan
 from distilbert.runtime import checkpoint
@@ -32,6 +33,7 @@ from distilbert.runtime.optimisation import (
 from distilbert.runtime.progress import Progress
 
 _LOG_EVERY = 10  # steps
+_TIDY_EVERY = 50
 
 _logger = logging.getLogger("distilbert")
 
@@ -158,6 +160,8 @@ def train(
             if done % _LOG_EVERY == 0 or done == plan.steps:
                 terms = job.means(sums, counts)
                 metrics.write(done, loss=loss, rate=rate, norm=norm, tokens=counts.tokens, **terms)
+            if done % _TIDY_EVERY == 0 and launch.device.type == "cpu":
+                give_back()
             if done % plan.save_every == 0 or done == plan.steps:
                 standing.judge(done, validate(done), plan, module)
                 if plan.checkpoints:
