@@ -176,6 +176,19 @@ def test_sequences_of_one_length_with_dropout(batch):
     assert torch.equal(context.transpose(1, 2).flatten(0, 1), expected)
 
 
+def test_bfloat16():
+    tensors, goal, starts = draw([4, 50], 2, 16)
+    half = [x.detach().bfloat16().requires_grad_() for x in tensors]
+    context = native_attention.attend(*half, starts, 0.0)
+    exact = [x.detach().float().requires_grad_() for x in half]
+    expected = by_definition(*exact, starts)
+    found = gradients(context, half, goal.bfloat16())
+    assert {x.dtype for x in (context, *found)} == {torch.bfloat16}
+    rights = gradients(expected, exact, goal.bfloat16().float())
+    for ours, right in zip((context, *found), (expected, *rights), strict=True):
+        torch.testing.assert_close(ours.float(), right, atol=1e-3, rtol=1e-2)
+
+
 def test_second_derivatives_are_refused():
     tensors, goal, starts = draw([4, 5], 2, 8)
     context = native_attention.attend(*tensors, starts, 0.0)
