@@ -105,6 +105,13 @@ def test_dropout(rate):
         torch.testing.assert_close(found, right, atol=1e-4, rtol=1e-4)
 
 
+def test_everything_dropped():
+    tensors, goal, starts = draw([4, 9], 2, 8)
+    context = native_attention.attend(*tensors, starts, 1.0)
+    assert not context.any()
+    assert not any(found.any() for found in gradients(context, tensors, goal))
+
+
 def test_what_is_dropped_has_no_pattern():
     """Neither rows, heads nor columns agree more often than by chance, nor two draws."""
     lengths, rate = [128, 128], 0.5

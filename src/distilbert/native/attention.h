@@ -15,10 +15,10 @@ struct Sequence {
     float *context;     // (queries, head size)
     long context_stride;
     // In training only, or null: the logarithm of each query's sum of weights, and what is dropped.
-    float *logs;
-    long logs_stride;
-    const Dropout *dropout;
-    long unit;  // the number of the first query among all heads' and sequences'
+    float *logs = nullptr;
+    long logs_stride = 0;
+    const Dropout *dropout = nullptr;
+    long unit = 0;  // the number of the first query among all heads' and sequences'
 };
 
 // Floats that `attend` needs besides.

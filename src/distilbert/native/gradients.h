@@ -20,7 +20,7 @@ struct Training {
     Dropout drops() const {
         double least = dropout * 4294967296.0;
         return {seed, (uint32_t)(least < 4294967295.0 ? least : 4294967295.0),
-                (float)(1 / (1 - dropout))};
+                dropout < 1 ? (float)(1 / (1 - dropout)) : 0.0f};
     }
 };
 
@@ -54,7 +54,7 @@ static inline long gradients_scratch(long queries, long length, long head_size) 
            2 * queries * apart<float>(columns) + queries;
 }
 
-// Rows of two products with the same number of columns, and what they are stored to.
+// The sums of a tile, as far as there are columns.
 template <int R>
 static void store_tile(Floats (&y)[R][2], float *to, long stride, long columns) {
 #pragma GCC unroll 12
