@@ -5,7 +5,9 @@ from itertools import pairwise
 
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
+import distilbert as d
 from distilbert.modeling import attention, native_attention
 from distilbert.native import library
 
@@ -60,7 +62,7 @@ def test_contexts_and_gradients(heads, size, lengths):
 def test_queries_of_first_tokens(lengths, rate):
     tensors, goal, starts = draw(lengths, 2, 20, first_only=True)
     torch.manual_seed(1)
-    context = native_attention.attend(*tensors, starts, rate)
+    context = native_attention.attend(*tensors, starts, rate, first_only=True)
     torch.manual_seed(1)
     factors = factors_of(lengths, 2, starts, rate, len(goal))
     expected = by_definition(*tensors, starts, factors)
@@ -78,8 +80,9 @@ def factors_of(lengths, heads, starts, rate, rows):
     query, key = torch.zeros(rows, heads, longest), torch.zeros(sum(lengths), heads, longest)
     units = torch.cat([torch.eye(longest)[:length] for length in lengths])
     value = units[:, None].expand_as(key).contiguous()
-    shown = native_attention.attend(query, key, value, starts, rate)  # (rows, heads, longest)
-    queries = [1] * len(lengths) if rows == len(lengths) else lengths
+    first_only = rows == len(lengths)
+    shown = native_attention.attend(query, key, value, starts, rate, first_only)
+    queries = [1] * len(lengths) if first_only else lengths
     sizes = torch.tensor(lengths).repeat_interleave(torch.tensor(queries))
     return shown * sizes[:, None, None]
 
@@ -169,6 +172,31 @@ def test_training_a_model_takes_it(monkeypatch, make, feed, right):
     for found, expected in zip(ours, trained(), strict=True):
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
     assert len(calls) == 2
+
+
+def test_it_is_for_training(make, feed, right):
+    """Answers, also of a model that is prepared for PyTorch's engine, are PyTorch's."""
+    model, batch = make(), feed("Model", right(9, 4, 1))
+    calls = []
+    inner = native_attention.attend
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native_attention, "attend", lambda *given: calls.append(1) or inner(*given))
+        with torch.no_grad():
+            model(**batch)
+        d.prepare(model, engine="torch")(**batch)
+        assert not calls
+        model(**batch)  # somebody may ask for gradients
+        assert calls
+
+
+def test_who_looks_on_sees_operators():
+    """`torch.func` and whoever records operations get PyTorch's."""
+    q = torch.randn(7, 2, 4, requires_grad=True)
+    assert native_attention.takes(q)
+    taken = []
+    torch.func.vmap(lambda x: taken.append(native_attention.takes(q)) or x)(torch.ones(2))
+    make_fx(lambda x: taken.append(native_attention.takes(q)) or x)(torch.ones(2))
+    assert taken == [False, False]
 
 
 @pytest.mark.parametrize("batch", [0, 3])

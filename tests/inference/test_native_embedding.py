@@ -62,6 +62,53 @@ def test_threads_change_nothing(make):
     assert torch.equal(*found)
 
 
+def own_word_table(inner):
+    class Louder(torch.nn.Embedding):
+        def forward(self, ids):
+            return 2 * super().forward(ids)
+
+    inner.word_embeddings.__class__ = Louder
+
+
+def transposed(inner):
+    inner.word_embeddings.weight.data = inner.word_embeddings.weight.data.t().contiguous().t()
+
+
+def without_bias(inner):
+    inner.LayerNorm = torch.nn.LayerNorm(32, bias=False)
+
+
+def hooked(inner):
+    inner.LayerNorm.register_forward_hook(lambda module, given, found: 2 * found)
+
+
+def own_class(inner):
+    class Twice(type(inner)):
+        def forward(self, *given):
+            return 2 * super().forward(*given)
+
+    inner.__class__ = Twice
+
+
+@pytest.mark.parametrize("change", [own_word_table, transposed, without_bias, hooked, own_class])
+@pytest.mark.parametrize("family", ["Bert", "DistilBert"])
+def test_what_somebody_changed_is_computed_by_pytorch(make, feed, right, family, change):
+    model, batch = make(family=family), feed("Model", right(9, 4))
+    change(model.embeddings)
+    assert not NativeEmbeddings.fits(model.embeddings)
+    found, expected = d.prepare(model)(**batch)[0], model(**batch)[0]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_ids_elsewhere_are_pytorchs(make):
+    native = NativeEmbeddings(embeddings(make, 16))
+    ids = torch.zeros(3, dtype=torch.int64, device="meta")
+    assert native(ids, None, torch.arange(3), None).is_meta
+    with torch.device("meta"):
+        made = native(torch.arange(3, device="cpu"), None, torch.arange(3, device="cpu"), None)
+    assert made.device.type == "cpu"
+
+
 @pytest.mark.parametrize("wrong", [-1, 60])
 def test_ids_that_do_not_exist(make, wrong):
     fast = d.prepare(make())

@@ -65,7 +65,15 @@ def backward(model):
     return last.attention.register_full_backward_hook(lambda *_: None)
 
 
-@pytest.mark.parametrize("watch", [hook, before, backward])
+def whole(model):
+    return model.distilbert.transformer.register_forward_hook(lambda *_: None)
+
+
+def everywhere(_):
+    return torch.nn.modules.module.register_module_forward_hook(lambda *_: None)
+
+
+@pytest.mark.parametrize("watch", [hook, before, backward, whole, everywhere])
 @pytest.mark.parametrize("implementation", ["sdpa", "varlen"])
 def test_who_watches_the_last_block_sees_all_tokens(monkeypatch, tiny, implementation, watch):
     model, batch = make(tiny, implementation), feed(4, 2, 6)
@@ -75,6 +83,25 @@ def test_who_watches_the_last_block_sees_all_tokens(monkeypatch, tiny, implement
     assert counts[1] == 3
     assert watched[1] == watched[0] > 3
     handle.remove()
+    torch.testing.assert_close(logits, expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("part", ["block", "attention"])
+@pytest.mark.parametrize("implementation", ["sdpa", "varlen"])
+def test_parts_of_somebody_else_see_all_tokens(monkeypatch, tiny, implementation, part):
+    """Also those that were written before blocks knew of first tokens."""
+    model, batch = make(tiny, implementation), feed(4, 2, 6)
+    expected, _ = rows_of(monkeypatch, model, **batch)
+    last = model.distilbert.transformer.layer[-1]
+    changed = last if part == "block" else last.attention
+
+    class Other(type(changed)):
+        def forward(self, x, plan, head_mask):
+            return super().forward(x, plan, head_mask)
+
+    changed.__class__ = Other
+    logits, counts = rows_of(monkeypatch, model, **batch)
+    assert counts[1] == counts[0]
     torch.testing.assert_close(logits, expected, atol=1e-6, rtol=1e-5)
 
 

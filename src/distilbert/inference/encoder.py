@@ -182,7 +182,7 @@ class FastTransformer(nn.Module):
         make: makes each linear layer.
         activation: in the feed-forward.
         dtype: of everything between the linear layers.
-        for_first: may be asked for first tokens only.
+        for_first: first tokens alone may be asked for, so the last block is made for that.
 
     Raises:
         TypeError: a block of another class, which may compute something else.
@@ -213,7 +213,7 @@ class FastTransformer(nn.Module):
                     for_first=for_first and is_last,
                 )
             )
-        self.dtype = dtype
+        self.dtype, self.for_first = dtype, for_first
 
     def forward(
         self,
@@ -237,8 +237,13 @@ class FastTransformer(nn.Module):
                 "a prepared model neither shows attention weights (output_attentions) nor weighs "
                 "heads (head_mask): call the model that it was made from"
             )
-        y, states = self._encode(x, plan, first_only and not keep_hidden_states, keep_hidden_states)
+        shortens = first_only and self.for_first and not keep_hidden_states
+        y, states = self._encode(x, plan, shortens, keep_hidden_states)
         return plan.first(y) if first_only else y, [x, *states] if keep_hidden_states else [], []
+
+    def is_watched(self) -> bool:
+        """Whether a hook needs tokens that the head does not: hooks here are on single layers."""
+        return False
 
     def _encode(
         self, x: Tensor, plan: AttentionPlan, first_only: bool, keep_hidden_states: bool

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from distilbert.inference.linear import Int8Embedding
-from distilbert.modeling.model import Embeddings
+from distilbert.modeling import inputs
+from distilbert.modeling.model import Embeddings, PositionEmbedding
 from distilbert.native import library, threads
 
 
@@ -14,8 +15,8 @@ class NativeEmbeddings(nn.Module):
     """Words + positions (+ token types), normalised: what `Embeddings` computes without dropout.
 
     Args:
-        inner: with tables in float32, or that of words in 8 bits; it stays, for given embeddings
-            and for rows that do not exist.
+        inner: for which `fits` is true, with tables in float32, or that of words in 8 bits; it
+            stays, for given embeddings and for rows that do not exist.
     """
 
     def __init__(self, inner: Embeddings) -> None:
@@ -40,6 +41,27 @@ class NativeEmbeddings(nn.Module):
             norm=library.Norm(norm.weight.data_ptr(), norm.bias.data_ptr(), norm.eps),
         )
 
+    @staticmethod
+    def fits(inner: nn.Module) -> bool:
+        """Whether embeddings are what the engine computes, and nothing of somebody else's."""
+        if type(inner) is not Embeddings:
+            return False
+        norm, types = inner.LayerNorm, inner.token_type_embeddings
+        own = (
+            type(inner.word_embeddings) in (nn.Embedding, Int8Embedding)
+            and type(inner.position_embeddings) is PositionEmbedding
+            and type(types) in (type(None), nn.Embedding)
+            and type(norm) is nn.LayerNorm
+            and norm.elementwise_affine
+            and norm.bias is not None
+        )
+        tensors = [*inner.parameters(), *inner.buffers()]
+        return (
+            own
+            and all(x.is_contiguous() and x.device.type == "cpu" for x in tensors)
+            and not any(x._forward_hooks or x._forward_pre_hooks for x in inner.modules())
+        )
+
     @property
     def word_embeddings(self) -> nn.Module:
         """The table of words."""
@@ -54,7 +76,8 @@ class NativeEmbeddings(nn.Module):
     ) -> Tensor:
         """As `Embeddings.forward`."""
         given = (input_ids, inputs_embeds, position_ids, token_type_ids)
-        if input_ids is None or position_ids is None:
+        there = [x for x in given if x is not None]
+        if input_ids is None or position_ids is None or not all(map(inputs.readable, there)):
             found: Tensor = self.inner(*given)
             return found
         words, positions, types = (
@@ -63,7 +86,7 @@ class NativeEmbeddings(nn.Module):
         )
         assert words is not None
         assert positions is not None
-        y = torch.empty(*words.shape, self._embedding.width, dtype=torch.float32)
+        y = torch.empty(*words.shape, self._embedding.width, dtype=torch.float32, device="cpu")
         lookup = library.Lookup(
             embedding=pointer(self._embedding),
             words=words.data_ptr(),

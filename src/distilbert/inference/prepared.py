@@ -314,6 +314,6 @@ def build(
             instead[id(module)] = InFloat32(make_head(name, [module]))
     network = copy.deepcopy(model, instead).float().eval().requires_grad_(False)
     network.config.attn_implementation = "varlen"
-    if native:
+    if native and NativeEmbeddings.fits(network.base_model.embeddings):
         network.base_model.embeddings = NativeEmbeddings(network.base_model.embeddings)
     return PreparedModel(network, precision, make.made | make_head.made)

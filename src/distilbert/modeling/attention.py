@@ -52,9 +52,9 @@ def sdpa(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout
 def _dense(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
     """Attention by the native engine, of sequences of one length: (B, H, T, D) -> (B, H, T, D)."""
     batch, length = len(key), key.shape[2]
-    starts = torch.arange(batch + 1, dtype=torch.int32) * length
+    starts = torch.arange(batch + 1, dtype=torch.int32, device=key.device) * length
     q, k, v = (x.transpose(1, 2).flatten(0, 1) for x in (query, key, value))  # (N, H, D)
-    context = native_attention.attend(q, k, v, starts, dropout)
+    context = native_attention.attend(q, k, v, starts, dropout, query.shape[2] != length)
     return context.unflatten(0, (batch, query.shape[2])).transpose(1, 2)
 
 
@@ -71,12 +71,15 @@ def unpadded(
     With `first_only` there is a query for each sequence's first token only, (B, H, D) -> (B, H, D),
     in the order of `layout`; no sequence may be empty.
 
-    The native engine does it in one call, and on CUDA in half precision a variable-length flash
-    kernel. Without them sequences of equal length are a block without padding, and each block a
-    call; on CUDA, where many small calls are slow, sequences of several lengths are padded for one.
+    In training on a CPU the native engine does it in one call, and on CUDA in half precision a
+    variable-length flash kernel. Without them sequences of equal length are a block without
+    padding, and each block a call; on CUDA, where many small calls are slow, sequences of several
+    lengths are padded for one.
     """
-    if native_attention.takes(query):
-        return native_attention.attend(query, key, value, layout.boundaries, dropout)
+    trains = dropout or native_attention.needs_gradient(query, key, value)
+    if trains and native_attention.takes(query):
+        starts = layout.boundaries
+        return native_attention.attend(query, key, value, starts, dropout, first_only)
     if flash_takes(query):
         return _flash(query, key, value, layout, dropout, first_only)
     blocks = list(layout.blocks())

@@ -80,13 +80,17 @@ class Backbone(PreTrainedModel):
             output_attentions or head_mask is not None or config.attn_implementation == "eager"
         )
         x = self.embeddings(input_ids, inputs_embeds, position_ids, token_type_ids)
+        plan = AttentionPlan(layout, mask, step_by_step)
+        shortens = first_only and not self.transformer.is_watched()
         tokens, hidden_states, attentions = self.transformer(
             x,
-            AttentionPlan(layout, mask, step_by_step),
+            plan,
             inputs.head_weights(head_mask, len(self.transformer.layer), config.n_heads),
             output_hidden_states,
-            first_only,
+            shortens,
         )
+        if first_only and not shortens:
+            tokens = plan.first(tokens)
         return Encoded(
             tokens,
             layout,

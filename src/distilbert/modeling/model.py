@@ -15,6 +15,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 from torch.utils.checkpoint import checkpoint
 
 from distilbert.config import PretrainedConfig
@@ -169,14 +170,14 @@ class MultiHeadSelfAttention(nn.Module):
         else:
             q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # (B, H, T, D)
             bias = inputs.attention_bias(plan.mask, q.dtype)
+            if first_only and bias is not None:
+                bias = bias[:, :, :1]
             if plan.step_by_step:
                 if head_mask is not None and self.pruned_heads:
                     kept = sorted(set(range(head_mask.shape[1])) - self.pruned_heads)
                     head_mask = head_mask[:, kept]
                 context, weights = attention.eager(q, k, v, bias, dropout, head_mask)
             else:
-                if first_only and bias is not None:
-                    bias = bias[:, :, :1]
                 context = attention.sdpa(q, k, v, bias, dropout)
             context = context.transpose(1, 2)  # (B, T, H, D)
         return self.out_lin(context.flatten(-2)), weights
@@ -223,7 +224,9 @@ class TransformerBlock(nn.Module):
         With `first_only` nothing but each sequence's first token is computed, after keys and
         values.
         """
-        context, weights = self.attention(x, plan, head_mask, first_only)
+        # Parts that were put in the place of ours may not know of first tokens.
+        options = (True,) if first_only else ()
+        context, weights = self.attention(x, plan, head_mask, *options)
         if first_only:
             x = plan.first(x)
         x = self.sa_layer_norm(self.attention_dropout(context) + x)
@@ -252,35 +255,41 @@ class Transformer(nn.Module):
 
         Args:
             first_only: return the last hidden state of first tokens, as `AttentionPlan.first` does.
-                The last block then leaves out the others, unless its parts are shown or watched.
+                The last block then leaves out the others, unless its parts are shown.
         """
         hidden_states, attentions = [x], []
         may_shorten = first_only and not keep_hidden_states and not plan.step_by_step
         shortened = False
         for number, (block, head_mask) in enumerate(zip(self.layer, head_masks, strict=True), 1):
-            shortened = may_shorten and number == len(self.layer) and not _is_watched(block)
+            shortened = may_shorten and number == len(self.layer) and _is_own(block)
+            options = (True,) if shortened else ()
             if self.gradient_checkpointing and self.training:
-                x, weights = checkpoint(block, x, plan, head_mask, shortened, use_reentrant=False)
+                x, weights = checkpoint(block, x, plan, head_mask, *options, use_reentrant=False)
             else:
-                x, weights = block(x, plan, head_mask, shortened)
+                x, weights = block(x, plan, head_mask, *options)
             if keep_hidden_states:
                 hidden_states.append(x)
             if weights is not None:
                 attentions.append(weights)
         return plan.first(x) if first_only and not shortened else x, hidden_states, attentions
 
+    def is_watched(self) -> bool:
+        """Whether a hook looks at what the stack gives, or at the last block or a part of it."""
+        parts = [self, *(self.layer[-1].modules() if len(self.layer) else ())]
+        return _has_any_global_hook() or any(
+            part._forward_hooks or part._forward_pre_hooks
+            or part._backward_hooks or part._backward_pre_hooks
+            for part in parts
+        )  # fmt: skip
+
     def cut(self, layers: int) -> None:
         """Drop all but the first layers."""
         del self.layer[layers:]
 
 
-def _is_watched(module: nn.Module) -> bool:
-    """Whether a hook looks at what a part of it is given or gives."""
-    return any(
-        part._forward_hooks or part._forward_pre_hooks
-        or part._backward_hooks or part._backward_pre_hooks
-        for part in module.modules()
-    )  # fmt: skip
+def _is_own(block: nn.Module) -> bool:
+    """Whether a block is this file's, and not what somebody put in its place."""
+    return type(block) is TransformerBlock and type(block.attention) is MultiHeadSelfAttention
 
 
 @dataclass(frozen=True)

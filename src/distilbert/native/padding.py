@@ -11,7 +11,7 @@ from distilbert.native import library, threads
 
 def takes(x: Tensor) -> bool:
     """Whether it is its turn: the engine has the threads, and what it knows is float32."""
-    return threads.are_taken() and x.dtype == torch.float32 and x.device.type == "cpu"
+    return threads.are_taken() and x.dtype == torch.float32 and type(x) is Tensor and x.is_cpu
 
 
 def pad(x: Tensor, places: Tensor, rows: int, fill: float) -> Tensor:

@@ -174,11 +174,11 @@ def start(
         raise ValueError(f"threads must be at least 0, got {threads}")
     if threads:
         torch.set_num_threads(threads)
-    keep_freed_memory()
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
-    if torch.are_deterministic_algorithms_enabled() != deterministic:
+    now = torch.are_deterministic_algorithms_enabled()
+    if now != deterministic or torch.is_deterministic_algorithms_warn_only_enabled():
         torch.use_deterministic_algorithms(deterministic)  # imports the compiler: 1.5 s
     accelerator = Accelerator(
         mixed_precision=precision,
@@ -188,6 +188,8 @@ def start(
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
     launch = Launch(accelerator, precision)
+    if launch.device.type == "cpu":
+        keep_freed_memory()
     wanted = int(os.environ.get("WORLD_SIZE", "1"))
     if launch.ranks != wanted:
         raise ValueError(f"the launcher started {wanted} processes, {launch.ranks} found together")
