@@ -71,6 +71,7 @@ ROWS: dict[str, Row] = {
     "e-mlm": Row("(e) without L_mlm", 1, {"mlm": 0.0}),
     "b": Row("teacher's first three layers, nothing else", 0, {"layers": (0, 1, 2)}),
     "h-quarter": Row("(h), a quarter of the tokens", 0.25, BEST),
+    "h-long": Row("(h), ten times the tokens", 10, BEST),
 }  # fmt: skip
 
 
@@ -112,8 +113,8 @@ TASKS: dict[str, Task] = {
 }  # fmt: skip
 
 # Rows that a fine-tuned teacher teaches once more, and those whose texts are augmented for it.
-TAUGHT = ("h", "e", "a")
-AUGMENTED = ("h",)
+TAUGHT = ("h-long", "h", "e", "a")
+AUGMENTED = ("h-long", "h")
 PLAIN = {
     "labels": 0.5,
     "ce": 0.5,
