@@ -115,7 +115,7 @@ def main() -> None:
     (options.out / "kept.svg").write_text(page.svg(figure))
     curve = {
         plan.ROWS[name].tokens * options.student_tokens: share[f"({name}) {plan.ROWS[name].what}"]
-        for name in ("a", "h-quarter", "h", "h-triple")
+        for name in ("a", "h-quarter", "h", "h-triple", "h-long")
         if f"({name}) {plan.ROWS[name].what}" in share
     }
     figure, [axes] = page.figure()
