@@ -54,23 +54,33 @@ static inline Softened soften(float *row, long length, float scale, const float 
     return {sum(total), top * scale};
 }
 
+// The sums of a tile, as far as there are columns.
+template <int R>
+static void store_tile(Floats (&y)[R][2], float *to, long stride, long columns) {
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++) {
+        store_columns(to + r * stride, y[r][0], columns);
+        store_columns(to + r * stride + WIDTH, y[r][1], columns - WIDTH);
+    }
+}
+
+// y = R rows times panels.
+template <int R>
+static void multiply_rows(long inputs, const float *x, long stride, const float *panels,
+                          long columns, float *y, long y_stride) {
+    for (long d = 0; d < columns; d += COLUMNS) {
+        Floats sums[R][2] = {};
+        tile<R>(inputs, x, stride, panels + d * inputs, {(const char *)panels, 0}, sums);
+        store_tile<R>(sums, y + d, y_stride, columns - d);
+    }
+}
+
 template <int R>
 static void attend_tile(const Sequence &s, long query, const float *keys, const float *values,
                         float *weights, float scale) {
     long padded = up_to(s.length, COLUMNS);
     float inverse[R];
-    Floats y[R][2];
-    for (long k = 0; k < padded; k += COLUMNS) {
-#pragma GCC unroll 12
-        for (int r = 0; r < R; r++) y[r][0] = y[r][1] = Floats{};
-        tile<R>(s.head_size, s.q + query * s.stride, s.stride, keys + k * s.head_size,
-                {(const char *)keys, 0}, y);
-#pragma GCC unroll 12
-        for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-            for (int half = 0; half < 2; half++)
-                store(weights + r * padded + k + half * WIDTH, y[r][half]);
-    }
+    multiply_rows<R>(s.head_size, s.q + query * s.stride, s.stride, keys, padded, weights, padded);
     for (int r = 0; r < R; r++) {
         float *row = weights + r * padded;
         Softened found = soften(row, s.length, scale,
@@ -80,15 +90,12 @@ static void attend_tile(const Sequence &s, long query, const float *keys, const 
         if (s.dropout) s.dropout->drop(row, s.length, s.unit + query + r);
     }
     for (long d = 0; d < s.head_size; d += COLUMNS) {
-#pragma GCC unroll 12
-        for (int r = 0; r < R; r++) y[r][0] = y[r][1] = Floats{};
+        Floats y[R][2] = {};
         tile<R>(s.length, weights, padded, values + d * s.length, {(const char *)values, 0}, y);
 #pragma GCC unroll 12
-        for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-            for (int half = 0; half < 2; half++)
-                store_columns(s.context + (query + r) * s.context_stride + d + half * WIDTH,
-                              y[r][half] * inverse[r], s.head_size - d - half * WIDTH);
+        for (int r = 0; r < R; r++) y[r][0] *= inverse[r], y[r][1] *= inverse[r];
+        store_tile<R>(y, s.context + query * s.context_stride + d, s.context_stride,
+                      s.head_size - d);
     }
 }
 

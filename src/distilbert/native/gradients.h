@@ -54,27 +54,7 @@ static inline long gradients_scratch(long queries, long length, long head_size) 
            2 * queries * apart<float>(columns) + queries;
 }
 
-// The sums of a tile, as far as there are columns.
-template <int R>
-static void store_tile(Floats (&y)[R][2], float *to, long stride, long columns) {
-#pragma GCC unroll 12
-    for (int r = 0; r < R; r++) {
-        store_columns(to + r * stride, y[r][0], columns);
-        store_columns(to + r * stride + WIDTH, y[r][1], columns - WIDTH);
-    }
-}
-
-template <int R>
-static void multiply_rows(long inputs, const float *x, long stride, const float *panels,
-                          long columns, float *y, long y_stride) {
-    for (long d = 0; d < columns; d += COLUMNS) {
-        Floats sums[R][2] = {};
-        tile<R>(inputs, x, stride, panels + d * inputs, {(const char *)panels, 0}, sums);
-        store_tile<R>(sums, y + d, y_stride, columns - d);
-    }
-}
-
-// The same with the transposed of x: its columns are the rows.
+// `multiply_rows` with the transposed of x: its columns are the rows.
 template <int R>
 static void multiply_columns(long inputs, const float *x, long stride, const float *panels,
                              long columns, float *y, long y_stride) {

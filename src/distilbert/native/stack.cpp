@@ -99,6 +99,16 @@ EXPORT int distilbert_forward(const Call *call) {
     return work.failed;
 }
 
+// A job of which each rank does its share, with as many threads as there are to be had.
+template <class Work>
+static void run_team(long threads, Job job, Work &work) {
+    Team team((int)threads), single(1);
+    work.team = &team;
+    if (threads > 1 && pool.run((int)threads, job, &work)) return;
+    work.team = &single;
+    job(&work, 0);
+}
+
 struct Product {
     const Linear *linear;
     Rows x;
@@ -129,12 +139,8 @@ EXPORT int distilbert_linear(const Linear *linear, const float *x, int64_t rows,
     if (!arena.exists()) return 1;
     from.x = (float *)x, from.stride = linear->inputs;  // they are only read
     if (bytes) from.take_bytes(arena, rows);
-    Team team((int)threads), single(1);
-    Product product{linear, from, rows, y, &team};
-    if (threads == 1 || !pool.run((int)threads, one_product, &product)) {
-        product.team = &single;
-        one_product(&product, 0);
-    }
+    Product product{linear, from, rows, y, nullptr};
+    run_team(threads, one_product, product);
     return 0;
 }
 
@@ -222,14 +228,11 @@ static void some_rows(void *given, int rank) {
     pad(*work.call, (const int32_t *)work.memory, work.team->share(work.call->rows, rank));
 }
 
-// Each rank does its share; what takes no longer than waking a thread is not shared.
+// What takes no longer than waking a thread is not shared.
 template <class Call>
 static void run_shares(const Call *call, long numbers, Job job, void *memory) {
-    Team team(numbers < 1 << 16 ? 1 : (int)call->threads), single(1);
-    Portion<Call> work{call, &team, memory};
-    if (team.size > 1 && pool.run(team.size, job, &work)) return;
-    work.team = &single;
-    job(&work, 0);
+    Portion<Call> work{call, nullptr, memory};
+    run_team(numbers < 1 << 16 ? 1 : call->threads, job, work);
 }
 
 // Embeddings of tokens. Returns 0; 1 if there is not enough memory, 2 if a row does not exist.
