@@ -33,7 +33,7 @@ from distilbert.runtime.optimisation import (
 from distilbert.runtime.progress import Progress
 
 _LOG_EVERY = 10  # steps
-_TIDY_EVERY = 50
+_TIDY_EVERY = 50  # steps; holes of memory grow slowly (docs/log.md)
 
 _logger = logging.getLogger("distilbert")
 
