@@ -320,28 +320,41 @@ def chosen(tiny, mask, **changes):
     return inputs.choose_unpadding(tiny, mask, lengths, device=torch.device("cpu"), **settings)
 
 
+def layout(tiny, mask, **changes):
+    return chosen(tiny, mask, **changes)[0]
+
+
 def test_the_unpadded_path_is_taken_for_padding_only(tiny):
     mask = torch.tensor(MASKS["right"]).bool()
-    assert chosen(tiny, mask) is not None
-    assert chosen(tiny, mask, reads_first_token=True) is not None
-    assert chosen(tiny, mask, implementation="sdpa") is None
-    assert chosen(tiny, mask, implementation="eager") is None
-    assert chosen(tiny, mask, needs_padding=True) is None
-    assert chosen(tiny, None) is None
-    assert chosen(tiny, mask[:, None].expand(4, 6, 6)) is None
-    assert chosen(tiny, torch.tensor(MASKS["all real"]).bool()) is None
-    assert chosen(tiny, torch.tensor(MASKS["none real"]).bool()) is None
-    assert chosen(tiny, mask[:0]) is None
+    assert layout(tiny, mask) is not None
+    assert layout(tiny, mask, reads_first_token=True) is not None
+    assert layout(tiny, mask, implementation="sdpa") is None
+    assert layout(tiny, mask, implementation="eager") is None
+    assert layout(tiny, mask, needs_padding=True) is None
+    assert layout(tiny, None) is None
+    assert layout(tiny, mask[:, None].expand(4, 6, 6)) is None
+    assert layout(tiny, torch.tensor(MASKS["all real"]).bool()) is None
+    assert layout(tiny, torch.tensor(MASKS["none real"]).bool()) is None
+    assert layout(tiny, mask[:0]) is None
+
+
+def test_no_mask_is_left_where_nothing_is_masked(tiny):
+    assert chosen(tiny, torch.tensor(MASKS["all real"]).bool()) == (None, None)
+    right = torch.tensor(MASKS["right"]).bool()
+    assert chosen(tiny, right)[1] is None
+    assert chosen(tiny, right, needs_padding=True)[1] is right
+    none_real = torch.tensor(MASKS["none real"]).bool()
+    assert chosen(tiny, none_real)[1] is none_real
 
 
 def test_a_head_that_reads_a_masked_first_token_takes_the_padded_path(tiny):
     left = torch.tensor(MASKS["left"]).bool()
-    assert chosen(tiny, left) is not None
-    assert chosen(tiny, left, reads_first_token=True) is None
+    assert layout(tiny, left) is not None
+    assert layout(tiny, left, reads_first_token=True) is None
     lengths = [3, 0]
     right = torch.arange(4) < torch.tensor(lengths)[:, None]
-    assert chosen(tiny, right, lengths=lengths) is not None
-    assert chosen(tiny, right, lengths=lengths, reads_first_token=True) is None
+    assert layout(tiny, right, lengths=lengths) is not None
+    assert layout(tiny, right, lengths=lengths, reads_first_token=True) is None
 
 
 @pytest.mark.parametrize("extra", [{"output_attentions": True}, {"head_mask": torch.ones(2, 4)}])

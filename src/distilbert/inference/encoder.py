@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,20 @@ SLICE_TOKENS = 512
 FEWEST_TOKENS = 64  # with fewer, threads share each operation instead
 MakeLinear = Callable[..., FastLinear]
 """(name, layers, activation) -> a fast layer; several make one, side by side."""
+
+
+class Part(Protocol):
+    """Whole sequences that go through all layers together."""
+
+    @property
+    def starts(self) -> list[int] | Tensor:
+        """The first token of each sequence, in the part."""
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(N, H, D) -> (N, H, D), each token over those of its own sequence."""
+
+    def attend_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Queries of first tokens only: (B, H, D), keys and values (N, H, D) -> (B, H, D)."""
 
 
 class Slice:
@@ -159,7 +174,7 @@ class FastBlock(nn.Module):
         weight, bias, eps = self.norms[number]
         return F.layer_norm(x, weight.shape, weight, bias, eps)
 
-    def forward(self, x: Tensor, part: Slice, first_only: bool = False) -> Tensor:
+    def forward(self, x: Tensor, part: Part, first_only: bool = False) -> Tensor:
         """(N, C) -> (N, C), or (B, C) if only the first token of each sequence is wanted."""
         if first_only:
             query, key_value = self.projections

@@ -7,8 +7,9 @@ blocks, of the linear layers of the head and of large tables. The model knows no
 import copy
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from distilbert.inference.checking import Check, Harm, Inputs, Reference, encode, most_harmful
 from distilbert.inference.encoder import FastTransformer
+from distilbert.inference.graphs import GraphedTransformer
 from distilbert.inference.linear import (
     FastLinear,
     HalfEmbedding,
@@ -29,6 +31,7 @@ from distilbert.inference.linear import (
 from distilbert.inference.native_embedding import NativeEmbeddings
 from distilbert.inference.native_linear import NativeLinear
 from distilbert.inference.native_stack import NativeTransformer
+from distilbert.modeling import attention
 from distilbert.modeling.heads import FirstTokenHead, MaskedLM, MultipleChoice
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.native import library, processor, threads
@@ -275,11 +278,21 @@ def quicken(model: PreTrainedModel, precision: str) -> None:
         precision: fp32 or bf16.
     """
     make = Maker(precision, model.device)
-    model.base_model.transformer = _fast_stack(model, make)
+    model.base_model.transformer = _fast_stack(FastTransformer, model, make)
 
 
-def _fast_stack(model: PreTrainedModel, make: Maker) -> FastTransformer:
-    kind = NativeTransformer if make.native else FastTransformer
+def _kind_of_stack(model: PreTrainedModel, make: Maker) -> Callable[..., FastTransformer]:
+    if make.native:
+        return NativeTransformer
+    head_size = model.config.dim // model.config.n_heads
+    if model.device.type == "cuda" and attention.flash_has(make.dtype, head_size):
+        return partial(GraphedTransformer, device=model.device)
+    return FastTransformer
+
+
+def _fast_stack(
+    kind: Callable[..., FastTransformer], model: PreTrainedModel, make: Maker
+) -> FastTransformer:
     return kind(
         model.base_model.transformer,
         make,
@@ -296,7 +309,7 @@ def build(
     base = model.base_model
     native = library.is_chosen(engine, precision, model.device)
     make = Maker(precision, model.device, exact, native)
-    transformer = _fast_stack(model, make)
+    transformer = _fast_stack(_kind_of_stack(model, make), model, make)
     # What deepcopy finds here it takes instead of copying.
     instead: dict[int, nn.Module] = {id(base.transformer): transformer}
     words = base.embeddings.word_embeddings

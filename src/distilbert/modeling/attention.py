@@ -81,7 +81,8 @@ def unpadded(
         starts = layout.boundaries
         return native_attention.attend(query, key, value, starts, dropout, first_only)
     if flash_takes(query):
-        return _flash(query, key, value, layout, dropout, first_only)
+        starts, longest = layout.boundaries, layout.lengths[-1]
+        return flash(query, key, value, starts, longest, dropout, first_only)
     blocks = list(layout.blocks())
     if query.is_cuda and len(blocks) > 1:
         k, v = (layout.pad(part).transpose(1, 2) for part in (key, value))
@@ -104,9 +105,14 @@ def unpadded(
 
 
 def flash_takes(query: Tensor) -> bool:
-    """Whether the flash kernel can do it: CUDA, half precision, and a head size in steps of 8."""
-    half = query.is_cuda and query.dtype in (torch.float16, torch.bfloat16)
-    return half and query.shape[-1] % 8 == 0 and query.shape[-1] <= 256 and _has_flash()
+    """Whether the flash kernel takes these queries."""
+    return query.is_cuda and flash_has(query.dtype, query.shape[-1])
+
+
+def flash_has(dtype: torch.dtype, head_size: int) -> bool:
+    """Whether the flash kernel is there for CUDA, half precision and a head size in steps of 8."""
+    half = dtype in (torch.float16, torch.bfloat16)
+    return half and head_size % 8 == 0 and head_size <= 256 and _has_flash()
 
 
 @cache
@@ -117,10 +123,21 @@ def _has_flash() -> bool:
     )
 
 
-def _flash(
-    query: Tensor, key: Tensor, value: Tensor, layout: Unpadding, dropout: float, first_only: bool
+def flash(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    starts: Tensor,
+    longest: int,
+    dropout: float = 0.0,
+    first_only: bool = False,
 ) -> Tensor:
-    starts, longest = layout.boundaries, layout.lengths[-1]
+    """What `unpadded` does, by the variable-length flash kernel.
+
+    Args:
+        starts: (B + 1,) int32, as `Unpadding.boundaries`.
+        longest: tokens of the longest sequence, or more.
+    """
     asking, most = starts, longest
     if first_only:
         asking, most = torch.arange(len(starts), dtype=starts.dtype, device=starts.device), 1

@@ -63,7 +63,7 @@ class Backbone(PreTrainedModel):
         position_ids = position_ids.expand(batch, columns)
 
         mask = inputs.keep_mask(attention_mask, lengths, shape, device)
-        layout = inputs.choose_unpadding(
+        layout, mask = inputs.choose_unpadding(
             config,
             mask,
             lengths,

@@ -148,8 +148,11 @@ def choose_unpadding(
     device: torch.device,
     needs_padding: bool,
     reads_first_token: bool,
-) -> Unpadding | None:
+) -> tuple[Unpadding | None, Tensor | None]:
     """Decide between the two ways to run: where the real tokens are, or None for the padded path.
+
+    The mask is returned as well, where attention still needs one: on the padded path, unless its
+    values say that nothing is masked.
 
     The padded path runs unless the model was set to `varlen`; where there is no padding to drop;
     for a mask per query (3-D, 4-D), attention weights or `head_mask` (`needs_padding`); where a
@@ -161,18 +164,20 @@ def choose_unpadding(
             read from the device.
     """
     if config.attn_implementation != "varlen" or mask is None or mask.dim() != 2 or needs_padding:
-        return None
+        return None, mask
     if not has_values(mask) or mask.numel() == 0:
-        return None
+        return None, mask
     if lengths is None:
         layout = Unpadding.from_mask(mask)
         first_is_real = not reads_first_token or bool(mask[:, 0].all())
     else:
         layout = Unpadding.from_lengths(lengths, mask.shape[1], device)
         first_is_real = not reads_first_token or min(lengths) > 0
-    if layout.total in (0, mask.numel()) or not first_is_real:
-        return None
-    return layout
+    if layout.total == mask.numel():
+        return None, None
+    if layout.total == 0 or not first_is_real:
+        return None, mask
+    return layout, None
 
 
 def attention_bias(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
