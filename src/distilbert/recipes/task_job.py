@@ -1,5 +1,6 @@
 """What fine-tuning and evaluation share: data and model of a task, outputs, scores."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from distilbert.inference import PreparedModel
 from distilbert.modeling.heads import Head, MultipleChoice, QuestionAnswering
 from distilbert.recipes.job import Job, copy_tokenizer
 from distilbert.runtime.launch import Launch
+from distilbert.runtime.progress import Progress
 from distilbert.tasks.batches import Counts, TaskSource, count, in_order
 from distilbert.tasks.features import Batch, Features
 from distilbert.tasks.labels import Labels
@@ -148,6 +150,7 @@ def outputs_of(
     features: Features,
     batch_tokens: int,
     prepared: PreparedModel | None = None,
+    description: str = "",
 ) -> tuple[np.ndarray, float]:
     """Return the outputs for all examples, float32, (E, L) or (N, L), and their mean loss.
 
@@ -156,6 +159,7 @@ def outputs_of(
     Args:
         batch_tokens: real tokens that are computed at a time.
         prepared: computes in the place of the model that it was made from.
+        description: what is waited for; without it nothing is shown.
 
     Raises:
         ValueError: an example is longer than `batch_tokens`.
@@ -165,15 +169,23 @@ def outputs_of(
     shape = (features.outputs, _width(model, features))
     outputs = torch.zeros(shape, device=model.device)
     total = torch.zeros((), dtype=torch.float64, device=model.device)
-    for batch in in_order(features, batch_tokens, rank=launch.rank, ranks=launch.ranks):
-        ids, types, lengths, labels, _ = to_inputs(batch, model.device)
-        with launch.autocast():
-            logits = logits_of(model, run(prepared or model, ids, types, lengths), lengths)
-        total += loss_sum(model, logits, labels).double()
-        places = torch.from_numpy(batch.places).to(model.device)
-        if features.has_outputs_per_token:
-            logits = logits[real_tokens(batch.lengths, logits.shape[1]).to(logits.device)]
-        outputs[places] = logits
+    examples = len(features)
+    progress = Progress(
+        total=examples, description=description, is_main=launch.is_main and bool(description)
+    )
+    done = 0
+    with progress:
+        for batch in in_order(features, batch_tokens, rank=launch.rank, ranks=launch.ranks):
+            ids, types, lengths, labels, _ = to_inputs(batch, model.device)
+            with nullcontext() if prepared else launch.autocast():
+                logits = logits_of(model, run(prepared or model, ids, types, lengths), lengths)
+            total += loss_sum(model, logits, labels).double()
+            places = torch.from_numpy(batch.places).to(model.device)
+            if features.has_outputs_per_token:
+                logits = logits[real_tokens(batch.lengths, logits.shape[1]).to(logits.device)]
+            outputs[places] = logits
+            done = min(done + launch.ranks * len(batch) // batch.rows, examples)
+            progress.advance(done, launch.ranks * int(sum(batch.lengths)))
     model.train(was_training)
     if launch.ranks > 1:
         outputs, total = launch.reduce_sum(outputs), launch.reduce_sum(total)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import torch
 
+from distilbert.inference.prepared import build
 from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import open_head
 from distilbert.recipes.task_job import labels_of, outputs_of
@@ -78,7 +79,12 @@ def teach(
     """
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(launch.precision)
     teacher.to(launch.device, half or torch.float32).eval()
-    outputs, _ = outputs_of(launch, teacher, features, batch_tokens)
+    # A prepared model has no fp16: there the teacher answers as it is.
+    precision = {"no": "fp32", "bf16": "bf16"}.get(launch.precision)
+    prepared = None if precision is None else build(teacher, precision)
+    outputs, _ = outputs_of(
+        launch, teacher, features, batch_tokens, prepared, description="answers of the teacher"
+    )
     order = _order(name, teacher, labels)
     if order:
         outputs = np.ascontiguousarray(outputs[:, order])
