@@ -88,8 +88,8 @@ def test_bad_input(make, tmp_path):
         d.load(tmp_path, "int4")
     with pytest.raises(ValueError, match="threads=0 must be at least 1"):
         d.load(tmp_path, threads=0)
-    with pytest.raises(TypeError, match="load has no option 'device'; it has cache_dir"):
-        d.load(tmp_path, device="cpu")
+    with pytest.raises(TypeError, match="load has no option 'dtype'; it has cache_dir"):
+        d.load(tmp_path, dtype="float16")
     with pytest.raises(OSError, match="nowhere"):
         d.load(tmp_path / "nowhere")
     path = tmp_path / "config.json"
@@ -111,3 +111,22 @@ def test_threads(make, tmp_path):
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu(make, feed, right, tmp_path):
+    make("ForSequenceClassification", dim=64).save_pretrained(tmp_path)
+    prepared = d.load(tmp_path, "bf16", device="cuda")
+    assert prepared.device.type == "cuda"
+    inputs = {name: x.cuda() for name, x in feed("", right(6, 2)).items()}
+    expected = d.load(tmp_path, device="cuda")(**inputs).logits
+    torch.testing.assert_close(prepared(**inputs).logits, expected, atol=0.1, rtol=0.1)
+
+
+def test_the_device_is_where_it_computes(make, tmp_path, monkeypatch):
+    make().save_pretrained(tmp_path)
+    moved = []
+    monkeypatch.setattr(opening, "prepare", lambda model, *_, **__: moved.append(model.device))
+    d.load(tmp_path, device="meta")
+    assert moved == [torch.device("meta")]

@@ -186,10 +186,16 @@ def test_nothing_can_be_kept_of_a_score_of_0(fresh, tmp_path):
 def test_what_counts_as_a_changed_decision():
     expected = np.array([[1.0, -1.0], [0.5, 2.0], [3.0, -4.0], [1.0, 2.0]])
     found = expected * [1.0, -1.0]
-    assert bench_task._changed(make_task("classification"), found, expected) == 0.75
-    assert bench_task._changed(make_task("multi-label"), found, expected) == 0.5
-    assert bench_task._changed(make_task("stsb"), found, expected) is None
-    assert bench_task._changed(make_task("squad"), found, expected) is None
+    labels = np.array([0, -100, 1, 0])
+
+    def changed(task):
+        return bench_task._changed(make_task(task), labels, found, expected)
+
+    assert changed("classification") == 0.75
+    assert changed("multi-label") == 0.5
+    assert changed("stsb") is None
+    assert changed("squad") is None
+    assert changed("conll2003") == 2 / 3  # pieces without a label decide nothing
 
 
 def test_short_turns_count_several_times_and_long_ones_once(monkeypatch):

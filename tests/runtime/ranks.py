@@ -72,7 +72,7 @@ def main():
     if launch.is_main:
         print("spoken")
     launch.barrier()
-    launch.close()
+    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

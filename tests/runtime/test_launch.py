@@ -40,7 +40,6 @@ def test_one_process(start, model):
     }
     launch.agree(3, "the step")
     launch.barrier()
-    launch.close()
 
 
 def test_precision(start):

@@ -25,6 +25,7 @@ def load(
     *,
     head: str | None = None,
     threads: int | None = None,
+    device: torch.device | str = "cpu",
     check: Iterable[Check] | None = None,
     tolerance: float = 0.1,
     engine: str = "auto",
@@ -40,6 +41,7 @@ def load(
         head: the end of the class's name, such as "ForTokenClassification", or "Model" for the bare
             encoder; by default what the checkpoint says that it is.
         threads: how many threads PyTorch uses from now on, in the whole process.
+        device: where it computes.
         check, tolerance: as for `prepare`; the tokenizer is that of the folder. While it checks,
             the weights are in memory in fp32 as well.
         engine: as for `prepare`.
@@ -85,6 +87,7 @@ def load(
         share=True,
     )
     refuse_missing(source, cls, info)
+    model.to(device)
     reads: dict[str, Any] = {"engine": engine}
     if check is not None:
         tokenizer = DistilBertTokenizerFast.from_pretrained(name, **options)

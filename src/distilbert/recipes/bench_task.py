@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from distilbert.distillation.masking import IGNORED
 from distilbert.inference.prepared import build
 from distilbert.modeling.opening import open_head
 from distilbert.recipes.task_job import Reader, labels_of, outputs_of
@@ -12,6 +13,7 @@ from distilbert.runtime import launch as launching
 from distilbert.tasks.catalog import make_task
 from distilbert.tasks.classification import MultiLabel, Regression
 from distilbert.tasks.question_answering import QuestionAnswering
+from distilbert.tasks.tagging import Tagging
 from distilbert.tasks.task import Task
 from distilbert.tokenization import DistilBertTokenizerFast
 
@@ -58,9 +60,10 @@ def task_results(
     examples = Reader(task, labels_of(model), tokenizer, positions, max_length).read(
         task.read(data)
     )
+    labels = examples.features.labels
     expected, loss = outputs_of(launch, model, examples.features, _BATCH_TOKENS)
     scores = {"loss": loss, **examples.score(expected)}
-    results = {"model": TaskResult(scores, 1.0, 0.0, _changed(task, expected, expected))}
+    results = {"model": TaskResult(scores, 1.0, 0.0, _changed(task, labels, expected, expected))}
     for precision in precisions:
         prepared = build(model, precision)
         found, loss = outputs_of(launch, model, examples.features, _BATCH_TOKENS, prepared)
@@ -69,7 +72,7 @@ def task_results(
             own,
             own[task.metric] / scores[task.metric] if scores[task.metric] else None,
             float(np.linalg.norm(found - expected)) / max(float(np.linalg.norm(expected)), 1e-30),
-            _changed(task, found, expected),
+            _changed(task, labels, found, expected),
         )
     return {
         "task": task.name,
@@ -80,9 +83,14 @@ def task_results(
     }
 
 
-def _changed(task: Task, found: np.ndarray, expected: np.ndarray) -> float | None:
+def _changed(
+    task: Task, labels: np.ndarray, found: np.ndarray, expected: np.ndarray
+) -> float | None:
     if isinstance(task, Regression | QuestionAnswering):  # a number; starts and ends of spans
         return None
+    if isinstance(task, Tagging):  # of a word its first piece says what it is
+        decides = labels != IGNORED
+        found, expected = found[decides], expected[decides]
     if isinstance(task, MultiLabel):
         return float(((found > 0) != (expected > 0)).mean())
     return float((found.argmax(-1) != expected.argmax(-1)).mean())

@@ -59,8 +59,8 @@ class Settings:
         batch_tokens: most tokens that are computed at a time, padding included.
         device: where to compute, such as cuda; cpu by default.
         dtype: float32, bfloat16 or float16; float32 by default.
-        precision: fp32, bf16, int8 or auto: the model is prepared to answer faster, on the
-            processor, instead of opened with a dtype.
+        precision: fp32, bf16, int8 or auto: the model is prepared to answer faster, instead of
+            opened with a dtype.
     """
 
     task: str

@@ -141,10 +141,6 @@ class Launch:
         if self.scaler is not None:
             self.scaler.load_state_dict(state)
 
-    def close(self) -> None:
-        """Leave the group of processes; the last call of a run."""
-        self.accelerator.end_training()
-
 
 def start(
     precision: Precision = "no",
