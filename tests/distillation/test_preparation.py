@@ -15,8 +15,8 @@ import pytest
 from distilbert import DistilBertTokenizerFast
 from distilbert.distillation import corpus as corpus_module
 from distilbert.distillation import preparation
+from distilbert.distillation.block_writer import clean, split_of
 from distilbert.distillation.corpus import Corpus
-from distilbert.distillation.preparation import clean, split_of
 
 
 def contents(folder):

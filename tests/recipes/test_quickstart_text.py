@@ -3,7 +3,7 @@
 import csv
 import json
 
-from distilbert.distillation.preparation import split_of
+from distilbert.distillation.block_writer import split_of
 from distilbert.recipes.quickstart_text import VALIDATION_FRACTION, name_hider, write_texts
 
 

@@ -11,19 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distilbert.distillation.block_writer import clean, split_of
 from distilbert.distillation.blocks import Source
 from distilbert.distillation.corpus import Corpus
-from distilbert.distillation.preparation import (
-    Progress,
-    Workplace,
-    clean,
-    settings_of,
-    split_of,
-    write_blocks,
-)
+from distilbert.distillation.preparation import Progress, write_blocks
 from distilbert.distillation.sequences import Shape
 from distilbert.distillation.sources import open_sources
 from distilbert.distillation.vocabulary import Sample, open_tokenizer, train_tokenizer
+from distilbert.distillation.workplace import Workplace, settings_of
 from distilbert.runtime.lock import held
 from distilbert.tokenization import DistilBertTokenizerFast
 from distilbert.tokenization.fitting import UNBOUNDED

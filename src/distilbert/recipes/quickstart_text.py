@@ -14,8 +14,8 @@ from importlib import metadata
 from itertools import islice
 from pathlib import Path
 
+from distilbert.distillation.block_writer import clean, split_of
 from distilbert.distillation.docstrings import Module, documented_modules
-from distilbert.distillation.preparation import clean, split_of
 
 VALIDATION_FRACTION = 0.15
 PACKAGES = 12

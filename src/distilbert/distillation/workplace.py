@@ -1,0 +1,232 @@
+"""The folder of a corpus in the making: what was begun, what is finished, and the end of it.
+
+While it is being made, it has a `progress/`: `plan.json` (settings and sources) and, for every
+finished block, its record and token counts. A record is written after its shards, and
+`manifest.json` after all of them; then `progress/` goes.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distilbert.distillation.corpus import (
+    COUNTS_FILE,
+    FORMAT,
+    MANIFEST_FILE,
+    SPLITS,
+    Shard,
+    hash_of_files,
+    save_array,
+    token_dtype,
+)
+from distilbert.distillation.sequences import Shape
+from distilbert.distillation.vocabulary import special_ids_of
+from distilbert.hub import json_text, read_json
+from distilbert.tokenization import DistilBertTokenizerFast
+from distilbert.tokenization.files import VOCAB_FILE
+
+PLAN_FILE = "plan.json"
+
+
+def settings_of(settings: Any, *, without: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of a dataclass that the result depends on."""
+    return {f.name: getattr(settings, f.name) for f in fields(settings) if f.name not in without}
+
+
+class Workplace:
+    """The folder of a corpus in the making.
+
+    Args:
+        folder: made if missing.
+        settings: those that the result depends on.
+        described: the sources, as `open_sources` describes them.
+
+    Raises:
+        OSError: the folder cannot be written.
+        ValueError: it holds a corpus, finished or not, of other settings or other sources.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        described: Sequence[Mapping[str, Any]],
+    ) -> None:
+        self.folder = folder
+        self.progress = folder / "progress"
+        self._plan = json.loads(json.dumps({"settings": settings, "sources": described}))
+        if folder.exists() and not folder.is_dir():
+            raise OSError(f"{folder} is a file; give a folder for the corpus")
+        manifest = read_json(folder / MANIFEST_FILE) if self.is_finished else None
+        plan = self.progress / PLAN_FILE
+        if manifest is not None:
+            self._compare(manifest)
+            return
+        if plan.is_file():
+            self._compare(read_json(plan))
+        else:
+            self.progress.mkdir(parents=True, exist_ok=True)
+            write_json(plan, self._plan)
+        for partial in [*folder.glob(".partial-*"), *self.progress.glob(".partial-*")]:
+            partial.unlink(missing_ok=True)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return (self.folder / MANIFEST_FILE).is_file()
+
+    def _compare(self, before: Mapping[str, Any]) -> None:
+        settings, former = self._plan["settings"], before.get("settings", {})
+        changed = [
+            f"{name} was {former.get(name)!r}, is {settings.get(name)!r}"
+            for name in sorted({*settings, *former} - {"sources"})
+            if settings.get(name) != former.get(name)
+        ]
+        now = {source["name"]: source for source in self._plan["sources"]}
+        then = {source["name"]: source for source in before.get("sources", [])}
+        changed += [f"the source {name} is new" for name in now if name not in then]
+        changed += [f"the source {name} is gone" for name in then if name not in now]
+        changed += [
+            f"the source {name} has changed ({then[name]['size_bytes']} bytes then, "
+            f"{now[name]['size_bytes']} now)"
+            for name in now
+            if name in then and then[name]["sha256"] != now[name]["sha256"]
+        ]
+        if not changed and list(now) != list(then):
+            changed.append("the sources are in another order")
+        if changed:
+            raise ValueError(
+                f"{self.folder} was begun with other settings: {'; '.join(changed)}. Use the same "
+                "ones to continue, or another folder"
+            )
+
+    def tokenizer(self, make: Callable[[], DistilBertTokenizerFast]) -> DistilBertTokenizerFast:
+        """Return the tokenizer of the corpus, made and saved the first time.
+
+        Raises:
+            OSError: it cannot be saved.
+            ValueError: it lacks a special token, or is not the one that was begun with.
+        """
+        marker = self.progress / "tokenizer.json"
+        if marker.is_file():
+            tokenizer = DistilBertTokenizerFast.from_pretrained(self.folder)
+            if read_json(marker) == _identity(tokenizer):
+                return tokenizer
+        if any(self.progress.glob("block-*.json")):
+            raise ValueError(
+                f"the tokenizer in {self.folder} is not the one that its shards were made with; "
+                "remove the folder and begin again"
+            )
+        tokenizer = make()
+        special_ids_of(tokenizer)  # or an error, before anything is written
+        tokenizer.save_pretrained(self.folder)
+        # What was saved is what is used, in this process, in others and after an interruption.
+        tokenizer = DistilBertTokenizerFast.from_pretrained(self.folder)
+        write_json(marker, _identity(tokenizer))
+        return tokenizer
+
+    def record(self, number: int) -> dict[str, Any] | None:
+        """Return the record of a finished block whose files are what they were, else None."""
+        path = self.progress / f"block-{number:05}.json"
+        if not path.is_file():
+            return None
+        try:
+            record = read_json(path)
+            shards = [Shard(**record["splits"][name]) for name in record["splits"]]
+            counts = np.load(self._counts(number), allow_pickle=False)
+        except (ValueError, OSError, KeyError, TypeError, EOFError):
+            return None
+        if any(shard.check(self.folder, in_full=True) is not None for shard in shards):
+            return None
+        return record if record.get("counts_sum") == int(counts.sum()) else None
+
+    def _counts(self, number: int) -> Path:
+        return self.progress / f"block-{number:05}.counts.npy"
+
+    def finish(self, count: int, tokenizer: DistilBertTokenizerFast, shape: Shape) -> None:
+        """Add up what the blocks counted, and write the manifest.
+
+        Raises:
+            OSError: it cannot be written.
+            ValueError: the training split is empty.
+        """
+        vocab_size = vocab_size_of(tokenizer)
+        counts = np.zeros(vocab_size, dtype=np.int64)
+        splits: dict[str, list[Any]] = {name: [] for name in SPLITS}
+        totals: dict[str, int] = {}
+        for number in range(count):
+            record = read_json(self.progress / f"block-{number:05}.json")
+            counts += np.load(self._counts(number), allow_pickle=False)
+            for name, shard in record["splits"].items():
+                splits[name].append(shard)
+            for name, value in record["totals"].items():
+                totals[name] = totals.get(name, 0) + value
+        if not splits["train"]:
+            raise ValueError(_empty(totals))
+        totals["sequences"] = sum(shard["sequences"] for s in splits.values() for shard in s)
+        totals["tokens"] = sum(shard["tokens"] for s in splits.values() for shard in s)
+        save_array(self.folder / COUNTS_FILE, counts)
+        write_json(
+            self.folder / MANIFEST_FILE,
+            {
+                **self._plan,
+                "format": FORMAT,
+                "vocab_size": vocab_size,
+                "vocab_sha256": hash_of_files([self.folder / VOCAB_FILE]),
+                "special_ids": special_ids_of(tokenizer),
+                "dtype": token_dtype(vocab_size).str,
+                "max_length": shape.max_length,
+                "mode": shape.mode,
+                "splits": splits,
+                "totals": totals,
+            },
+        )
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what only the making needed."""
+        shutil.rmtree(self.progress, ignore_errors=True)
+
+
+def _empty(totals: Mapping[str, int]) -> str:
+    found = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in totals.items() if n)
+    return (
+        "the corpus is empty: no sequence is left for training"
+        + (f" ({found})" if found else " (there are no documents)")
+        + ". Check the sources, min_length, max_unknown, validation_fraction and the vocabulary"
+    )
+
+
+def vocab_size_of(tokenizer: DistilBertTokenizerFast) -> int:
+    """Return the number of rows that an embedding needs: the highest id and one."""
+    return max(tokenizer.get_vocab().values()) + 1
+
+
+def _identity(tokenizer: DistilBertTokenizerFast) -> dict[str, str]:
+    vocab = json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    backend = tokenizer.backend_tokenizer.to_str()
+    cutting = json.dumps({**json.loads(backend), "model": None}, sort_keys=True)
+    return {
+        "vocab": hashlib.sha256(vocab.encode()).hexdigest(),
+        "cutting": hashlib.sha256(cutting.encode()).hexdigest(),
+    }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a file that is there whole or not at all."""
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(json_text(content))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
