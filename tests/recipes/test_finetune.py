@@ -328,6 +328,17 @@ def test_all_terms_of_a_teacher(finetune, task_teacher, tmp_path):
     assert logged[-1]["hidden"] < logged[0]["hidden"]
 
 
+def test_hidden_states_of_a_quick_teacher(finetune, task_teacher, tmp_path, monkeypatch):
+    finetune("quick", teacher=task_teacher, hidden=1.0, steps=5)
+    monkeypatch.setattr("distilbert.recipes.finetune.quicken", lambda teacher, precision: None)
+    finetune("plain", teacher=task_teacher, hidden=1.0, steps=5)
+    quick, plain = (
+        [line["hidden"] for line in numbers(tmp_path / name) if "hidden" in line]
+        for name in ("quick", "plain")
+    )
+    assert quick == pytest.approx(plain, rel=1e-3)
+
+
 def test_teachers_that_do_not_fit(finetune, task_teacher, masked_lm, reviews, tmp_path):
     with pytest.raises(ValueError, match="has no SequenceClassification head"):
         finetune(teacher=masked_lm)
