@@ -38,8 +38,8 @@ class Job:
     Args:
         model: "minilm", "teacher" or a row.
         task: of `settings.TASKS` or `LARGE`; "embedding" or "mlm".
-        kind: "plain", "taught" by the fine-tuned teacher, "augmented" as well; or "texts", which
-            makes the augmented texts; or "score" of what needs no training.
+        kind: "plain", "taught" by the fine-tuned teacher, "augmented" as well, "longer" as well; or
+            one of `settings.TEXTS`, which makes the texts; or "score" of what needs no training.
         seed: of everything random.
     """
 
@@ -79,7 +79,20 @@ def jobs(rows: list[str], tasks: list[str], large: list[str]) -> list[Job]:
             for name in several
             if name in grown
         ]
+    longer = [row for row in plan.LONGER if row in rows]
+    if longer:
+        first += [Job("teacher", n, "more-texts") for n, t in chosen.items() if t.more]
+        first += [
+            Job(row, name, "longer", seed)
+            for row in longer
+            for name, task in chosen.items()
+            for seed in range(task.seeds)
+        ]
     return [*first[: len(chosen)], *(Job("teacher", n) for n in large), *first[len(chosen) :]]
+
+
+def _task(job: Job) -> plan.Task:
+    return plan.TASKS.get(job.task) or plan.LARGE[job.task]
 
 
 @dataclass
@@ -107,27 +120,27 @@ class Place:
             return self.base
         return self.out / ("teacher" if name == "teacher" else f"students/{name}") / "model"
 
-    def texts(self, task: str) -> Path:
-        """Return the file of a task's augmented texts."""
-        return self.out / "texts" / f"{task}.npz"
+    def texts(self, job: Job) -> Path | None:
+        """Return the file of the texts that a run makes, or learns from in the place of its own."""
+        kind = plan.TEXTS.get(job.kind, job.kind)
+        if kind not in plan.TEXTS.values() or (kind == "more-texts" and not _task(job).more):
+            return None
+        return self.out / kind / f"{job.task}.npz"
 
     def needs(self, job: Job) -> list[Path]:
         """Return what has to be there before a run can begin."""
         needed = [self.model(job.model) / "model.safetensors"]
-        if job.kind in ("taught", "augmented"):
+        if job.kind in plan.WEIGHTS:
             needed.append(self.run(Job("teacher", job.task)) / "model/model.safetensors")
-        if job.kind == "augmented":
-            needed.append(self.texts(job.task))
+            needed += [file for file in [self.texts(job)] if file]
         return needed
 
-    def teacher_of(self, job: Job) -> str:
-        """Return the name of the run that has to end well before."""
-        if (
-            job.kind == "augmented"
-            and (self.out / "failures" / f"teacher.{job.task}.texts.0").exists()
-        ):
-            return f"teacher.{job.task}.texts.0"
-        return Job("teacher", job.task).name if job.kind in ("taught", "augmented") else "none"
+    def is_hopeless(self, job: Job) -> bool:
+        """Whether a run that has to end well before has failed."""
+        before = [Job("teacher", job.task)] if job.kind in plan.WEIGHTS else []
+        if job.kind in plan.TEXTS:
+            before.append(Job("teacher", job.task, plan.TEXTS[job.kind]))
+        return any((self.out / "failures" / each.name).exists() for each in before)
 
     def run(self, job: Job) -> Path:
         """Return the folder of a run."""
@@ -135,22 +148,26 @@ class Place:
 
     def settings(self, job: Job) -> finetune.Settings:
         """Return the settings of a run, those of `distilbert finetune`."""
-        task = plan.TASKS.get(job.task) or plan.LARGE[job.task]
+        task = _task(job)
         options = dict(task.options)
-        if job.kind == "texts":
-            options |= {"augment": task.augment, "augmenter": str(self.model("teacher"))}
-        if job.kind in ("taught", "augmented"):
+        source = job.task
+        copies = {"texts": task.augment, "more-texts": task.copies}.get(job.kind, 0)
+        if copies:
+            options |= {"augment": copies, "augmenter": str(self.model("teacher"))}
+        elif job.kind == "more-texts":
+            source = task.unlabelled
+        if job.kind in plan.WEIGHTS:
             teacher = self.run(Job("teacher", job.task)) / "model"
-            weights = plan.PLAIN if job.kind == "taught" else plan.ON_AUGMENTED
-            options |= {"teacher": str(teacher), **weights}
+            options |= {"teacher": str(teacher), **plan.WEIGHTS[job.kind]}
+        steps = task.steps * (task.longer if job.kind == "longer" else 1)
         return finetune.Settings(
             model=str(self.model(job.model)),
-            train=str(self.tasks / job.task / "train.parquet"),
+            train=str(self.tasks / source / "train.parquet"),
             validation=str(self.tasks / job.task / "dev.parquet"),
             out=str(self.run(job)),
             task=task.name,
             metric=task.metric,
-            steps=max(1, round(task.steps * self.scale)),
+            steps=max(1, round(steps * self.scale)),
             batch_size=task.batch,
             micro_tokens=32768,
             learning_rate=task.rate,
@@ -192,15 +209,16 @@ def do(place: Place, job: Job, shared: dict[str, finetune.Data]) -> dict[str, fl
         return score(place, job)
     chosen = place.settings(job)
     launch = launching.start(chosen.precision, seed=job.seed)
-    if job.kind == "texts":
+    texts = place.texts(job)
+    if job.kind in plan.TEXTS.values():
+        assert texts is not None
         data = finetune.read_data(chosen, launch)
-        file = place.texts(job.task)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_arrays(file, data.training.features)
+        texts.parent.mkdir(parents=True, exist_ok=True)
+        write_arrays(texts, data.training.features)
         return {"examples": float(len(data.training.features))}
     data = shared.get(job.task) or read(place, [job.task])[job.task]
-    if job.kind == "augmented":
-        grown = read_arrays(place.texts(job.task), data.training.features)
+    if texts is not None:
+        grown = read_arrays(texts, data.training.features)
         training = dataclasses.replace(data.training, features=grown)
         data = dataclasses.replace(data, training=training)
     folder = place.run(job)
@@ -249,7 +267,7 @@ def work(place: Place, todo: list[Job], shared: dict[str, finetune.Data]) -> Non
     claims, failures = place.out / "claims", place.out / "failures"
     left = [job for job in todo if place.model(job.model).is_dir()]
     while left:
-        left = [job for job in left if not (failures / place.teacher_of(job)).exists()]
+        left = [job for job in left if not place.is_hopeless(job)]
         ready = next((job for job in left if all(p.exists() for p in place.needs(job))), None)
         if ready is None:
             time.sleep(0.3)

@@ -18,7 +18,12 @@ from finetuning import SCORES
 from distilbert.recipes import page
 
 Scores = dict[tuple[str, str, str], list[float]]  # by model, task and kind
-KINDS = {"plain": "", "taught": " + taught again", "augmented": " + taught again, more texts"}
+KINDS = {
+    "plain": "",
+    "taught": " + taught again",
+    "augmented": " + taught again, more texts",
+    "longer": " + taught again, more texts, longer",
+}
 
 
 def read(out: Path) -> tuple[Scores, dict[str, dict[str, float]], float]:
@@ -33,7 +38,7 @@ def read(out: Path) -> tuple[Scores, dict[str, dict[str, float]], float]:
             key = "accuracy" if task == "mlm" else "spearman"
             models[name] |= {task: found[key], "parameters": found["parameters"],
                              "encoder": found["encoder_parameters"]}  # fmt: skip
-        elif line["kind"] != "texts":
+        elif line["kind"] not in plan.TEXTS.values():
             metric = (plan.TASKS.get(task) or plan.LARGE[task]).metric
             scores[name, task, line["kind"]].append(found[metric])
     return scores, models, seconds

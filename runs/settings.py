@@ -88,6 +88,9 @@ class Task:
         seeds: how many.
         augment: changed copies of each example where a teacher labels them.
         options: other settings of `distilbert finetune`.
+        longer: times as many steps where a teacher teaches longer.
+        copies: changed copies of each example there.
+        unlabelled: data set whose training texts are learned from there, instead of copies.
     """
 
     name: str
@@ -98,6 +101,14 @@ class Task:
     seeds: int
     augment: int = 0
     options: dict[str, Any] = field(default_factory=dict)
+    longer: float = 4.0
+    copies: int = 16
+    unlabelled: str = ""
+
+    @property
+    def more(self) -> bool:
+        """Whether it is learned from more texts where a teacher teaches longer."""
+        return bool(self.copies or self.unlabelled)
 
 
 TASKS: dict[str, Task] = {
@@ -107,19 +118,25 @@ TASKS: dict[str, Task] = {
     "stsb": Task("stsb", "spearman", 360, 64, 2e-4, 3, 4),
     "sick": Task("classification", "accuracy", 350, 64, 2e-4, 3, 4,
                  {"text_column": "sentence_A", "second_text_column": "sentence_B"}),
-    "sst2": Task("sst2", "accuracy", 1050, 128, 2e-4, 1),
-    "conll2003": Task("conll2003", "f1", 880, 64, 3e-4, 1),
-    "squad": Task("squad", "f1", 1000, 64, 3e-4, 1, 0, {"max_length": 384}),
+    "sst2": Task("sst2", "accuracy", 1050, 128, 2e-4, 1, longer=1.0, copies=0),
+    "conll2003": Task("conll2003", "f1", 880, 64, 3e-4, 1, longer=2.0, copies=4),
+    "squad": Task("squad", "f1", 1000, 64, 3e-4, 1, 0, {"max_length": 384},
+                  longer=1.5, copies=0, unlabelled="squad-whole"),
 }  # fmt: skip
 
-# Rows that a fine-tuned teacher teaches once more, and those whose texts are augmented for it.
+# Rows that a fine-tuned teacher teaches once more, those whose texts are augmented for it, and
+# those that it teaches longer.
 TAUGHT = ("h-long", "h", "e", "a")
 AUGMENTED = ("h-long", "h")
-PLAIN = {
-    "labels": 0.5,
-    "ce": 0.5,
-}  # weights with a teacher; of augmented texts only its word counts
-ON_AUGMENTED = {"labels": 0.0, "ce": 1.0}
+LONGER = ("h-long",)
+# Weights with a teacher; of texts that nobody labelled only its word counts.
+WEIGHTS = {
+    "taught": {"labels": 0.5, "ce": 0.5},
+    "augmented": {"labels": 0.0, "ce": 1.0},
+    "longer": {"labels": 0.0, "ce": 1.0, "hidden": 1.0},
+}
+# Kinds of runs that learn from other texts: the kind of run that makes these.
+TEXTS = {"augmented": "texts", "longer": "more-texts"}
 
 # Whole data sets with the teacher's own six layers, one seed: how good, how long.
 LARGE: dict[str, Task] = {

@@ -34,10 +34,13 @@ def test_what_a_run_needs_comes_before_it(scripts):
     assert len(set(names)) == len(names)
     for number, job in enumerate(jobs):
         before = names[:number]
-        if job.kind in ("taught", "augmented"):
+        if job.kind in settings.WEIGHTS:
             assert f"teacher.{job.task}.plain.0" in before
         if job.kind == "augmented":
             assert f"teacher.{job.task}.texts.0" in before
+        if job.kind == "longer":
+            has_more = settings.TASKS[job.task].more
+            assert (f"teacher.{job.task}.more-texts.0" in before) == has_more
     for task, chosen in settings.TASKS.items():
         assert sum(j.model == "e" and j.task == task and j.kind == "plain" for j in jobs) == (
             chosen.seeds
