@@ -27,7 +27,7 @@ class Repeating:
     def __init__(self, device):
         self.sizes, self.lock = 0, threading.Lock()
 
-    def is_free(self):
+    def can(self, x):
         return True
 
     @contextmanager
@@ -181,36 +181,77 @@ def test_sizes_hold_what_they_are_for():
 def test_on_a_gpu(make, feed, right, family, head):
     model = make(head, family, dim=64).cuda()
     prepared = d.prepare(model, "bf16")
-    recorded = 0
+    found, expected = [], []
     for seed, lengths in enumerate(3 * BATCHES):
         inputs = {k: v.cuda() for k, v in feed(head, right(*lengths), seed).items()}
-        found, expected = prepared(**inputs), model(**inputs)
-        for name in expected:
-            real = expected[name] > torch.finfo(torch.float32).min
-            difference = (found[name] - expected[name])[real]
-            assert difference.norm() < 0.05 * expected[name][real].norm()
-        recorded = len(stack_of(prepared)._recordings)
-    assert recorded > 2
+        exact = next(iter(model(**inputs).values()))
+        real = exact > torch.finfo(torch.float32).min
+        expected.append(exact[real])
+        found.append(next(iter(prepared(**inputs).values()))[real])
+    found, expected = torch.cat(found), torch.cat(expected)
+    assert (found - expected).norm() < 0.05 * expected.norm()
+    assert len(stack_of(prepared)._recordings) > 2
+
+
+def on_gpu(feed, right, lengths, seed=0):
+    return {
+        k: v.cuda() for k, v in feed("ForSequenceClassification", right(*lengths), seed).items()
+    }
 
 
 @pytest.mark.gpu
 @ON_GPU
 def test_on_a_gpu_from_several_threads_and_streams(make, feed, right):
     model = make("ForSequenceClassification", dim=64).cuda()
-    prepared = d.prepare(model, "bf16")
-    inputs = [
-        {k: v.cuda() for k, v in feed("ForSequenceClassification", right(9, n), n).items()}
-        for n in (1, 4, 9) * 20
-    ]
-    alone = [prepared(**given).logits for given in inputs][3:6]
-    torch.cuda.synchronize()
+    prepared, other = d.prepare(model, "bf16"), d.prepare(model, "bf16")
+    batches = [on_gpu(feed, right, (9, n), n) for n in (1, 4, 9)] * 20
+    alone = [other(**given).logits for given in batches]
 
     def answer(given):
         with torch.cuda.stream(torch.cuda.Stream()):
-            logits = prepared(**given).logits
+            logits = prepared(**given).logits  # recorded by some of these threads
             torch.cuda.current_stream().synchronize()
             return logits
 
+    torch.cuda.synchronize()
     with ThreadPoolExecutor(8) as pool:
-        for number, found in enumerate(pool.map(answer, inputs)):
-            torch.testing.assert_close(found, alone[number % 3], atol=0, rtol=0)
+        for found, expected in zip(pool.map(answer, batches), alone, strict=True):
+            torch.testing.assert_close(found, expected, atol=0.02, rtol=0.02)
+    assert len(stack_of(prepared)._recordings) == 2
+
+
+@pytest.mark.gpu
+@ON_GPU
+def test_on_a_gpu_after_a_recording_that_failed(make, feed, right, monkeypatch, caplog):
+    model = make("ForSequenceClassification", dim=64).cuda()
+    prepared = d.prepare(model, "bf16")
+    known, new = on_gpu(feed, right, (9, 4)), on_gpu(feed, right, (9, 4, 9, 9, 9))
+    expected = [prepared(**known).logits for _ in range(3)][-1]
+    stream, attend, calls = torch.cuda.current_stream(), graphs.Room.attend, []
+
+    def failing(self, q, k, v):
+        calls.append(None)
+        if torch.cuda.is_current_stream_capturing():
+            raise RuntimeError("on purpose")
+        return attend(self, q, k, v)
+
+    monkeypatch.setattr(graphs.Room, "attend", failing)
+    for _ in range(3):
+        assert prepared(**new).logits.isfinite().all()
+    assert calls
+    assert any("on purpose" in message for message in caplog.messages)
+    assert torch.cuda.current_stream() == stream
+    torch.cuda.empty_cache()
+    torch.testing.assert_close(prepared(**known).logits, expected, atol=0, rtol=0)
+
+
+@pytest.mark.gpu
+@ON_GPU
+def test_on_a_gpu_under_autocast(make, feed, right):
+    model = make("ForSequenceClassification", dim=64).cuda()
+    prepared, inputs = d.prepare(model, "bf16"), on_gpu(feed, right, (9, 4))
+    expected = prepared(**inputs).logits
+    with torch.autocast("cuda", torch.float16):
+        found = [prepared(**inputs).logits for _ in range(2)][-1]
+    torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)
+    torch.testing.assert_close(prepared(**inputs).logits, expected, atol=0.05, rtol=0.05)

@@ -85,14 +85,17 @@ class Recorder:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._turn = threading.Lock()
+        self._graphs: list[torch.cuda.CUDAGraph] = []
         with torch.cuda.device(device):
             self._pool = torch.cuda.graph_pool_handle()
-            self._side = torch.cuda.Stream()  # one, or they could not share their memory
+            # One, or they could not share memory. PyTorch has few streams and deals them out again:
+            # of those with priority, others have hardly any.
+            self._side = torch.cuda.Stream(priority=-1)
             self._last = torch.cuda.Event()
 
-    def is_free(self) -> bool:
-        """Whether nobody else is recording this stream, or compiling this call."""
-        return not (inputs.is_traced() or torch.cuda.is_current_stream_capturing())
+    def can(self, x: Tensor) -> bool:
+        """Whether this call computes, instead of being recorded or compiled by somebody else."""
+        return inputs.has_values(x) and not torch.cuda.is_current_stream_capturing()
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -100,19 +103,24 @@ class Recorder:
         with self._turn, torch.cuda.device(self._device):
             stream = torch.cuda.current_stream()
             stream.wait_event(self._last)
-            yield
-            self._last.record(stream)
+            try:
+                yield
+            finally:
+                self._last.record(stream)
 
     def record(self, compute: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
         """Return what runs the computation again, and where its result then is."""
-        stream = torch.cuda.current_stream()
-        self._side.wait_stream(stream)
-        with torch.cuda.stream(self._side):
-            compute()  # what a library sets up when it is first called cannot be recorded
-        stream.wait_stream(self._side)
+        # What a library sets up when it is first called cannot be recorded. Not on the other
+        # stream: there cuBLAS shall take its memory from the recordings', which nobody else frees.
+        compute()
         graph = torch.cuda.CUDAGraph()
-        # Other threads may go on with their own work meanwhile.
-        with _one_at_a_time, torch.cuda.graph(graph, self._pool, self._side, "thread_local"):
+        self._graphs.append(graph)  # when one goes, cuBLAS gives back the memory that all use
+        # Other threads may compute meanwhile, but not wait for the whole device.
+        with (
+            _one_at_a_time,
+            torch.cuda.stream(self._side),  # and back, even if the recording fails
+            torch.cuda.graph(graph, self._pool, self._side, "thread_local"),
+        ):
             result = compute()
         return graph.replay, result
 
@@ -140,7 +148,8 @@ class Recording:
         """(N, C) -> (N, C), of the type of `rows`."""
         empty = len(self._boundaries) - 1 - len(lengths)
         ends = [*accumulate(lengths, initial=0), *[sum(lengths)] * empty]
-        self._boundaries.copy_(torch.tensor(ends, dtype=torch.int32), non_blocking=True)
+        starts = torch.tensor(ends, dtype=torch.int32, device="cpu")
+        self._boundaries.copy_(starts, non_blocking=True)
         self._rows[: len(rows)] = rows
         self._run()
         return self._result[: len(rows)].to(rows.dtype, copy=True)
@@ -162,10 +171,10 @@ class GraphedTransformer(FastTransformer):
         lengths = [x.shape[1]] * len(x) if plan.layout is None else plan.layout.lengths
         has_padding = plan.layout is None and plan.mask is not None
         fits = 0 < sum(lengths) < MOST_TOKENS and not has_padding and not keep_hidden_states
-        if not fits or not self._recorder.is_free():
+        if not fits or not self._recorder.can(x):
             return super()._encode(x, plan, first_only, keep_hidden_states)
         size = Size.of(lengths, first_only)
-        with self._recorder.turn():
+        with self._recorder.turn(), torch.autocast(x.device.type, enabled=False):
             recording = self._recordings.get(size)
             if recording is None and size in self._seen:
                 recording = self._record(size, x)
@@ -185,7 +194,7 @@ class GraphedTransformer(FastTransformer):
                 self._recordings[size] = Recording(self._recorder, size, blocks, like)
         except RuntimeError as error:  # such as a lack of memory
             self._most = 0
-            _logger.warning("no more CUDA graphs, calls will take longer: %s", error)
+            _logger.warning("no more CUDA graphs, calls will take longer: %s", str(error))
         return self._recordings.get(size)
 
     def _all_blocks(self, first_only: bool) -> Callable[[Tensor, Room], Tensor]:
