@@ -431,8 +431,12 @@ def test_the_flash_kernel_drops_out():
     error = (mean - blocks).norm() / blocks.norm()
     spread = (dropped(0).float() - blocks).norm() / blocks.norm()
     assert error < 0.15 * spread
-    gradients = torch.autograd.grad(dropped(1).float().square().sum(), (q, k, v))
+    weights = torch.randn(shape, device="cuda")
+    gradients = torch.autograd.grad((dropped(1).float() * weights).sum(), (q, k, v))
     assert all(g.isfinite().all() and g.abs().sum() > 0 for g in gradients)
+    # The context is linear in the values, if the way back drops what the way there dropped.
+    by_values = (gradients[2].float() * v.float()).sum()
+    torch.testing.assert_close(by_values, (dropped(1).float() * weights).sum(), rtol=0.02, atol=1.0)
 
 
 @pytest.mark.gpu
