@@ -33,7 +33,7 @@ from distilbert.runtime.optimisation import (
 from distilbert.runtime.progress import Progress
 
 _LOG_EVERY = 10  # steps
-_TIDY_EVERY = 50  # steps; holes of memory grow slowly (docs/log.md)
+_TIDY_EVERY = 100_000  # tokens; holes of memory grow slowly (docs/log.md)
 
 _logger = logging.getLogger("distilbert")
 
@@ -145,6 +145,7 @@ def train(
             progress.say(f"going on from the checkpoint of step {start:,}")
         elif plan.validates_first:
             validate(0)
+        untidy = 0
         for step in range(start, plan.steps):
             if standing.is_over(plan):
                 break
@@ -160,8 +161,10 @@ def train(
             if done % _LOG_EVERY == 0 or done == plan.steps:
                 terms = job.means(sums, counts)
                 metrics.write(done, loss=loss, rate=rate, norm=norm, tokens=counts.tokens, **terms)
-            if done % _TIDY_EVERY == 0 and launch.device.type == "cpu":
+            untidy += counts.tokens
+            if untidy >= _TIDY_EVERY and launch.device.type == "cpu":
                 give_back()
+                untidy = 0
             if done % plan.save_every == 0 or done == plan.steps:
                 standing.judge(done, validate(done), plan, module)
                 if plan.checkpoints:
