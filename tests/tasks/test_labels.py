@@ -2,7 +2,7 @@
 
 import pytest
 
-from distilbert.tasks.labels import Labels, learn
+from distilbert.tasks.labels import Labels, UnknownLabelError, learn
 from distilbert.tasks.tables import Table
 
 
@@ -45,6 +45,23 @@ def test_values_are_read_as_the_model_knows_them():
     assert stars.numbers(table([3, 1]), "label", [3, 1]).tolist() == [2, 0]
     with pytest.raises(ValueError, match="the label 0 is none of the model's: 1, 2, 3"):
         stars.numbers(table([1, 0]), "label", [1, 0])  # not the first of them
+
+
+@pytest.mark.parametrize(
+    ("names", "class_names", "values"),
+    [
+        (("POS", "NEG"), ["negative", "positive"], [0, 1]),
+        (("negative", "positive"), ["negative", "neutral", "positive"], [0, 1]),
+        (("O", "B-PER", "I-PER", "B-LOC"), ["O", "B-ORG", "I-ORG", "B-PER"], [0, 1, 2]),
+        (("LABEL_1", "LABEL_0"), ["negative", "positive"], [0, 1]),  # somebody has numbered them
+    ],
+)
+def test_names_that_differ_are_not_read_by_number(names, class_names, values):
+    with pytest.raises(UnknownLabelError) as error:
+        Labels(names).numbers_of(values, class_names)
+    assert f"none of the model's: {', '.join(names)}; " in str(error.value)
+    assert f"the file has {', '.join(class_names)}. If they mean the same" in str(error.value)
+    assert Labels(names).numbers_of(values).tolist() == values
 
 
 def test_an_unknown_label():

@@ -50,12 +50,13 @@ def open_teacher(
 
 def _order(name: str, teacher: Head, labels: Labels) -> list[int]:
     """Return the teacher's number of each of the student's labels."""
-    theirs = labels_of(teacher).names
+    known = labels_of(teacher)
+    theirs = known.names
     if not labels.names:
         return []
     if set(theirs) == set(labels.names):
         return [theirs.index(label) for label in labels.names]
-    if theirs == tuple(f"LABEL_{i}" for i in range(len(labels))):
+    if known.are_placeholders and len(known) == len(labels):
         return list(range(len(labels)))  # without names: their order is taken to be the same
     raise ValueError(
         f"the teacher {name} has the labels {', '.join(theirs)}; the data have "

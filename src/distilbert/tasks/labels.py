@@ -31,6 +31,11 @@ class Labels:
     def _are_numbers(self) -> bool:
         return any(name.isdecimal() for name in self.names)
 
+    @property
+    def are_placeholders(self) -> bool:
+        """Whether they are LABEL_0, LABEL_1, …: those of a model that was given no names."""
+        return self.names == tuple(f"LABEL_{i}" for i in range(len(self)))
+
     def numbers(self, table: Table, column: str, rows: Sequence[Any]) -> np.ndarray:
         """Return the numbers of the values of a column.
 
@@ -50,14 +55,17 @@ class Labels:
     ) -> np.ndarray:
         """Return the numbers of some values, (n,) int64.
 
-        Values are names; or numbers, of the file's own class names or else of these labels. What
-        holds for all values is what is meant.
+        Values are names; or numbers, of the file's own class names or, where either side has no
+        names, of these labels. What holds for all values is what is meant.
 
         Raises:
             UnknownLabelError: a value that is no label.
         """
         distinct = list(dict.fromkeys(values))
-        for reading in (self._by_class_name(class_names), self._by_name, self._by_number):
+        readings = [self._by_class_name(class_names), self._by_name]
+        if not class_names or self.are_placeholders:
+            readings.append(self._by_number)
+        for reading in readings:
             known = {value: reading(value) for value in distinct}
             if None not in known.values():
                 return np.array([known[value] for value in values], np.int64)
@@ -67,10 +75,13 @@ class Labels:
             known = {value: reading(value) for value in distinct}
         unknown = next(value for value in distinct if known[value] is None)
         named = class_names[unknown] if class_names and _is_place(unknown, class_names) else unknown
-        raise UnknownLabelError(
-            f"the label {named!r} is none of the model's: {', '.join(self.names)}",
-            list(values).index(unknown),
-        )
+        message = f"the label {named!r} is none of the model's: {', '.join(self.names)}"
+        if class_names:
+            message += (
+                f"; the file has {', '.join(class_names)}. If they mean the same, rename the "
+                "model's in its config.json (id2label and label2id)"
+            )
+        raise UnknownLabelError(message, list(values).index(unknown))
 
     def _by_name(self, value: Any) -> int | None:
         return self._places.get(str(value))
