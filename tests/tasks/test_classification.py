@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from distilbert.tasks.classification import Classification, MultiLabel, Regression
+from distilbert.tasks.labels import Labels
 from distilbert.tasks.tables import Table
 
 
@@ -36,6 +37,21 @@ def test_f1_of_two_labels_is_that_of_the_second(tokenizer):
     examples = task.examples(data, task.learn(data), tokenizer, 16)
     outputs = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)
     assert examples.score(outputs)["f1"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("names", [("same", "other"), ("LABEL_0", "LABEL_1")])
+@pytest.mark.parametrize("knows", ["task", "file"])
+def test_f1_does_not_depend_on_how_a_model_numbers_its_labels(tokenizer, names, knows):
+    label_names = ("Other", "Same")
+    task = Classification("mine", "f1", label_names=label_names if knows == "task" else ())
+    column = {"label": [0, 0, 0, 1]}
+    data = Table("a.parquet", {"text": ["a", "b", "c", "d"], **column}, {"label": [*label_names]})
+    outputs = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)  # of a model of these names
+    if names == ("same", "other"):
+        outputs = outputs[:, ::-1]
+    scores = task.examples(data, Labels(names), tokenizer, 16).score(outputs)
+    assert scores["f1"] == pytest.approx(2 / 3)
+    assert scores["accuracy"] == 0.75
 
 
 def test_pairs(tokenizer):

@@ -24,7 +24,8 @@ class TextTask(Task):
         text_column: of the text.
         second_text_column: of the second text of a pair; none if there is one text.
         label_column: of what is to be predicted.
-        label_names: what the labels 0, 1, … stand for where the file does not say so.
+        label_names: what the labels 0, 1, … stand for where the file does not say so; of two, F1
+            is that of the second.
         tsv_header: of a TSV file that has none.
         tsv_columns: other names that the columns have in a TSV file, to those above.
     """
@@ -143,13 +144,14 @@ class Classification(TextTask):
         """
         true = labels.numbers(table, self.label_column, self._labels(table))
         features, cut = self._features(table, true, tokenizer, max_length)
+        average = "binary" if len(labels) == 2 else "macro"
+        positive = self._positive(table, labels)
 
         def score(outputs: np.ndarray) -> dict[str, float]:
             predicted = outputs.argmax(-1)
-            average = "binary" if len(labels) == 2 else "macro"
             return {
                 "accuracy": metrics.accuracy(predicted, true),
-                "f1": metrics.f1(predicted, true, average),
+                "f1": metrics.f1(predicted, true, average, positive),
                 "matthews": metrics.matthews(predicted, true),
             }
 
@@ -164,6 +166,15 @@ class Classification(TextTask):
             )
 
         return Examples(features, score, detail, cut, len(table))
+
+    def _positive(self, table: Table, labels: Labels) -> int:
+        """Return the number of the second of two labels as the task, or the file, has them.
+
+        A model may number them otherwise.
+        """
+        names = self.label_names or table.class_names.get(self.label_column, ())
+        found = labels.find(names[1]) if len(names) == len(labels) == 2 else None
+        return 1 if found is None else found
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,10 @@ class Labels:
         return _first_places(self.names)
 
     @cached_property
+    def _lowered_places(self) -> dict[str, int]:
+        return _first_places([name.lower() for name in self.names])
+
+    @cached_property
     def _are_numbers(self) -> bool:
         return any(name.isdecimal() for name in self.names)
 
@@ -35,6 +39,10 @@ class Labels:
     def are_placeholders(self) -> bool:
         """Whether they are LABEL_0, LABEL_1, …: those of a model that was given no names."""
         return self.names == tuple(f"LABEL_{i}" for i in range(len(self)))
+
+    def find(self, name: str) -> int | None:
+        """Return the number of a name, in upper or lower case; None where it is no label."""
+        return self._lowered_places.get(name.lower())
 
     def numbers(self, table: Table, column: str, rows: Sequence[Any]) -> np.ndarray:
         """Return the numbers of the values of a column.
@@ -87,12 +95,10 @@ class Labels:
         return self._places.get(str(value))
 
     def _by_class_name(self, class_names: Sequence[str] | None) -> Any:
-        lowered = _first_places([name.lower() for name in self.names])
-
         def read(value: Any) -> int | None:
             if class_names is None or not _is_place(value, class_names):
                 return None
-            return lowered.get(class_names[value].lower())
+            return self.find(class_names[value])
 
         return read
 

@@ -38,20 +38,23 @@ def accuracy(predictions: ArrayLike, labels: ArrayLike) -> float:
     return float(right.all(axis=tuple(range(1, right.ndim))).mean())
 
 
-def f1(predictions: ArrayLike, labels: ArrayLike, average: str = "binary") -> float:
+def f1(
+    predictions: ArrayLike, labels: ArrayLike, average: str = "binary", positive: int = 1
+) -> float:
     """Return F1, the harmonic mean of precision and recall; 0 where both are.
 
     Args:
         predictions, labels: (n,) label numbers, or (n, labels) zeros and ones.
-        average: "binary" is that of label 1 (GLUE's MRPC and QQP), "macro" the mean over labels,
+        average: "binary" is that of one label (GLUE's MRPC and QQP), "macro" the mean over labels,
             "micro" that of all decisions together.
+        positive: the label of "binary".
 
     Raises:
         ValueError: nothing to score, different shapes, or "binary" with more than two labels.
     """
     predicted, true = _arrays(predictions, labels)
-    metrics = require("sklearn.metrics")
-    return float(metrics.f1_score(true, predicted, average=average, zero_division=0))
+    score = require("sklearn.metrics").f1_score
+    return float(score(true, predicted, average=average, pos_label=positive, zero_division=0))
 
 
 def matthews(predictions: ArrayLike, labels: ArrayLike) -> float:
