@@ -6,7 +6,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import distilbert as d
-from distilbert.modeling.opening import is_bert, open_masked_lm
+from distilbert.modeling.opening import is_bert, open_head, open_masked_lm
 
 SIZES = {"vocab_size": 30, "max_position_embeddings": 8}
 
@@ -73,3 +73,26 @@ def test_another_kind(tmp_path, bert_config):
     assert is_bert(str(tmp_path))  # as in the first files
     with pytest.raises(OSError, match="nowhere"):
         open_masked_lm(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("kind", ["Bert", "DistilBert"])
+def test_a_trained_head_is_that_of_the_class_that_wrote_it(tmp_path, bert_config,
+                                                           distilbert_config, kind):  # fmt: skip
+    """Its layers may have the names and shapes of another's."""
+    config = bert_config if kind == "Bert" else distilbert_config
+    config.num_labels = 1
+    getattr(d, f"{kind}ForSequenceClassification")(config).save_pretrained(tmp_path)
+    folder = str(tmp_path)
+    for head in ("MultipleChoice", "TokenClassification", "QuestionAnswering"):
+        wrong = f"is a {kind}ForSequenceClassification, not a {kind}For{head}; fine-tune it"
+        with pytest.raises(ValueError, match=wrong):
+            open_head(folder, head, is_trained=True)
+        assert type(open_head(folder, head)).__name__ == f"{kind}For{head}"  # drawn anew, or not
+    assert open_head(folder, "SequenceClassification", is_trained=True).config.num_labels == 1
+    path = tmp_path / "config.json"
+    content = json.loads(path.read_text())
+    del content["architectures"]
+    path.write_text(json.dumps(content))
+    open_head(folder, "MultipleChoice", is_trained=True)  # nothing says that it is none
+    with pytest.raises(ValueError, match=r"has no QuestionAnswering head .* fine-tune it first"):
+        open_head(folder, "QuestionAnswering", is_trained=True)

@@ -63,17 +63,32 @@ def test_masked_lm_scores_are_those_of_training(evaluate, fresh, corpus, teacher
 
 def test_what_cannot_be_evaluated(evaluate, reviews, masked_lm, tmp_path, capfd):
     data = reviews["validation"]
-    with pytest.raises(
-        ValueError, match=r"has no SequenceClassification head .*fine-tune it first"
-    ):
+    with pytest.raises(ValueError, match="is a DistilBertForMaskedLM, not a DistilBertForSequence"):
         evaluate(model=masked_lm, data=data)
     with pytest.raises(ValueError, match=r"task must be one of classification.*mlm; got 'cooking'"):
         evaluate(model=masked_lm, data=data, task="cooking")
     other = save_model(tmp_path / "m", head="SequenceClassification", id2label={0: "a", 1: "b"})
     with pytest.raises(ValueError, match=r"line 2: the label '(neg|pos)' is none of the model's"):
         evaluate(model=other, data=data)
+    with pytest.raises(ValueError, match="has 2 labels, a, b: the task regression needs one"):
+        evaluate(model=other, data=data, task="regression")
     assert cli.main(["evaluate", "--model", other, "--data", data, "--label_column", "stars"]) == 1
     assert "no column 'stars'" in capfd.readouterr().err
+
+
+def test_a_tokenizer_with_more_entries_than_the_model(evaluate, reviews, tmp_path):
+    model = save_model(tmp_path / "m", head="SequenceClassification", id2label={0: "a", 1: "b"})
+    tokenizer = d.DistilBertTokenizerFast.from_pretrained(model)
+    tokenizer.add_tokens(["wonderful"])
+    tokenizer.save_pretrained(model)
+    size = len(tokenizer)
+    message = rf"has {size} entries, its model vectors for {size - 1}: .*_embeddings\({size}\)"
+    for settings in ({}, {"task": "regression", "second_text_column": "second", "embedding": True}):
+        with pytest.raises(ValueError, match=message):
+            evaluate(model=model, data=reviews["validation"], **settings)
+    with pytest.raises(ValueError, match=message):
+        finetune(FinetuneSettings(model, **reviews, out=str(tmp_path / "run"), **QUICK))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.fixture

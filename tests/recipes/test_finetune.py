@@ -340,7 +340,7 @@ def test_hidden_states_of_a_quick_teacher(finetune, task_teacher, tmp_path, monk
 
 
 def test_teachers_that_do_not_fit(finetune, task_teacher, masked_lm, reviews, tmp_path):
-    with pytest.raises(ValueError, match="has no SequenceClassification head"):
+    with pytest.raises(ValueError, match="is a DistilBertForMaskedLM, not a DistilBertForSequence"):
         finetune(teacher=masked_lm)
     with pytest.raises(ValueError, match="hidden needs a teacher"):
         finetune(hidden=1.0)

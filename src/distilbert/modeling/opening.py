@@ -59,6 +59,12 @@ def kind_of(source: Source) -> str:
     )
 
 
+def _class_of(source: Source, kind: str) -> type[Any]:
+    if is_bert(source):
+        return getattr(bert, f"Bert{kind}")
+    return getattr(distilbert, f"DistilBert{kind}")
+
+
 def class_for(source: Source, kind: str) -> type[PreTrainedModel]:
     """Return the class that opens a checkpoint with a head, one of `KINDS`, or bare ("Model").
 
@@ -68,11 +74,7 @@ def class_for(source: Source, kind: str) -> type[PreTrainedModel]:
     """
     if kind not in (*KINDS, "Model"):
         raise ValueError(f"a head is one of {', '.join(KINDS)} or Model; got {kind!r}")
-    cls = (
-        getattr(bert, f"Bert{kind}")
-        if is_bert(source)
-        else getattr(distilbert, f"DistilBert{kind}")
-    )
+    cls = _class_of(source, kind)
     # Weights alone do not tell: a tagger's layer has the name and shape of a classifier's.
     written_by = _written_by(source)
     other = [n for n in written_by if n.endswith(KINDS) and not n.endswith(kind)]
@@ -159,20 +161,19 @@ def open_head(name: str, head: str, *, is_trained: bool = False, **options: Any)
 
     Args:
         head: one of `HEADS`.
-        is_trained: refuse a checkpoint that has no such head, or one of another size.
+        is_trained: refuse a checkpoint that has no such head, another, or one of another size.
         options: of `from_pretrained`. Fields of the configuration go by DistilBERT's names.
 
     Raises:
         OSError: it cannot be found.
-        ValueError: it is neither kind, or lacks weights.
+        ValueError: it is neither kind, lacks weights, or is trained for another head.
     """
     if head not in HEADS:
         raise ValueError(f"head must be one of {', '.join(HEADS)}; got {head!r}")
-    if is_bert(name):
-        cls: type[Head] = getattr(bert, f"BertFor{head}")
+    source = Source(name)
+    cls: type[Head] = (class_for if is_trained else _class_of)(source, f"For{head}")
+    if cls.config_class is BertConfig:
         options = {BertConfig.aliases.get(field, field): v for field, v in options.items()}
-    else:
-        cls = getattr(distilbert, f"DistilBertFor{head}")
     model, info = cls.from_pretrained(
         name, output_loading_info=True, ignore_mismatched_sizes=True, **options
     )

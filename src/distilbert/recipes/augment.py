@@ -1,13 +1,13 @@
 """The training table of a task with changed copies of its texts beside them."""
 
 from distilbert.modeling.opening import open_masked_lm
+from distilbert.recipes.job import open_tokenizer
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.augmentation import augment
 from distilbert.tasks.classification import TextTask
 from distilbert.tasks.tables import Table
 from distilbert.tasks.tagging import Tagging
 from distilbert.tasks.task import Task, require_texts
-from distilbert.tokenization import DistilBertTokenizerFast
 
 SEED = 0  # one for all seeds of a run, which share their data
 
@@ -43,7 +43,7 @@ def augmented(
     if not isinstance(task, TextTask | Tagging):
         raise ValueError(f"{task.name} has no augment: its answers are places in the text")
     model = open_masked_lm(augmenter, attn_implementation="varlen").to(launch.device).eval()
-    tokenizer = DistilBertTokenizerFast.from_pretrained(augmenter)
+    tokenizer = open_tokenizer(augmenter, model.config)
     size = len(table)
     copied = table.take([*range(size), *(row for row in range(size) for _ in range(copies))])
     is_text = isinstance(task, TextTask)

@@ -7,15 +7,13 @@ import numpy as np
 
 from distilbert.distillation.masking import IGNORED
 from distilbert.inference.prepared import build
-from distilbert.modeling.opening import open_head
-from distilbert.recipes.task_job import Reader, labels_of, outputs_of
+from distilbert.recipes.task_job import Reader, labels_of, open_trained, outputs_of
 from distilbert.runtime import launch as launching
 from distilbert.tasks.catalog import make_task
 from distilbert.tasks.classification import MultiLabel, Regression
 from distilbert.tasks.question_answering import QuestionAnswering
 from distilbert.tasks.tagging import Tagging
 from distilbert.tasks.task import Task
-from distilbert.tokenization import DistilBertTokenizerFast
 
 _BATCH_TOKENS = 4096
 
@@ -53,9 +51,7 @@ def task_results(
     """
     task = make_task(task_name)
     launch = launching.start("no", cpu=True)
-    model = open_head(name, task.head, is_trained=True, attn_implementation="varlen")
-    model.config.problem_type = task.problem_type
-    tokenizer = DistilBertTokenizerFast.from_pretrained(name)
+    model, tokenizer = open_trained(name, task)
     positions = model.config.max_position_embeddings
     examples = Reader(task, labels_of(model), tokenizer, positions, max_length).read(
         task.read(data)

@@ -15,12 +15,20 @@ import torch
 from distilbert.distillation.masking import Masking
 from distilbert.hub import CONFIG_FILE, read_json, staged, write_json
 from distilbert.modeling.heads import Head
-from distilbert.modeling.opening import open_encoder, open_head, open_masked_lm
+from distilbert.modeling.opening import open_encoder, open_masked_lm
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.recipes.embedding import embeddings, sts_scores
+from distilbert.recipes.job import open_tokenizer
 from distilbert.recipes.masked_lm import check_vocabulary, masked_lm_scores, open_source
 from distilbert.recipes.report import Comparison, show, show_comparison, write_report
-from distilbert.recipes.task_job import Reader, check_cut, labels_of, longest_of, outputs_of
+from distilbert.recipes.task_job import (
+    Reader,
+    check_cut,
+    labels_of,
+    longest_of,
+    open_trained,
+    outputs_of,
+)
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.catalog import NAMES, make_task
@@ -28,7 +36,6 @@ from distilbert.tasks.classification import Regression
 from distilbert.tasks.features import Features
 from distilbert.tasks.step import logits_of, run, to_inputs
 from distilbert.tasks.task import Task
-from distilbert.tokenization import DistilBertTokenizerFast
 
 MASKED_LM = "mlm"
 _LATENCY_RUNS = 50  # examples that are timed one by one
@@ -192,7 +199,7 @@ def _embedding(settings: Settings, name: str, data: str, launch: Launch) -> dict
             f"with second_text_column; got {settings.task}"
         )
     model = open_encoder(name, attn_implementation="varlen")
-    tokenizer = DistilBertTokenizerFast.from_pretrained(name)
+    tokenizer = open_tokenizer(name, model.config)
     longest = longest_of(settings.max_length, model.config.max_position_embeddings)
     first, second, true = task.pairs(task.read(data))
     model.to(launch.device)
@@ -222,9 +229,7 @@ def _make_task(settings: Settings) -> Task:
 
 def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str, Any]:
     task = _make_task(settings)
-    model = open_head(name, task.head, is_trained=True, attn_implementation="varlen")
-    model.config.problem_type = task.problem_type
-    tokenizer = DistilBertTokenizerFast.from_pretrained(name)
+    model, tokenizer = open_trained(name, task)
     reader = Reader(
         task,
         labels_of(model),

@@ -10,8 +10,10 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from distilbert.config import PretrainedConfig
 from distilbert.hub import Source
 from distilbert.runtime.launch import Launch
+from distilbert.tokenization import DistilBertTokenizerFast
 
 
 class Steps(AbstractContextManager[Any], Protocol):
@@ -55,6 +57,27 @@ class Job(ABC):
     @abstractmethod
     def publish(self, launch: Launch, folder: Path) -> None:
         """Write the model and its tokenizer as a folder that `from_pretrained` opens."""
+
+
+def open_tokenizer(name: str, config: PretrainedConfig) -> DistilBertTokenizerFast:
+    """Open the tokenizer beside a model.
+
+    Args:
+        config: of the model.
+
+    Raises:
+        OSError: there is none.
+        ValueError: it has ids that the model has no vectors for.
+    """
+    tokenizer = DistilBertTokenizerFast.from_pretrained(name)
+    needed = max(tokenizer.get_vocab().values()) + 1
+    if needed > config.vocab_size:
+        raise ValueError(
+            f"the tokenizer of {name} has {needed} entries, its model vectors for "
+            f"{config.vocab_size}: call model.resize_token_embeddings({needed}) and save the model "
+            "again"
+        )
+    return tokenizer
 
 
 def copy_tokenizer(name: str | Path, folder: Path) -> None:

@@ -10,7 +10,8 @@ import torch
 
 from distilbert.inference import PreparedModel
 from distilbert.modeling.heads import Head, MultipleChoice, QuestionAnswering
-from distilbert.recipes.job import Job, copy_tokenizer
+from distilbert.modeling.opening import open_head
+from distilbert.recipes.job import Job, copy_tokenizer, open_tokenizer
 from distilbert.runtime.launch import Launch
 from distilbert.runtime.progress import Progress
 from distilbert.tasks.batches import Counts, TaskSource, count, in_order
@@ -197,6 +198,25 @@ def _width(model: Head, features: Features) -> int:
     if isinstance(model, MultipleChoice):
         return features.rows
     return 2 if isinstance(model, QuestionAnswering) else model.config.num_labels
+
+
+def open_trained(name: str, task: Task) -> tuple[Head, DistilBertTokenizerFast]:
+    """Open a model that was fine-tuned for a task, and its tokenizer.
+
+    Raises:
+        OSError: it cannot be found.
+        ValueError: it has no head for the task, a regression's with several outputs, or its
+            tokenizer does not fit it.
+    """
+    model = open_head(name, task.head, is_trained=True, attn_implementation="varlen")
+    outputs = model.config.num_labels
+    if task.problem_type == "regression" and outputs != 1:
+        raise ValueError(
+            f"{name} has {outputs} labels, {', '.join(labels_of(model).names)}: the task "
+            f"{task.name} needs one, a number; choose the task that the model is for"
+        )
+    model.config.problem_type = task.problem_type
+    return model, open_tokenizer(name, model.config)
 
 
 def label_fields(task: Task, labels: Labels) -> dict[str, Any]:

@@ -7,8 +7,7 @@ import torch
 
 from distilbert.inference.prepared import build
 from distilbert.modeling.heads import Head
-from distilbert.modeling.opening import open_head
-from distilbert.recipes.task_job import labels_of, outputs_of
+from distilbert.recipes.task_job import labels_of, open_trained, outputs_of
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.features import Features
 from distilbert.tasks.labels import Labels
@@ -31,10 +30,9 @@ def open_teacher(
         ValueError: it has no head for the task, other labels, another vocabulary, or too few
             positions.
     """
-    teacher = open_head(name, task.head, is_trained=True, attn_implementation="varlen")
-    teacher.config.problem_type = task.problem_type
+    teacher, own = open_trained(name, task)
     _order(name, teacher, labels)
-    if DistilBertTokenizerFast.from_pretrained(name).get_vocab() != tokenizer.get_vocab():
+    if own.get_vocab() != tokenizer.get_vocab():
         raise ValueError(
             f"the teacher {name} has another vocabulary than the student: both must read the same "
             "ids"
