@@ -160,7 +160,7 @@ def test_every_kind_of_task(evaluate, fresh, tmp_path, task, head, labels, has_d
     scores = evaluate(model=model, data=data, task=task)["scores"]
     fresh()
     precisions = ("fp32", "int8") if library.multiplies_int8() else ("fp32",)
-    found = bench_task.task_results(model, data, task, 0, precisions)
+    found = bench_task.task_results(bench_task.open_trial(model, data, task, 0), precisions)
     assert found["metric"] in scores
     for name, result in found["results"].items():
         assert result["scores"].keys() == scores.keys()
@@ -178,7 +178,8 @@ def test_nothing_can_be_kept_of_a_score_of_0(fresh, tmp_path):
     torch.nn.init.zeros_(tagger.classifier.weight)
     tagger.save_pretrained(model)
     data = write_lines(tmp_path / "data.jsonl", examples_of("token-classification", 9, seed=1))
-    task = bench_task.task_results(model, data, "token-classification", 0, ("fp32",))
+    trial = bench_task.open_trial(model, data, "token-classification", 0)
+    task = bench_task.task_results(trial, ("fp32",))
     assert task["results"]["prepared fp32"]["kept"] is None
     assert [row["kept"] for row in bench._task_rows(task)] == ["100.00%", ""]
 
@@ -230,7 +231,45 @@ def test_workloads():
     assert mask.sum(1).tolist() == list(known["short"].lengths)
     assert ids[mask == 0].eq(0).all()
     assert ids[mask == 1].min() >= 1000
-    assert max(bench_runs.workloads(64)["long"].lengths) == 64
+    small = bench_runs.workloads(64)
+    assert max(small["long"].lengths) == 64
+    assert [name for name in small if name.startswith("lat")] == ["lat8", "lat16", "lat32", "lat64"]
+
+
+def test_sequences_longer_than_the_positions_are_left_out(folder, caplog):
+    given = {"precisions": ("fp32",), "cold_start": False, "repeats": 1}
+    result = bench.main(bench.Settings(str(folder), workloads=("lat8", "lat32", "lat64"), **given))
+    assert result["tokens"] == {"lat8": 8}
+    assert "left out lat32, lat64: the model has 24 positions" in caplog.text
+    with pytest.raises(ValueError, match="workloads lat32: the model has 24 positions only"):
+        bench.main(bench.Settings(str(folder), workloads=("lat32",), **given))
+
+
+def test_files_are_checked_before_anything_is_measured(folder, tmp_path, monkeypatch):
+    def measured(*args, **options):
+        raise AssertionError
+
+    for name in ("by_each_engine", "interleaved", "machine_gflops"):
+        monkeypatch.setattr(bench, name, measured)
+    (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "bare").mkdir()
+    for file in ("config.json", "model.safetensors"):
+        (tmp_path / "bare" / file).write_bytes((folder / file).read_bytes())
+    classifier = save_model(tmp_path / "classifier", head="SequenceClassification")
+    of_task = {"model": classifier, "task": "classification"}
+    data = write_lines(tmp_path / "data.jsonl", [{"text": "a film", "label": "pos"}])
+    for wrong, error, message in (
+        ({"pass_texts": str(tmp_path / "none.txt")}, OSError, "none.txt"),
+        ({"pass_texts": str(tmp_path / "empty.txt")}, ValueError, "has no text"),
+        ({"model": str(tmp_path / "bare")}, OSError, "vocab.txt"),
+        ({"out": str(tmp_path / "file")}, OSError, "file"),
+        ({**of_task, "data": str(tmp_path / "none.csv")}, OSError, "there is no file"),
+        ({**of_task, "data": data}, ValueError, "the label 'pos' is none of the model's"),
+        ({**of_task, "data": data, "max_length": 99}, ValueError, "must be at most 24"),
+    ):
+        with pytest.raises(error, match=message):
+            bench.main(bench.Settings(**{"model": str(folder), **wrong}))
 
 
 def test_without_a_model_it_is_a_distilbert_base():
@@ -268,6 +307,9 @@ def test_lengths_without_a_vocabulary(tmp_path, tiny_bert, monkeypatch):
         ({"workloads": ("lat9",)}, "workloads has 'lat9'; there are lat8, lat16"),
         ({"precisions": ("fp64",)}, "precisions has 'fp64'; there are fp32, bf16, int8"),
         ({"task": "sst2"}, "task='sst2' needs a model with its head, and data"),
+        ({"task": "cooking"}, "task must be one of classification, .*; got 'cooking'"),
+        ({"data": "dev.csv"}, "data='dev.csv' needs a task"),
+        ({"max_length": 8}, "max_length=8 needs a task"),
         ({"repeats": 0}, "repeats=0 must be at least 1"),
         ({"threads": 0}, "threads=0 must be at least 1"),
     ],

@@ -171,7 +171,7 @@ def open_head(name: str, head: str, *, is_trained: bool = False, **options: Any)
     if head not in HEADS:
         raise ValueError(f"head must be one of {', '.join(HEADS)}; got {head!r}")
     source = Source(name)
-    cls: type[Head] = (class_for if is_trained else _class_of)(source, f"For{head}")
+    cls: type[Any] = (class_for if is_trained else _class_of)(source, f"For{head}")
     if cls.config_class is BertConfig:
         options = {BertConfig.aliases.get(field, field): v for field, v in options.items()}
     model, info = cls.from_pretrained(

@@ -8,7 +8,7 @@ import json
 import logging
 import platform
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import distilbert
-from distilbert.config import BertConfig, DistilBertConfig
+from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
 from distilbert.inference.prepared import PreparedModel, build
 from distilbert.modeling.backbone import DistilBertModel
 from distilbert.modeling.bert import BertModel
@@ -40,7 +40,8 @@ from distilbert.recipes.bench_runs import (
     one_pass,
     workloads,
 )
-from distilbert.recipes.bench_task import task_results
+from distilbert.recipes.bench_task import open_trial, task_results
+from distilbert.tasks.catalog import make_task
 from distilbert.tokenization import BasicTokenizer, DistilBertTokenizerFast
 
 _logger = logging.getLogger("distilbert")
@@ -57,7 +58,8 @@ class Settings:
             default. Only its encoder is measured.
         precisions: of the prepared models: fp32, bf16, int8; by default those that the
             processor is fast in.
-        workloads: lat8 to lat512 (one sequence of so many tokens), short, long, 512.
+        workloads: lat8 to lat512 (one sequence of so many tokens; left out where the model has
+            fewer positions), short, long, 512.
         pass_texts: a text file; its lines are answered one by one, as the DistilBERT paper does
             with the STS-B pairs, by the model and by a BERT-base of random weights.
         pass_lines: lines of it that are used.
@@ -100,8 +102,15 @@ class Settings:
         for field in ("repeats", "pass_lines"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field}={getattr(self, field)} must be at least 1")
-        if self.task is not None and (self.model is None or self.data is None):
-            raise ValueError(f"task={self.task!r} needs a model with its head, and data")
+        if self.task is not None:
+            make_task(self.task)  # or there is none of this name
+            if self.model is None or self.data is None:
+                raise ValueError(f"task={self.task!r} needs a model with its head, and data")
+        for field in ("data", "max_length"):
+            if self.task is None and getattr(self, field):
+                raise ValueError(
+                    f"{field}={getattr(self, field)!r} needs a task: say which with task"
+                )
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads={self.threads} must be at least 1")
 
@@ -119,12 +128,23 @@ def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> di
         torch.set_num_threads(settings.threads)
     model = open_encoder(settings.model)
     precisions = settings.precisions or fast_precisions()
+    # What may be wrong with names and files is found before anything is measured.
+    chosen = _chosen(settings.workloads, model.config.max_position_embeddings)
+    pass_lengths = None if settings.pass_texts is None else _pass_lengths(settings, model.config)
+    if settings.cold_start and settings.model is not None:
+        DistilBertTokenizerFast.from_pretrained(settings.model)
+    trial = None
+    if settings.task is not None:
+        assert settings.model is not None
+        assert settings.data is not None
+        trial = open_trial(settings.model, settings.data, settings.task, settings.max_length)
+    if settings.out is not None:
+        Path(settings.out).mkdir(parents=True, exist_ok=True)
     prepared = by_each_engine(model, precisions)
     contenders: dict[str, Contender] = {REFERENCE: plain(model)}
     contenders |= {name: first_output(one) for name, one in prepared.items()} | dict(peers or {})
-    chosen = workloads(model.config.max_position_embeddings)
     vocabulary = model.config.vocab_size
-    checked = chosen["short"].inputs(vocabulary)
+    checked = workloads(model.config.max_position_embeddings)["short"].inputs(vocabulary)
     result: dict[str, Any] = {
         "benchmark": "inference",
         "model": settings.model or "DistilBERT-base, random weights",
@@ -132,8 +152,7 @@ def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> di
         "tokens": {},
         "seconds": {},
     }
-    for name in settings.workloads:
-        workload = chosen[name]
+    for name, workload in chosen.items():
         _logger.info("%s: %d tokens in %d sequences", name, workload.tokens, len(workload.lengths))
         result["tokens"][name] = workload.tokens
         result["seconds"][name] = interleaved(
@@ -145,14 +164,10 @@ def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> di
         )
     result["gflops_limit"] = {name: machine_gflops(name, model.config) for name in precisions}
     result["share_of_limit"] = _shares(result, prepared, linear_flop(model.config))
-    if settings.task is not None:
-        assert settings.model is not None
-        assert settings.data is not None
-        result["task"] = task_results(
-            settings.model, settings.data, settings.task, settings.max_length, precisions
-        )
-    if settings.pass_texts is not None:
-        result["pass"] = _pass(settings, model, precisions)
+    if trial is not None:
+        result["task"] = task_results(trial, precisions)
+    if pass_lengths is not None:
+        result["pass"] = _pass(pass_lengths, model, precisions)
     if settings.cold_start:
         result["cold_start"] = _cold_starts(settings.model, precisions)
     result |= {
@@ -219,24 +234,42 @@ def _shares(
     }
 
 
-def _pass(
-    settings: Settings, model: PreTrainedModel, precisions: tuple[str, ...]
-) -> dict[str, Any]:
-    """Answer texts one by one, with the model and with a BERT-base of random weights."""
+def _chosen(names: Sequence[str], positions: int) -> dict[str, Workload]:
+    """Return the workloads of these names that fit a model.
+
+    Raises:
+        ValueError: none does.
+    """
+    known = workloads(positions)
+    longer = [name for name in names if name not in known]
+    if longer and len(longer) == len(names):
+        raise ValueError(f"workloads {', '.join(longer)}: the model has {positions} positions only")
+    if longer:
+        _logger.warning("left out %s: the model has %d positions", ", ".join(longer), positions)
+    return {name: known[name] for name in names if name in known}
+
+
+def _pass_lengths(settings: Settings, config: PretrainedConfig) -> list[int]:
+    """Return the tokens of each text that is to be answered, by the model and by a BERT-base."""
     assert settings.pass_texts is not None
     lines = Path(settings.pass_texts).read_text(encoding="utf-8").splitlines()
     texts = [line for line in lines if line.strip()][: settings.pass_lines]
     if not texts:
         raise ValueError(f"{settings.pass_texts} has no text")
-    torch.manual_seed(0)
-    bert = BertModel(BertConfig()).eval()
-    most = min(model.config.max_position_embeddings, bert.config.max_position_embeddings)
+    most = min(config.max_position_embeddings, BertConfig().max_position_embeddings)
     if settings.model is None:  # no vocabulary: words and marks count
         split = BasicTokenizer().tokenize
-        lengths = [min(len(split(text)) + 2, most) for text in texts]
-    else:
-        tokenizer = DistilBertTokenizerFast.from_pretrained(settings.model)
-        lengths = [*map(len, tokenizer(texts, truncation=True, max_length=most)["input_ids"])]
+        return [min(len(split(text)) + 2, most) for text in texts]
+    tokenizer = DistilBertTokenizerFast.from_pretrained(settings.model)
+    return [*map(len, tokenizer(texts, truncation=True, max_length=most)["input_ids"])]
+
+
+def _pass(
+    lengths: Sequence[int], model: PreTrainedModel, precisions: tuple[str, ...]
+) -> dict[str, Any]:
+    """Answer texts of so many tokens one by one, by the model and a BERT-base of random weights."""
+    torch.manual_seed(0)
+    bert = BertModel(BertConfig()).eval()
     fewer = min(model.config.vocab_size, bert.config.vocab_size)
     inputs = [Workload("pass", (length,)).inputs(fewer) for length in lengths]
     contenders = {"BERT-base": plain(bert), REFERENCE: plain(model)}
@@ -244,7 +277,7 @@ def _pass(
         contenders[f"BERT-base prepared {precision}"] = first_output(build(bert, precision))
         contenders[f"prepared {precision}"] = first_output(build(model, precision))
     seconds = {name: one_pass(contender, inputs) for name, contender in contenders.items()}
-    return {"texts": len(texts), "tokens": sum(lengths), "seconds": seconds}
+    return {"texts": len(lengths), "tokens": sum(lengths), "seconds": seconds}
 
 
 @contextmanager
@@ -332,7 +365,6 @@ def _show(result: dict[str, Any]) -> None:
 
 
 def _write(folder: Path, result: dict[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "bench.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     parts = [_on_page(_rows(result))]
     if "task" in result:

@@ -87,10 +87,11 @@ def _log_normal(count: int, mean: float, spread: float, least: int, most: int) -
 def workloads(most: int) -> dict[str, Workload]:
     """Return the known workloads, by name, for models of so many positions.
 
-    latN is one sequence of N tokens; short is 64 sequences of about 25 tokens, as sentences; long
-    is 16 of about 300, as paragraphs; 512 is four full ones.
+    latN is one sequence of N tokens, where there are as many positions; short is 64 sequences of
+    about 25 tokens, as sentences; long is 16 of about 300, as paragraphs; 512 is four full ones.
     """
-    shapes: dict[str, tuple[int, ...]] = {f"lat{n}": (n,) for n in (8, 16, 32, 64, 128, 256, 512)}
+    sizes = [n for n in (8, 16, 32, 64, 128, 256, 512) if n <= most]
+    shapes: dict[str, tuple[int, ...]] = {f"lat{n}": (n,) for n in sizes}
     shapes["short"] = _log_normal(64, 25, 0.4, 5, 59)
     shapes["long"] = _log_normal(16, 420, 0.7, 40, 512)
     shapes["512"] = (512,) * 4

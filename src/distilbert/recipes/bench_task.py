@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from distilbert.distillation.masking import IGNORED
 from distilbert.inference.prepared import build
+from distilbert.modeling.heads import Head
 from distilbert.recipes.task_job import Reader, labels_of, open_trained, outputs_of
 from distilbert.runtime import launch as launching
 from distilbert.tasks.catalog import make_task
 from distilbert.tasks.classification import MultiLabel, Regression
 from distilbert.tasks.question_answering import QuestionAnswering
 from distilbert.tasks.tagging import Tagging
-from distilbert.tasks.task import Task
+from distilbert.tasks.task import Examples, Task
 
 _BATCH_TOKENS = 4096
 
@@ -36,10 +38,17 @@ class TaskResult:
     changed: float | None
 
 
-def task_results(
-    name: str, data: str, task_name: str, max_length: int, precisions: Sequence[str]
-) -> dict[str, object]:
-    """Score a model and its prepared copies on labelled examples, on the CPU.
+class Trial(NamedTuple):
+    """A model, and the labelled examples that it is scored on."""
+
+    task: Task
+    model: Head
+    data: str
+    examples: Examples
+
+
+def open_trial(name: str, data: str, task_name: str, max_length: int) -> Trial:
+    """Open a model and read labelled examples.
 
     Args:
         name: of a model with the task's head, and its tokenizer.
@@ -50,12 +59,16 @@ def task_results(
         OSError, ValueError: the model has not the head, or the data do not fit it.
     """
     task = make_task(task_name)
-    launch = launching.start("no", cpu=True)
     model, tokenizer = open_trained(name, task)
     positions = model.config.max_position_embeddings
-    examples = Reader(task, labels_of(model), tokenizer, positions, max_length).read(
-        task.read(data)
-    )
+    reader = Reader(task, labels_of(model), tokenizer, positions, max_length)
+    return Trial(task, model, data, reader.read(task.read(data)))
+
+
+def task_results(trial: Trial, precisions: Sequence[str]) -> dict[str, object]:
+    """Score the model and its prepared copies, on the CPU."""
+    task, model, data, examples = trial
+    launch = launching.start("no", cpu=True)
     labels = examples.features.labels
     expected, loss = outputs_of(launch, model, examples.features, _BATCH_TOKENS)
     scores = {"loss": loss, **examples.score(expected)}
