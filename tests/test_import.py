@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import distilbert
+from distilbert.extras import EXTRA_OF
 
 TIMING = """
 import subprocess, sys, time
@@ -39,6 +40,14 @@ def test_configuration_and_tokenizer_need_no_framework(name):
     code = f"import sys, distilbert; distilbert.{name}; print(*sorted(sys.modules))"
     roots = {module.partition(".")[0] for module in run(code).split()}
     assert not roots & {"torch", "tensorflow", "keras", "transformers"}
+
+
+@pytest.mark.parametrize("recipe", ["bench", "predict"])
+def test_these_recipes_need_nothing_that_only_training_needs(recipe):
+    pytest.importorskip("torch")
+    of_training = [name for name, extra in EXTRA_OF.items() if extra == "train"]
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({of_training!r}))"
+    run(f"{blocked}; import distilbert.recipes.{recipe}")
 
 
 def test_importing_takes_less_than_a_tenth_of_a_second():

@@ -40,7 +40,6 @@ from distilbert.recipes.bench_runs import (
     one_pass,
     workloads,
 )
-from distilbert.recipes.bench_task import open_trial, task_results
 from distilbert.tasks.catalog import make_task
 from distilbert.tokenization import BasicTokenizer, DistilBertTokenizerFast
 
@@ -137,7 +136,11 @@ def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> di
     if settings.task is not None:
         assert settings.model is not None
         assert settings.data is not None
-        trial = open_trial(settings.model, settings.data, settings.task, settings.max_length)
+        from distilbert.recipes import bench_task  # only this needs what training needs
+
+        trial = bench_task.open_trial(
+            settings.model, settings.data, settings.task, settings.max_length
+        )
     if settings.out is not None:
         Path(settings.out).mkdir(parents=True, exist_ok=True)
     prepared = by_each_engine(model, precisions)
@@ -165,7 +168,7 @@ def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> di
     result["gflops_limit"] = {name: machine_gflops(name, model.config) for name in precisions}
     result["share_of_limit"] = _shares(result, prepared, linear_flop(model.config))
     if trial is not None:
-        result["task"] = task_results(trial, precisions)
+        result["task"] = bench_task.task_results(trial, precisions)
     if pass_lengths is not None:
         result["pass"] = _pass(pass_lengths, model, precisions)
     if settings.cold_start:
