@@ -124,6 +124,13 @@ def test_on_a_gpu(make, feed, right, tmp_path):
     torch.testing.assert_close(prepared(**inputs).logits, expected, atol=0.1, rtol=0.1)
 
 
+def test_a_device_that_is_not_there(tmp_path):
+    """It is found before any file is looked for."""
+    for device in ("cuda:99", "gpu", -1):
+        with pytest.raises(ValueError, match=f"device={device!r} cannot be used"):
+            d.load(tmp_path / "nowhere", device=device)
+
+
 def test_the_device_is_where_it_computes(make, tmp_path, monkeypatch):
     make().save_pretrained(tmp_path)
     moved = []

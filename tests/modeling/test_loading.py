@@ -311,3 +311,16 @@ class TestSinusoids:
         loaded = load(folder, sinusoidal_pos_embds=True)
         assert same(loaded, model)
         assert not loaded.get_position_embeddings().weight.requires_grad
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", -1])
+def test_a_device_that_is_not_there(folder, device):
+    with pytest.raises(ValueError, match=f"device={device!r} cannot be used"):
+        d.DistilBertModel.from_pretrained(folder, device=device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA")
+@pytest.mark.parametrize("device", ["cuda", 0])
+def test_no_cuda(folder, device):
+    with pytest.raises(ValueError, match="PyTorch has no CUDA here"):
+        d.DistilBertModel.from_pretrained(folder, device=device)

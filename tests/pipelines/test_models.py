@@ -34,6 +34,18 @@ distilbert.pipeline("fill-mask", {str(folder("ForMaskedLM"))!r})
     assert "torch is not installed: pip install 'distilbert[torch]'" in done.stderr
 
 
+def test_devices(folder):
+    torch = pytest.importorskip("torch")
+    place = str(folder("ForMaskedLM"))
+    for precision in ({}, {"precision": "fp32"}):
+        for device in ("cpu", -1, torch.device("cpu")):
+            fill = distilbert.pipeline("fill-mask", place, device=device, **precision)
+            assert fill.model.model.device.type == "cpu"
+        for device in ("cuda:99", "gpu", -2):
+            with pytest.raises(ValueError, match=f"device={device!r} cannot be used"):
+                distilbert.pipeline("fill-mask", place, device=device, **precision)
+
+
 def test_a_tokenizer_elsewhere(folder, make_model, tokenizer, tmp_path):
     model, own = folder("ForMaskedLM"), tmp_path / "tokenizer"
     tokenizer.save_pretrained(own)

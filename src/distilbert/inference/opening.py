@@ -25,7 +25,7 @@ def load(
     *,
     head: str | None = None,
     threads: int | None = None,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | int = "cpu",
     check: Iterable[Check] | None = None,
     tolerance: float = 0.1,
     engine: str = "auto",
@@ -51,7 +51,7 @@ def load(
     Raises:
         OSError: files that cannot be found or reached.
         ValueError: files that are damaged or of another kind, a checkpoint that does not say what
-            it is or has not this head, or an unknown precision.
+            it is or has not this head, an unknown precision, or a device that is not there.
         TypeError: an unknown option.
 
     Example:
@@ -67,6 +67,7 @@ def load(
     unknown = sorted(options.keys() - _REACH)
     if unknown:
         raise TypeError(f"load has no option {unknown[0]!r}; it has {', '.join(sorted(_REACH))}")
+    place = loading.choose_device(device)
     if threads is not None:
         if threads < 1:
             raise ValueError(f"threads={threads} must be at least 1")
@@ -87,7 +88,7 @@ def load(
         share=True,
     )
     refuse_missing(source, cls, info)
-    model.to(device)
+    model.to(place)
     reads: dict[str, Any] = {"engine": engine}
     if check is not None:
         tokenizer = DistilBertTokenizerFast.from_pretrained(name, **options)

@@ -38,6 +38,24 @@ def choose_dtype(dtype: torch.dtype | str | None, weights: Mapping[str, Tensor])
     return chosen
 
 
+def choose_device(device: torch.device | str | int | None) -> torch.device:
+    """Return the device that the model's weights get: named, or PyTorch's default.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    if device is None:
+        return torch.get_default_device()
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (AssertionError, RuntimeError) as error:  # as PyTorch says it, according to its build
+        cuda = "" if torch.cuda.is_available() else ", and PyTorch has no CUDA here"
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device={device!r} cannot be used{cuda}: {reason}") from error
+    return chosen
+
+
 @torch.no_grad()
 def load_weights(
     model: "PreTrainedModel",

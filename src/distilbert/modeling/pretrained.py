@@ -277,7 +277,7 @@ class PreTrainedModel(nn.Module):
         output_loading_info: bool = False,
         dtype: torch.dtype | str | None = None,
         torch_dtype: torch.dtype | str | None = None,
-        device: torch.device | str | None = None,
+        device: torch.device | str | int | None = None,
         **overrides: Any,
     ) -> Any:
         """Open a checkpoint: a local folder or a hub id, written by this package or transformers.
@@ -300,7 +300,8 @@ class PreTrainedModel(nn.Module):
 
         Raises:
             OSError: files that cannot be found or reached.
-            ValueError: files that are damaged, hostile, of another kind, or do not fit.
+            ValueError: files that are damaged, hostile, of another kind, or do not fit; a device
+                that is not there.
             TypeError: an argument that is neither an option nor a field.
         """
         source = Source(
@@ -312,6 +313,7 @@ class PreTrainedModel(nn.Module):
             revision=revision,
             subfolder=subfolder,
         )
+        place = loading.choose_device(device)
         for option in overrides.keys() & _ELSEWHERE.keys():
             raise TypeError(f"from_pretrained has no option {option!r}: {_ELSEWHERE[option]}")
         if config is None:
@@ -335,7 +337,7 @@ class PreTrainedModel(nn.Module):
             weights,
             name=str(source),
             dtype=loading.choose_dtype(dtype if dtype is not None else torch_dtype, weights),
-            device=torch.device(device) if device is not None else torch.get_default_device(),
+            device=place,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
         model.eval()

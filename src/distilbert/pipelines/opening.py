@@ -50,13 +50,15 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         options: of the task's class; for a folder or hub id also `device`, `dtype`,
             `attn_implementation`, `cache_dir`, `force_download`, `local_files_only`, `token`,
             `revision`, `subfolder` (the last two are the model's if the tokenizer is named as
-            well); or `precision` and `threads`, to open it prepared (`distilbert.load`).
+            well); or `precision` and `threads`, to open it prepared (`distilbert.load`). A `device`
+            is what PyTorch takes, such as "cuda" or 0, or -1 for the CPU.
 
     Raises:
         ImportError: a folder is to be opened and torch is not installed.
         OSError: files that cannot be found or reached.
         TypeError: an unknown option.
-        ValueError: an unknown task, a model with another head, or no tokenizer for a model.
+        ValueError: an unknown task, a model with another head, a device that is not there, no
+            tokenizer for a model, or one with more tokens than the model has embeddings.
 
     Example:
         >>> import numpy as np
@@ -89,5 +91,7 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         tokenizer = DistilBertTokenizerFast.from_pretrained(model, **reach)
     if opens_model:
         of_model = {key: options.pop(key) for key in _OF_MODEL & options.keys()}
+        if of_model.get("device") == -1:  # transformers' name of the CPU
+            of_model["device"] = "cpu"
         model = open_model(model, cls.head, **reach, **of_model)
     return cls(model, tokenizer, **options)
