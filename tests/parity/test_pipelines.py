@@ -93,6 +93,23 @@ def test_fill_mask(both):
     )
 
 
+def test_a_vocabulary_that_is_filled_up(transformers, place):
+    """Scores are theirs; theirs has ids among its answers that the tokenizer does not know."""
+    folder = place("ForMaskedLM")
+    model = distilbert.DistilBertForMaskedLM.from_pretrained(folder)
+    size = model.config.vocab_size
+    model.resize_token_embeddings(size + 16)
+    model.save_pretrained(folder)
+    theirs = transformers.pipeline(
+        "fill-mask",
+        model=transformers.DistilBertForMaskedLM.from_pretrained(folder),
+        tokenizer=transformers.AutoTokenizer.from_pretrained(folder),
+    )
+    text = "the [MASK] model"
+    expected = [each for each in theirs(text, top_k=size + 16) if each["token"] < size]
+    assert_same(distilbert.pipeline("fill-mask", folder)(text, top_k=size), expected)
+
+
 @pytest.mark.parametrize(
     "settings",
     [

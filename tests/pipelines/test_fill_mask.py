@@ -39,6 +39,23 @@ def test_targets(fill, tokenizer):
     assert fill("[MASK]", targets="##er")[0]["token"] == tokenizer.convert_tokens_to_ids("##er")
 
 
+def test_ids_beyond_the_tokenizer_are_no_answers(tokenizer):
+    """Of a vocabulary filled up to a round size; their probability is counted, not shared out."""
+    size = len(tokenizer)
+
+    def model(input_ids, attention_mask):
+        liking = np.zeros(size + 16)
+        liking[size:], liking[40] = 9, 9
+        return np.broadcast_to(liking, (*input_ids.shape, size + 16))
+
+    config = distilbert.DistilBertConfig(vocab_size=size + 16, max_position_embeddings=48)
+    fill = distilbert.pipeline("fill-mask", model, tokenizer, config=config)
+    found = fill("the [MASK]", top_k=size + 16)
+    assert sorted(each["token"] for each in found) == list(range(size))
+    assert found[0]["token"] == 40
+    assert found[0]["score"] == pytest.approx(np.exp(9) / (17 * np.exp(9) + size - 1))
+
+
 @pytest.mark.parametrize(
     ("targets", "message"),
     [

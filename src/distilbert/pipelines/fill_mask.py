@@ -17,7 +17,8 @@ class FillMaskOptions(Options):
 
     Args:
         top_k: tokens per mask, the likeliest first.
-        targets: only these words are considered; each must be one token of the vocabulary.
+        targets: only these words are considered, not all of the tokenizer's tokens; each must be
+            one of them.
         truncation: whether the end of a text that is too long is cut off.
     """
 
@@ -66,12 +67,13 @@ class FillMaskPipeline(Pipeline):
         super()._check_options(options)
         if self.tokenizer.mask_token is None:
             raise ValueError("the tokenizer has no mask token; set tokenizer.mask_token")
-        self._targets(options)
+        if options.targets is not None:
+            self._targets(options)
 
-    def _targets(self, options: FillMaskOptions) -> NDArray[np.int64] | None:
+    def _targets(self, options: FillMaskOptions) -> NDArray[np.int64]:
         """Return the ids of the targets, each once."""
-        if options.targets is None:
-            return None
+        if options.targets is None:  # a model may have more ids, to fill up its last rows
+            return np.fromiter(self.tokenizer.get_vocab().values(), np.int64)
         words = [options.targets] if isinstance(options.targets, str) else list(options.targets)
         if not words:
             raise ValueError("targets is empty: name a word, or leave targets out")
@@ -132,8 +134,7 @@ class FillMaskPipeline(Pipeline):
         """Return the best tokens for the mask at a place."""
         ids = encoded.rows[0].ids
         places, targets = encoded.source
-        possible = np.arange(len(scores)) if targets is None else targets
-        best = possible[np.argsort(-scores[possible], kind="stable")[:top_k]]
+        best = targets[np.argsort(-scores[targets], kind="stable")[:top_k]]
         answers = []
         for token in best.tolist():
             filled = [*ids[:at], token, *ids[at + 1 :]]
