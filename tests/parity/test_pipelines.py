@@ -125,8 +125,13 @@ def test_text_classification(both, settings):
     assert_same(ours(TEXTS), theirs(TEXTS))
     assert_same(ours(TEXTS, top_k=None), theirs(TEXTS, top_k=None))
     assert_same(ours(TEXTS[0], top_k=2), theirs(TEXTS[0], top_k=2))
+    for top_k in (1, 2, None):
+        assert_same(ours(TEXTS[0], top_k=top_k), theirs(TEXTS[0], top_k=top_k))
+        assert_same(ours(TEXTS, top_k=top_k), theirs(TEXTS, top_k=top_k))
     pair = {"text": TEXTS[0], "text_pair": TEXTS[1]}
-    assert_same(ours([pair]), [theirs(pair)])
+    for item in (pair, [pair]):
+        assert_same(ours(item), theirs(item))
+        assert_same(ours(item, top_k=1), theirs(item, top_k=1))
     for function in ("softmax", "sigmoid", "none"):
         assert_same(
             ours(TEXTS, function_to_apply=function), theirs(TEXTS, function_to_apply=function)

@@ -38,7 +38,7 @@ def pipe(request, task, head, make_model, tokenizer):
 
 
 def single(pipe, item, options):
-    """The answer to one input; text classification alone gives a list of it."""
+    """The answer to one input; text classification alone gives a list of a text's."""
     answer = pipe(item, **options)
     return answer[0] if pipe.task == "text-classification" else answer
 
@@ -189,6 +189,54 @@ def test_empty_and_other_inputs_are_told_with_their_number(pipe, inputs, options
         pipe(3, **options)
 
 
+def test_a_string_is_one_input_even_if_it_is_a_wrong_one(pipe, options):
+    with pytest.raises(TypeError, match=r"^(expected a|the text must be a string, not b'ab')"):
+        pipe(b"ab", **options)
+    if pipe.task in ("question-answering", "multiple-choice"):
+        with pytest.raises(TypeError, match=r"^expected a .* not 'ab'"):
+            pipe("ab", **options)
+
+
+def test_what_is_found_wrong_when_texts_are_encoded_has_its_number_too(pipe, inputs, options):
+    no_tokens, long = "\u200b", "the small model " * 40
+    bad = {
+        "question-answering": [
+            {"question": long, "context": "x"}, {"question": "x", "context": no_tokens},
+        ],
+        "multiple-choice": [(long, ["a", "b"])],
+        "zero-shot-classification": [long],
+        "token-classification": [no_tokens],
+        "fill-mask": ["[MASK]" + long],
+    }.get(pipe.task, [long, no_tokens])  # fmt: skip
+    pipe.read_ahead = 3
+    for item in bad:
+        with pytest.raises(ValueError, match=r"^input 4: the (text|question|context) .* tokens"):
+            pipe([*inputs[:4], item, item], **options)
+        with pytest.raises(ValueError, match=r"^the (text|question|context) .* tokens"):
+            pipe(item, **options)
+
+
+def test_a_tokenizer_larger_than_the_model(task, head, make_model, tokenizer, tiny_vocab):
+    more = distilbert.DistilBertTokenizerFast(tiny_vocab, model_max_length=48)
+    more.add_tokens(["zzz"])
+    size, model = len(tokenizer), make_model(head)
+    message = rf"has {size + 1} ids and the model {size} .*resize_token_embeddings\({size + 1}\)"
+    with pytest.raises(ValueError, match=message):
+        distilbert.pipeline(task, model, more)
+    model.resize_token_embeddings(size + 1)
+    distilbert.pipeline(task, model, more)
+
+
+def test_options_that_are_iterators_serve_every_input(tokenizer, make_model):
+    classify = distilbert.pipeline(
+        "zero-shot-classification", make_model("ForSequenceClassification"), tokenizer
+    )
+    labels, texts = ["small", "a model"], ["the", "un"]
+    assert classify(texts, (label for label in labels)) == classify(texts, labels)
+    fill = distilbert.pipeline("fill-mask", make_model("ForMaskedLM"), tokenizer)
+    assert fill("[MASK]", targets=iter(labels[:1])) == fill("[MASK]", targets=labels[:1])
+
+
 def test_long_inputs_are_refused_or_cut_or_read_in_windows(pipe, options):
     long = "the small model " * 40
     if pipe.task == "question-answering":
@@ -200,7 +248,7 @@ def test_long_inputs_are_refused_or_cut_or_read_in_windows(pipe, options):
     item = f"[MASK] {long}" if pipe.task == "fill-mask" else long
     item = {"text": long, "choices": ["a", "b"]} if pipe.task == "multiple-choice" else item
     with pytest.raises(
-        ValueError, match=r"has 1[23]\d tokens, and at most 48 fit: .*truncation=True"
+        ValueError, match=r"has 1[23]\d tokens, and at most 48 fit: .*set truncation"
     ):
         pipe(item, **options)
     assert pipe(item, truncation=True, **options) is not None

@@ -2,18 +2,19 @@ import numpy as np
 import pytest
 
 import distilbert
+from distilbert.tasks.features import encode
 
 LOGITS = np.array([1.0, -2.0, 3.0])
 NAMES = {0: "a", 1: "b", 2: "c"}
 
 
-def classifier(tokenizer, logits=LOGITS, **settings):
+def classifier(tokenizer, logits=LOGITS, top_k="best", **settings):
     def model(input_ids, attention_mask):
         return np.broadcast_to(logits, (len(input_ids), len(logits)))
 
     names = {i: NAMES[i] for i in range(len(logits))}
     config = distilbert.DistilBertConfig(id2label=names, max_position_embeddings=48, **settings)
-    return distilbert.pipeline("text-classification", model, tokenizer, config=config)
+    return distilbert.pipeline("text-classification", model, tokenizer, config=config, top_k=top_k)
 
 
 def test_one_label(tokenizer):
@@ -27,6 +28,16 @@ def test_top_k(tokenizer):
     classify = classifier(tokenizer)
     assert [each["label"] for each in classify("the", top_k=2)] == ["c", "a"]
     assert [each["label"] for each in classify(["the"], top_k=None)[0]] == ["c", "a", "b"]
+
+
+def test_one_label_that_is_asked_for_is_a_list(tokenizer):
+    classify = classifier(tokenizer)
+    (best,) = classify("the")
+    assert classify("the", top_k=1) == [best]
+    assert classify(["the", "un"], top_k=1) == [[best], [best]]
+    assert classify(["the", "un"], top_k="best") == [best, best]
+    asked = classifier(tokenizer, top_k=1)
+    assert asked(["the"]) == [[best]]
 
 
 def test_several_labels_each_on_its_own(tokenizer):
@@ -49,25 +60,42 @@ def test_pairs(tokenizer):
     inner = classify.model
     classify.model = lambda **arrays: seen.append(arrays["input_ids"]) or inner(**arrays)
     pair = tokenizer("the", "model")["input_ids"]
-    assert isinstance(classify({"text": "the", "text_pair": "model"}), list)
-    assert isinstance(classify(("the", "model")), list)
+    assert isinstance(classify({"text": "the", "text_pair": "model"}), dict)
+    assert isinstance(classify(("the", "model")), dict)
     classify([("the", "model"), "un"])
     assert seen[0].tolist() == seen[1].tolist() == [pair]
     assert seen[2][0].tolist() == pair
+
+
+@pytest.mark.parametrize("pair", [("the", ""), ("", "the"), ("the", " ")])
+def test_a_pair_with_an_empty_text_is_read_as_in_fine_tuning(tokenizer, pair):
+    seen = []
+    classify = classifier(tokenizer)
+    inner = classify.model
+    classify.model = lambda **arrays: seen.append(arrays["input_ids"]) or inner(**arrays)
+    classify(pair)
+    rows = encode(tokenizer, [pair[0]], [pair[1]], 0)
+    assert seen[0].tolist() == [rows.tokens.tolist()]
 
 
 def test_bad_input(tokenizer):
     classify = classifier(tokenizer)
     with pytest.raises(ValueError, match=r"the keys text and text_pair, got \['texts'\]"):
         classify({"texts": "the"})
-    with pytest.raises(ValueError, match="input 0: the second text is empty"):
-        classify([("the", "")])
+    with pytest.raises(ValueError, match="input 0: both texts of the pair are empty"):
+        classify([(" ", "")])
+    with pytest.raises(TypeError, match="the second text must be a string, not 3"):
+        classify(("the", 3))
+    with pytest.raises(ValueError, match="has no tokens"):
+        classify(("\u200b", ""))
     with pytest.raises(TypeError, match="a text, or a tuple of two, not"):
         classify([["the", "model"]])
     with pytest.raises(ValueError, match="has no tokens"):
         classify("\u200b\u00ad")
     with pytest.raises(ValueError, match="top_k=0"):
         classify("the", top_k=0)
+    with pytest.raises(ValueError, match="top_k='3' must be at least 1, None for all"):
+        classify("the", top_k="3")
     with pytest.raises(ValueError, match="must be one of softmax, sigmoid, none"):
         classify("the", function_to_apply="relu")
 

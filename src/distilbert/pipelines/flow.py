@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -56,7 +57,8 @@ class Pipeline(ABC):
 
     Raises:
         TypeError: an option that the task has not, or a model without configuration.
-        ValueError: an option's value is impossible, or the model has another head.
+        ValueError: an option's value is impossible, the model has another head, or fewer embeddings
+            than the tokenizer has tokens.
     """
 
     task: ClassVar[str]
@@ -82,6 +84,13 @@ class Pipeline(ABC):
         self.config: Any = getattr(self.model, "config", None) if config is None else config
         if self.config is None:
             raise TypeError(f"{type(model).__name__} has no config; pass config=…")
+        needed = max(tokenizer.get_vocab().values(), default=-1) + 1
+        if needed > getattr(self.config, "vocab_size", needed):
+            raise ValueError(
+                f"the tokenizer has {needed} ids and the model {self.config.vocab_size} "
+                "(config.vocab_size): take the model's own tokenizer, or give the model new "
+                f"embeddings with model.resize_token_embeddings({needed}) and train them"
+            )
         self.batch_tokens = self.default_batch_tokens if batch_tokens is None else batch_tokens
         self.read_ahead = read_ahead
         for name in ("batch_tokens", "read_ahead"):
@@ -103,8 +112,10 @@ class Pipeline(ABC):
                 its number.
         """
         chosen = self._checked(self.options, options)
-        if self._is_one(inputs):
-            return self._answers([self._read(inputs, chosen)], chosen)[0]
+        # A string is an iterable, but never one of inputs.
+        if isinstance(inputs, str | bytes) or self._is_one(inputs):
+            encoded = self._encode([self._read(inputs, chosen)], chosen)
+            return self._answers(encoded, chosen)[0]
         if not isinstance(inputs, Iterable):
             raise TypeError(f"expected {self._expected}, not {inputs!r:.60}")
         answers = self._stream(inputs, chosen)
@@ -117,8 +128,8 @@ class Pipeline(ABC):
     _expected: ClassVar[str] = "a text (str) or an iterable of texts"
 
     def _is_one(self, inputs: Any) -> bool:
-        """Whether this is one input, not several."""
-        return isinstance(inputs, str)
+        """Whether this is one input, not several; a string always is."""
+        return False
 
     @abstractmethod
     def _read(self, item: Any, options: Any) -> Any:
@@ -151,7 +162,11 @@ class Pipeline(ABC):
         unknown = [name for name in options if name not in known]
         if unknown:
             raise TypeError(f"{self.task} has no option {unknown[0]!r}; it has {', '.join(known)}")
-        chosen = replace(before, **options)
+        # An iterator would be used up by the first input.
+        given: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, Iterator) else v for n, v in options.items()
+        }
+        chosen = replace(before, **given)
         self._check_options(chosen)
         return chosen
 
@@ -164,27 +179,32 @@ class Pipeline(ABC):
 
     def _stream(self, inputs: Iterable[Any], options: Any) -> Iterator[Any]:
         numbered = enumerate(inputs)
-        while True:
-            items = list(self._read_ahead(numbered, options))
-            if not items:
-                return
-            yield from self._answers(items, options)
+        while ahead := list(self._read_ahead(numbered, options)):
+            yield from self._answers(self._encode_numbered(ahead, options), options)
 
-    def _read_ahead(self, numbered: Iterator[tuple[int, Any]], options: Any) -> Iterator[Any]:
+    def _read_ahead(
+        self, numbered: Iterator[tuple[int, Any]], options: Any
+    ) -> Iterator[tuple[int, Any]]:
         """Read checked inputs until there are enough to fill batches of similar lengths."""
         characters = 0
         for number, item in islice(numbered, self.read_ahead):
-            try:
+            with _named(number):
                 read = self._read(item, options)
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"input {number}: {error}") from None
-            yield read
+            yield number, read
             characters += _characters(read)
             if characters >= MOST_CHARACTERS_AHEAD:
                 return
 
-    def _answers(self, items: list[Any], options: Any) -> list[Any]:
-        encoded = self._encode(items, options)
+    def _encode_numbered(self, ahead: list[tuple[int, Any]], options: Any) -> list[Encoded]:
+        try:
+            return self._encode([item for _, item in ahead], options)
+        except (TypeError, ValueError):
+            for number, item in ahead:  # one by one, to find the one that is wrong
+                with _named(number):
+                    self._encode([item], options)
+            raise
+
+    def _answers(self, encoded: list[Encoded], options: Any) -> list[Any]:
         rows = [row for each in encoded for row in each.rows]
         owners = [each for each in encoded for _ in each.rows]
         kept = run(
@@ -224,19 +244,28 @@ class Pipeline(ABC):
         rows = [
             Row(*both) for both in zip(encoded["input_ids"], encoded["token_type_ids"], strict=True)
         ]
-        special = self.tokenizer.num_special_tokens_to_add()
-        for text, row in zip(texts, rows, strict=True):
-            if len(row.ids) <= special:
+        special = [self.tokenizer.num_special_tokens_to_add(pair=pair) for pair in (False, True)]
+        for text, pair, row in zip(texts, pairs or [None] * len(texts), rows, strict=True):
+            if len(row.ids) <= special[pair is not None]:
                 raise ValueError(f"the text {text!r:.80} has no tokens")
             if len(row.ids) > limit:
                 raise ValueError(
                     f"the text {text!r:.80} has {len(row.ids)} tokens, and at most {limit} fit: "
-                    "shorten it, or pass truncation=True to have its end cut off"
+                    "shorten it, or set truncation to have its end cut off"
                 )
         return rows
 
 
-def text_of(value: Any, name: str = "the text") -> str:
+@contextmanager
+def _named(number: int) -> Iterator[None]:
+    """Say in an error which input it is about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"input {number}: {error}") from None
+
+
+def text_of(value: Any, name: str = "the text", *, may_be_empty: bool = False) -> str:
     """Return a text that has something in it.
 
     Raises:
@@ -245,7 +274,7 @@ def text_of(value: Any, name: str = "the text") -> str:
     """
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {value!r:.60} ({type(value).__name__})")
-    if not value.strip():
+    if not may_be_empty and not value.strip():
         raise ValueError(f"{name} is empty")
     return value
 

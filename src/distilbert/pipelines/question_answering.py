@@ -135,6 +135,8 @@ class QuestionAnsweringPipeline(Pipeline):
         found = []
         for question, context in items:
             windows = make_windows(self.tokenizer, [question], [context], limit, stride)
+            if not any(map(len, windows.chars)) and not options.handle_impossible_answer:
+                raise ValueError(f"the context {context!r:.80} has no tokens")
             rows = zip(windows.input_ids, windows.token_type_ids, strict=True)
             found.append(Encoded([Row(*both) for both in rows], windows))
         return found
@@ -169,7 +171,7 @@ class QuestionAnsweringPipeline(Pipeline):
             found.append({"score": null, "start": 0, "end": 0, "answer": ""})
             found.sort(key=lambda each: -each["score"])
         if not found:
-            raise ValueError(f"the context {encoded.source.contexts[0]!r:.80} has no tokens")
+            raise ValueError("the model gave start and end logits that are no numbers")
         return found[0] if options.top_k == 1 else found[: options.top_k]
 
 

@@ -16,18 +16,23 @@ class TextClassificationOptions(Options):
     """What text classification can be told.
 
     Args:
-        top_k: labels per text, the likeliest first; None gives all of them.
+        top_k: labels per text, as a list, the likeliest first; None gives all of them, "best" the
+            likeliest without a list.
         function_to_apply: what makes scores of logits: "softmax", "sigmoid" or "none".
         truncation: whether the end of a text that is too long is cut off.
     """
 
-    top_k: int | None = 1
+    top_k: int | str | None = "best"
     function_to_apply: str | None = None
     truncation: bool = False
 
     def __post_init__(self) -> None:
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k={self.top_k} must be at least 1, or None for all labels")
+        k = self.top_k
+        if (isinstance(k, str) and k != "best") or (not isinstance(k, str | None) and k < 1):
+            raise ValueError(
+                f"top_k={k!r} must be at least 1, None for all labels, or 'best' for the best one "
+                "without a list"
+            )
         if self.function_to_apply not in (None, *FUNCTIONS):
             raise ValueError(
                 f"function_to_apply={self.function_to_apply!r} must be one of "
@@ -38,14 +43,14 @@ class TextClassificationOptions(Options):
 class TextClassificationPipeline(Pipeline):
     """Labels texts, or pairs given as `{"text": …, "text_pair": …}` or a tuple of two.
 
-    A list of inputs gives for each a dict with `label` and `score`, a single input a list of
-    one such dict; with another `top_k` it is a list of dicts in both cases. The score is a
-    probability: over all labels, or of each on its own where `config.problem_type` says
-    multi-label or there is one label; with "regression" it is the value itself.
+    The answer is a dict with `label` and `score`, for a text that comes alone a list of it; with
+    `top_k` it is a list of dicts, the likeliest first. The score is a probability: over all labels,
+    or of each on its own where `config.problem_type` says multi-label or there is one label; with
+    "regression" it is the value itself. One text of a pair may be empty.
 
     Args:
         model, tokenizer, config, batch_tokens, read_ahead: see `Pipeline`.
-        options: `top_k` (1; None for all labels), `function_to_apply` ("softmax", "sigmoid",
+        options: `top_k` (None for all labels), `function_to_apply` ("softmax", "sigmoid",
             "none"; by default what the configuration says), `max_length`; with `truncation` a
             long text is cut, else refused.
 
@@ -72,10 +77,10 @@ class TextClassificationPipeline(Pipeline):
     def __call__(self, inputs: Any, *, progress: bool = False, **options: Any) -> Any:
         """See `Pipeline`; one text gives a list, as it always did in transformers."""
         answer = super().__call__(inputs, progress=progress, **options)
-        return [answer] if isinstance(answer, dict) else answer
+        return [answer] if isinstance(inputs, str) and isinstance(answer, dict) else answer
 
     def _is_one(self, inputs: Any) -> bool:
-        return isinstance(inputs, str | Mapping | tuple)
+        return isinstance(inputs, Mapping | tuple)
 
     def _read(self, item: Any, options: TextClassificationOptions) -> tuple[str, str | None]:
         if isinstance(item, Mapping):
@@ -88,7 +93,13 @@ class TextClassificationPipeline(Pipeline):
         if not isinstance(item, tuple) or len(item) != 2:
             raise TypeError(f"expected a text, or a tuple of two, not {item!r:.60}")
         text, pair = item
-        return text_of(text), None if pair is None else text_of(pair, "the second text")
+        if pair is None:
+            return text_of(text), None
+        text_of(text, may_be_empty=True)
+        text_of(pair, "the second text", may_be_empty=True)
+        if not text.strip() and not pair.strip():
+            raise ValueError("both texts of the pair are empty")
+        return text, pair
 
     def _encode(self, items: list[Any], options: TextClassificationOptions) -> list[Encoded]:
         texts, pairs = [text for text, _ in items], [pair for _, pair in items]
@@ -100,11 +111,12 @@ class TextClassificationPipeline(Pipeline):
 
     def _decode(self, encoded: Encoded, kept: list[Any], options: TextClassificationOptions) -> Any:
         scores = self._scores(kept[0], options)
-        best = np.argsort(-scores, kind="stable")[: options.top_k]
+        count = 1 if options.top_k == "best" else options.top_k
+        best = np.argsort(-scores, kind="stable")[:count]
         found = [
             {"label": self.config.id2label[i], "score": float(scores[i])} for i in best.tolist()
         ]
-        return found[0] if options.top_k == 1 else found
+        return found[0] if options.top_k == "best" else found
 
     def _scores(self, logits: Any, options: TextClassificationOptions) -> Any:
         kind = self.config.problem_type
