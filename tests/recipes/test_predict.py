@@ -8,6 +8,9 @@ import pytest
 
 import distilbert
 from distilbert.cli import main
+from distilbert.tasks.catalog import make_task
+from distilbert.tasks.labels import Labels
+from distilbert.tasks.tables import Table
 
 NLI = {0: "contradiction", 1: "neutral", 2: "entailment"}
 
@@ -112,6 +115,47 @@ def test_prepared(predict):
         assert each["prediction"]["score"] == pytest.approx(plain["score"], abs=1e-5)
 
 
+@pytest.mark.parametrize(("top_k", "labels"), [(None, None), (1, 1), (0, 3)])
+def test_labels_that_are_asked_for(predict, top_k, labels):
+    flags = {} if top_k is None else {"top_k": top_k}
+    found, pipe = predict("text-classification", "ForSequenceClassification", "the\n", **flags)
+    options = {} if labels is None else {"top_k": labels}
+    assert [each["prediction"] for each in found] == pipe(["the"], **options)
+
+
+def test_an_empty_text_of_a_pair(predict):
+    content = (
+        '{"text": "the", "two": ""}\n{"text": "the", "two": null}\n{"text": null, "two": "un"}\n'
+    )
+    found, pipe = predict(
+        "text-classification", "ForSequenceClassification", content, "in.jsonl",
+        second_text_column="two",
+    )  # fmt: skip
+    expected = pipe([("the", ""), ("the", ""), ("", "un")])
+    assert [each["prediction"] for each in found] == expected
+
+
+def test_multiple_choice_reads_what_fine_tuning_reads(predict, tiny_vocab):
+    """The beginning of a sentence belongs to each of its endings."""
+    content = "sent1,sent2,ending0,ending1\nthe,small,un,model\nthe,,un,model\n"
+    found, pipe = predict(
+        "multiple-choice", "ForMultipleChoice", content, "in.csv", text_column="sent1",
+        second_text_column="sent2", choice_columns=["ending0", "ending1"],
+    )  # fmt: skip
+    read = [("the", ["small un", "small model"]), ("the", ["un", "model"])]
+    assert [each["prediction"] for each in found] == pipe(read)
+    columns = {
+        "sent1": ["the"] * 2, "sent2": ["small", ""], "ending0": ["un"] * 2,
+        "ending1": ["model"] * 2, "label": [0, 1],
+    }  # fmt: skip
+    examples = make_task("swag").examples(
+        Table("in.csv", columns, {}, [2, 3]), Labels(()), pipe.tokenizer, 0
+    )
+    texts, choices = zip(*((text, choice) for text, both in read for choice in both), strict=True)
+    rows = pipe.tokenizer(list(texts), list(choices))["input_ids"]
+    assert examples.features.tokens.tolist() == [each for row in rows for each in row]
+
+
 @pytest.mark.parametrize("separate", [True, False])
 def test_multiple_choice(predict, separate):
     if separate:
@@ -122,10 +166,11 @@ def test_multiple_choice(predict, separate):
     assert found[0]["prediction"] == pipe(("the", ["un", "model"]))
 
 
-def test_zero_shot(predict):
+@pytest.mark.parametrize("labels", [["small", "un"], ["small, un"]])
+def test_zero_shot(predict, labels):
     found, pipe = predict(
         "zero-shot-classification", "ForSequenceClassification", "the model\n",
-        candidate_labels=["small", "un"], multi_label=True,
+        candidate_labels=labels, multi_label=True,
     )  # fmt: skip
     assert found[0]["prediction"] == pipe("the model", ["small", "un"], multi_label=True)
 
@@ -169,9 +214,28 @@ def test_an_answer_does_not_depend_on_its_place(predict):
             "line 1: there is a column 'prediction'",
         ),
         ("un\n", "in.xml", [], "does not say what it is"),
-        ("the " * 99, "in.txt", [], "has 101 tokens, and at most 32 fit: .*truncation=True"),
+        (
+            "un\n" * 700 + "the " * 99 + "\nun",
+            "in.txt",
+            [],
+            "line 701: the text .* has 101 tokens, and at most 32 fit: .* set truncation",
+        ),
+        ('id,text\n1,un\n\n2,"the\nun"\n3,\u200b\n', "in.csv", [], "line 6: .* has no tokens"),
+        (
+            "a\n1\n",
+            "in.csv",
+            ["--text_column", "a", "--second_text_column", "b"],
+            "line 2: there is no column 'b' but a; .* second_text_column",
+        ),
+        (
+            "un\n",
+            "in.txt",
+            ["--context_column", "a"],
+            "text-classification has no context_column; it has text_column, second_text_column",
+        ),
+        ("un\n", "in.txt", ["--device", "cuda:99"], "device='cuda:99' cannot be used"),
         ("un\n", "in.txt", ["--targets", "a"], "text-classification has no option 'targets'"),
-        ("un\n", "in.txt", ["--top_k", "0"], "top_k=0 must be at least 1"),
+        ("un\n", "in.txt", ["--top_k", "-1"], "top_k=-1 must be at least 1"),
         ("un\n", "in.txt", ["--precision", "int8", "--dtype", "float32"], "leave out dtype"),
         ("un\n", "in.txt", ["--task", "mood"], "no task 'mood'"),
         ("un\n", "in.txt", ["--task", "ner"], "is a DistilBertForSequenceClassification, not a"),
@@ -187,6 +251,24 @@ def test_bad_input(folder, tmp_path, capsys, content, name, flags, message):
     assert main(["predict", *words]) == 1
     assert re.search(message, capsys.readouterr().err)
     assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "head"),
+    [
+        ("zero-shot-classification", "ForSequenceClassification"),
+        ("ner", "ForTokenClassification"),
+        ("sentence-embedding", "Model"),
+        ("fill-mask", "ForMaskedLM"),
+        ("question-answering", "ForQuestionAnswering"),
+    ],
+)
+def test_columns_that_a_task_does_not_read(folder, tmp_path, capsys, task, head):
+    source = tmp_path / "in.csv"
+    source.write_text("text,b\nun,the\n", encoding="utf-8")
+    words = ["--task", task, "--model", folder(head), "--input", str(source)]
+    assert main(["predict", *words, "--second_text_column", "b"]) == 1
+    assert "has no second_text_column; it has " in capsys.readouterr().err
 
 
 def test_what_was_answered_before_a_failure_is_kept(folder, tmp_path):

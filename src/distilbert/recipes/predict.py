@@ -11,15 +11,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from distilbert.pipelines import pipeline
+from distilbert.pipelines.flow import text_of
+from distilbert.pipelines.opening import ALIASES
 from distilbert.pipelines.records import STDIN, Record, kind_of, read_records
 from distilbert.runtime.progress import Progress
+from distilbert.tasks.choice import continued
 
 PREDICTION = "prediction"
 
@@ -39,14 +42,16 @@ class Settings:
             its prediction.
         input_format: txt, jsonl, csv or tsv; by default what the file's name says.
         text_column: where the text is.
-        second_text_column: text-classification: where the second text of a pair is.
+        second_text_column: text-classification: where the second text of a pair is;
+            multiple-choice: where the beginning is that is put before each choice.
         question_column, context_column: question-answering: where both are.
         choice_columns: multiple-choice: where the choices are; a single column holds a list.
         max_length: tokens per row, special ones included; by default what the model takes.
         truncation: cuts the end of a text that is too long, instead of an error.
-        top_k: answers per text.
+        top_k: answers per text; text-classification: 0 is all labels.
         targets: fill-mask: words to choose among.
-        candidate_labels: zero-shot-classification: labels to choose among.
+        candidate_labels: zero-shot-classification: labels to choose among, words or one text with
+            commas.
         hypothesis_template: zero-shot-classification: a sentence with {} where the label goes.
         multi_label: zero-shot-classification: several labels may be true.
         function_to_apply: text-classification: softmax, sigmoid or none.
@@ -93,6 +98,13 @@ class Settings:
     precision: str | None = None
 
 
+_COLUMNS = {
+    "text-classification": ("text_column", "second_text_column"),
+    "question-answering": ("question_column", "context_column"),
+    "multiple-choice": ("text_column", "second_text_column", "choice_columns"),
+}
+"""The columns that a task reads; the others read text_column alone."""
+
 _OPTIONS = (
     "max_length", "truncation", "top_k", "targets", "candidate_labels", "hypothesis_template",
     "multi_label", "function_to_apply", "aggregation_strategy", "doc_stride", "stride",
@@ -121,16 +133,24 @@ def main(settings: Settings) -> int:
     given = {name: getattr(settings, name) for name in _OPTIONS}
     # Not by `in`: 0 is False there.
     options = {n: v for n, v in given.items() if v is not None and v is not False and v != ()}
-    pipe = pipeline(settings.task, settings.model, **options)
+    task = ALIASES.get(settings.task, settings.task)
+    if settings.top_k == 0 and task == "text-classification":
+        options["top_k"] = None
+    if len(settings.candidate_labels) == 1:  # as one text, which is split at its commas
+        options["candidate_labels"] = settings.candidate_labels[0]
+    pipe = pipeline(task, settings.model, **options)
+    _refuse_columns(task, settings)
 
     waiting: deque[Record] = deque()
 
     def inputs() -> Iterator[Any]:
         for line, record in read_records(path, kind):
             waiting.append((line, record))
-            if PREDICTION in record:
-                raise ValueError(f"there is a column {PREDICTION!r} already: rename it")
-            yield _input(pipe.task, record, settings)
+            try:
+                item = _input(task, record, settings)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"line {line}: {error}") from None
+            yield item
 
     done, started = 0, time.monotonic()
     bar = Progress(total=total, description=settings.task, unit="texts") if total else None
@@ -143,23 +163,34 @@ def main(settings: Settings) -> int:
                 if bar:
                     bar.advance(done, 1)
         except (TypeError, ValueError) as error:
-            raise type(error)(_with_line(str(error), waiting)) from error
+            lines = {done + i: line for i, (line, _) in enumerate(waiting)}
+            raise type(error)(_with_line(str(error), lines)) from error
     _logger.info("%d answers in %.1f s", done, time.monotonic() - started)
     return done
 
 
-def _with_line(message: str, waiting: deque[Record]) -> str:
-    """Say the line of an input that was wrong, which is the last one read.
+def _refuse_columns(task: str, settings: Settings) -> None:
+    """Raise TypeError for a column that is said and that the task does not read."""
+    read = _COLUMNS.get(task, ("text_column",))
+    usual = {field.name: field.default for field in fields(Settings)}
+    for name in sorted({name for names in _COLUMNS.values() for name in names} - set(read)):
+        if getattr(settings, name) != usual[name]:
+            raise TypeError(f"{task} has no {name}; it has {', '.join(read)}")
 
-    What is found later, once its neighbours are there, such as that a text is too long, begins with
-    the text instead.
-    """
-    wrong = re.match(r"(?:input \d+: |(?=there is (?:a|no) column ))(.*)", message, re.DOTALL)
-    return f"line {waiting[-1][0]}: {wrong[1]}" if wrong else message
+
+def _with_line(message: str, lines: dict[int, int]) -> str:
+    """Say the line of the input whose number a pipeline's error says."""
+    wrong = re.match(r"input (\d+): (.*)", message, re.DOTALL)
+    return f"line {lines[int(wrong[1])]}: {wrong[2]}" if wrong else message
 
 
 def _input(task: str, record: dict[str, Any], settings: Settings) -> Any:
-    """Return what the pipeline reads of a record."""
+    """Return what the pipeline reads of a record.
+
+    As in fine-tuning, nothing is an empty text in a pair, or before a choice.
+    """
+    if PREDICTION in record:
+        raise ValueError(f"there is a column {PREDICTION!r} already: rename it")
 
     def column(name: str, setting: str) -> Any:
         if name not in record:
@@ -174,12 +205,28 @@ def _input(task: str, record: dict[str, Any], settings: Settings) -> Any:
             "context": column(settings.context_column, "context_column"),
         }
     text = column(settings.text_column, "text_column")
+    second = None
+    if settings.second_text_column is not None:
+        second = column(settings.second_text_column, "second_text_column")
+        second = "" if second is None else second
     if task == "multiple-choice":
         choices = [column(name, "choice_columns") for name in settings.choice_columns]
-        return text, choices[0] if len(choices) == 1 else choices
-    if task == "text-classification" and settings.second_text_column is not None:
-        return text, column(settings.second_text_column, "second_text_column")
+        choices = choices[0] if len(choices) == 1 else choices
+        return text, choices if second is None else _continued(second, choices)
+    if second is not None:
+        return ("" if text is None else text), second
     return text
+
+
+def _continued(beginning: Any, choices: Any) -> Any:
+    """Put a beginning before each choice; what is no choice is left to the pipeline to refuse."""
+    beginning = text_of(beginning, "the second text", may_be_empty=True)
+    if not isinstance(choices, list):
+        return choices
+    return [
+        continued(beginning, choice) if isinstance(choice, str) and choice.strip() else choice
+        for choice in choices
+    ]
 
 
 @contextmanager

@@ -60,7 +60,7 @@ class Choice(Task):
         true = self._numbers(table, len(names))
         firsts = [text for text in texts for _ in names]
         seconds = [
-            f"{beginning} {ending}".strip()
+            continued(beginning, ending)
             for beginning, row in zip(beginnings, zip(*endings, strict=True), strict=True)
             for ending in row
         ]
@@ -83,3 +83,8 @@ class Choice(Task):
                     f"number of the right ending, 0 to {choices - 1}"
                 )
         return np.array([int(value) for value in values], np.int64)
+
+
+def continued(beginning: str, ending: str) -> str:
+    """Return the beginning of a sentence and its ending as one text."""
+    return f"{beginning} {ending}".strip()
