@@ -36,7 +36,7 @@ class Settings:
     layers: tuple[int, ...] = (0, 2)
     toppings: list[str] = field(default_factory=list)
     spare: tuple[int, ...] | None = None
-    kind: Literal["round", "square"] = "round"
+    kind: Literal["round", "square", "no"] = "round"
     name: str | None = None
     cover: bool = True
     dry: bool = False
@@ -155,7 +155,10 @@ def usage_error(capsys, call, *arguments):
         (("--flour", "a", "--minute=3"), "no flag --minute; did you mean --minutes?"),
         (("--flour", "a", "--qqqqqq"), "no flag --qqqqqq"),
         (("--flour", "a", "--minutes", "x"), "--minutes takes a whole number, not 'x'"),
-        (("--flour", "a", "--kind", "flat"), "--kind takes one of 'round', 'square', not 'flat'"),
+        (
+            ("--flour", "a", "--kind", "flat"),
+            "--kind takes one of 'round', 'square', 'no', not 'flat'",
+        ),
         (("--flour", "a", "--layers", "0", "x"), "--layers takes a whole number, not 'x'"),
         (("--flour", "a", "stray"), "unrecognized arguments: stray"),
         (("--config", "nowhere.yaml"), "does not exist"),
@@ -168,11 +171,54 @@ def test_wrong_usage(bake, capsys, arguments, message):
     assert text.endswith(" (see distilbert bake --help)\n")
 
 
-@pytest.mark.parametrize("text", ["minuets: 3\nflour: a", "flour: [", "minutes: many\nflour: a"])
-def test_wrong_config(bake, capsys, tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("flour: 0.1\nname: 2024-01-01", Settings(flour="0.1", name="2024-01-01")),
+        ("flour: no\ncover: no\ndry: yes", Settings(flour="no", cover=False, dry=True)),
+        ("flour: a\nkind: no", Settings(flour="a", kind="no")),
+        ("flour: a\nlayers: 3\ntoppings: nut", Settings("a", layers=(3,), toppings=["nut"])),
+        ("flour: a\ntoppings: [1, 2.50, yes]", Settings("a", toppings=["1", "2.50", "yes"])),
+        ("flour: a\nlayers: []\nname:\nspare: ~", Settings("a", layers=())),
+        (
+            '{"flour": 3, "spare": 7, "heat": 1, "dry": true}',
+            Settings("3", 30, 1.0, spare=(7,), dry=True),
+        ),
+    ],
+)
+def test_a_config_holds_the_words_of_the_flags(bake, tmp_path, text, expected):
     path = tmp_path / "run.yaml"
     path.write_text(text)
-    assert "error:" in usage_error(capsys, bake, "--config", str(path))
+    assert bake("--config", str(path)) == (0, expected)
+    assert bake("--config", text) == (0, expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("minuets: 3\nflour: a", "there is no setting 'minuets'; did you mean minutes?"),
+        ("no_cover: true\nflour: a", "there is no setting 'no_cover'; did you mean cover?"),
+        ("minutes: many\nflour: a", "--minutes takes a whole number, not 'many'"),
+        ("minutes: [3, 4]\nflour: a", "--minutes takes one value, not ['3', '4']"),
+        ("layers: 0 1\nflour: a", "--layers takes a whole number, not '0 1'"),
+        ("cover: maybe\nflour: a", "--cover takes true or false, not 'maybe'"),
+        ("toppings: {nut: 1}\nflour: a", "toppings is a value or a list of values"),
+        ("layers: [[1]]\nflour: a", "layers is a value or a list of values"),
+        ("minutes:\nflour: a", "minutes has no value; give it one, or leave its line out"),
+        ("layers: null\nflour: a", "layers has no value"),
+        ("flour:", "flour has no value"),
+        ("flour: a\nflour: b", "the file of settings has 'flour' twice"),
+        ("flour: [", "the file of settings is neither YAML nor JSON: while parsing"),
+        ("- flour", "a file of settings has a line 'name: value' for each"),
+        ("", "a file of settings has a line 'name: value' for each"),
+    ],
+)
+def test_wrong_config(bake, capsys, tmp_path, text, message):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    error = usage_error(capsys, bake, "--config", str(path))
+    assert message in error
+    assert error.count("\n") == 1
 
 
 def test_wrong_recipe(capsys):

@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import inspect
 import io
+import json
 import logging
 import os
 import re
@@ -159,6 +160,7 @@ def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
     import jsonargparse
 
     about, help_of = _documentation(kind)
+    types_of = get_type_hints(kind)
 
     class Parser(jsonargparse.ArgumentParser):
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -166,11 +168,19 @@ def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
             print(f"{prog}: error: {_plain(message)} (see {prog} --help)", file=sys.stderr)
             raise SystemExit(2)
 
+        def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Any:  # of --config
+            try:
+                words = _words_of(content, types_of)
+            except ValueError as error:
+                self.error(str(error))
+            return super().parse_string(json.dumps(words), *args, **kwargs)
+
     parser = Parser(prog=prog, description=about, allow_abbrev=False)
     parser.add_argument(
-        "--config", action="config", help="YAML or JSON file of settings; flags after it win."
+        "--config",
+        action="config",
+        help="YAML or JSON file of settings, each named as its flag; flags after it win.",
     )
-    types_of = get_type_hints(kind)
     for entry in fields(kind):
         _add_flag(parser, entry, types_of[entry.name], help_of.get(entry.name, ""))
     known = sorted(parser._option_string_actions)
@@ -187,6 +197,49 @@ def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
         if isinstance(value, list) and get_origin(_sequence(types_of[name])) is tuple:
             values[name] = tuple(value)
     return kind(**values)
+
+
+def _words_of(content: str, types_of: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a YAML or JSON text, each as the words that its flag would take.
+
+    YAML's own guesses at types are not asked for: to it `no` is false and 0.1 no text.
+
+    Raises:
+        ValueError: it is malformed, or has what no flag could take.
+    """
+    import yaml
+
+    try:
+        root = yaml.compose(content, yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"the file of settings is neither YAML nor JSON: {error}") from None
+    if not isinstance(root, yaml.MappingNode):
+        raise ValueError("a file of settings has a line 'name: value' for each, and at least one")
+    settings: dict[str, Any] = {}
+    for key, value in root.value:
+        name, items = str(key.value), [value]
+        if isinstance(value, yaml.SequenceNode):
+            items = value.value
+        if name not in types_of:
+            raise ValueError(f"there is no setting {name!r}{_hint(name, list(types_of))}")
+        if name in settings:
+            raise ValueError(f"the file of settings has {name!r} twice")
+        if not all(isinstance(item, yaml.ScalarNode) for item in items):
+            raise ValueError(f"{name} is a value or a list of values, nothing nested")
+        words, kind = [item.value for item in items], types_of[name]
+        if value.tag == "tag:yaml.org,2002:null":
+            if type(None) not in get_args(kind):
+                raise ValueError(f"{name} has no value; give it one, or leave its line out")
+            settings[name] = None
+        elif _sequence(kind) is not None:
+            settings[name] = words
+        elif value not in items:
+            raise ValueError(f"--{name} takes one value, not {words}")
+        elif kind is bool and words[0].lower() not in ("true", "false", "yes", "no"):
+            raise ValueError(f"--{name} takes true or false, not {words[0]!r}")
+        else:
+            settings[name] = words[0]
+    return settings
 
 
 _KINDS = {"int": "a whole number", "float": "a number", "str": "text"}
