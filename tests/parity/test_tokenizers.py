@@ -114,6 +114,8 @@ def test_texts(kinds):
     check(theirs, ours, lambda t: dict(t(TEXTS, TEXTS[::-1], padding=True)))
     for skip in (False, True):
         check(theirs, ours, lambda t, skip=skip: t.batch_decode(t(TEXTS)["input_ids"], skip))
+        if not OLD:
+            check(theirs, ours, lambda t, skip=skip: t.decode(t(TEXTS)["input_ids"], skip))
     for fast in theirs[:1]:
         expected = fast(TEXTS, return_offsets_mapping=True)
         for tokenizer in ours:
@@ -261,6 +263,8 @@ def test_files_both_ways(tmp_path, shared_data, lower, added):
                 )
                 assert tokenizer.get_vocab() == their.get_vocab()
                 assert set(tokenizer.all_special_tokens) == set(their.all_special_tokens)
+                if not OLD:
+                    assert tokenizer.extra_special_tokens == their.extra_special_tokens
                 assert tokenizer.model_max_length == their.model_max_length
         check(theirs, ours, lambda t: dict(t(TEXTS, padding=True)))
 

@@ -139,6 +139,16 @@ def test_decode(tokenizer):
     assert (
         tokenizer.batch_decode(torch.tensor([ids, ids]), True) == [tokenizer.decode(ids, True)] * 2
     )
+    texts = ["the", "the small"]
+    rows = [tokenizer.encode(text) for text in texts]
+    row_tensors = [torch.tensor(row) for row in rows]
+    for several in (rows, tuple(rows), [tuple(row) for row in rows], row_tensors):
+        assert tokenizer.decode(several, True) == tokenizer.batch_decode(several, True) == texts
+    for several in (np.array([ids]), torch.tensor([ids]), [ids]):
+        assert tokenizer.decode(several, True) == ["the smaller model, isn't it?"]
+    assert tokenizer.decode([[]]) == [""]
+    for flat in (rows[1], np.array(rows[1]), torch.tensor(rows[1])):  # 4.x's; 5.x: one text
+        assert tokenizer.batch_decode(flat) == ["[CLS]", "the", "small", "[SEP]"]
     assert tokenizer.decode(ids[1]) == tokenizer.decode(torch.tensor(ids[1])) == "the"
     assert tokenizer.decode([]) == ""
     tokens = tokenizer.convert_ids_to_tokens(ids)
@@ -152,7 +162,7 @@ def test_ids_that_are_none(tokenizer):
     with pytest.raises(ValueError, match="id 99999 is outside the vocabulary of"):
         tokenizer.convert_ids_to_tokens(99999)
     with pytest.raises(ValueError, match="batch_decode"):
-        tokenizer.decode([[5, 6]])
+        tokenizer.decode([[[5, 6]]])
     assert tokenizer.convert_tokens_to_ids("nowhere") == tokenizer.unk_token_id
     assert tokenizer.convert_tokens_to_ids(["a", "nowhere"]) == [5, 1]
 
@@ -200,6 +210,15 @@ def test_adding_special_tokens(tokenizer):
         {"additional_special_tokens": ["<c>"]}, replace_additional_special_tokens=False
     )
     assert tokenizer.additional_special_tokens == ["<a>", "<b>", "<c>"]
+    tokenizer.add_special_tokens(
+        {"extra_special_tokens": ["<d>"]}, replace_extra_special_tokens=False
+    )
+    assert tokenizer.extra_special_tokens == ["<a>", "<b>", "<c>", "<d>"]
+    assert tokenizer.extra_special_tokens_ids == [*range(size + 1, size + 5)]
+    tokenizer.extra_special_tokens = ["<a>", "<b>"]
+    assert tokenizer.additional_special_tokens == ["<a>", "<b>"]
+    with pytest.raises(ValueError, match="not in the vocabulary"):
+        tokenizer.extra_special_tokens = ["<q>"]
     assert tokenizer.tokenize("a<b><mask>") == ["a", "<b>", "<mask>"]
     assert tokenizer.decode(tokenizer.encode("a <b>"), skip_special_tokens=True) == "a"
     with pytest.raises(ValueError, match="not the role"):
@@ -245,7 +264,7 @@ def test_what_is_no_row_of_ids(tokenizer, bad):
             call(bad)
 
 
-@pytest.mark.parametrize("bad", [[1, "a"], [1.5], [[1], [2]], [None]])
+@pytest.mark.parametrize("bad", [[1, "a"], [1.5], [[[1]], [2]], [None]])
 def test_ids_that_are_no_integers(tokenizer, bad):
     for call in (tokenizer.prepare_for_model, tokenizer.encode_plus, tokenizer.decode):
         with pytest.raises(ValueError, match="an id is an integer"):

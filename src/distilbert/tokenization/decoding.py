@@ -1,7 +1,7 @@
 """Ids and tokens back to text, the same for both tokenizers."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, overload
 
 from distilbert.tokenization.encoding import Encoding
 from distilbert.tokenization.tensors import kind_of, to_lists
@@ -38,13 +38,31 @@ class Decoding(Encoding):
             out_string = out_string.replace(loose, tight)
         return out_string
 
+    @overload
+    def decode(
+        self,
+        token_ids: int | list[int],
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> str: ...
+
+    @overload
     def decode(
         self,
         token_ids: Any,
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
-    ) -> str:
+    ) -> Any: ...
+
+    def decode(
+        self,
+        token_ids: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> Any:
         """Return the text of one row of ids (a list, an array or a tensor), or of one id.
+
+        Several rows give a list of texts, as in transformers 5.x.
 
         Args:
             token_ids: the ids.
@@ -53,13 +71,20 @@ class Decoding(Encoding):
                 as the tokenizer's attribute of that name says.
 
         Raises:
-            ValueError: an id is not in the vocabulary, or there are several rows.
+            ValueError: an id is not in the vocabulary, or is none.
         """
-        ids = to_lists(token_ids) if kind_of(token_ids) is not None else token_ids
-        if isinstance(ids, int):
-            ids = [ids]
-        tokens = self.convert_ids_to_tokens(ids, skip_special_tokens)
-        text = self.convert_tokens_to_string(tokens)
+        ids = token_ids if kind_of(token_ids) is None else to_lists(token_ids)
+        several = isinstance(ids, list | tuple) and ids and isinstance(to_lists(ids[0]), list)
+        decode = self.batch_decode if several else self._decode_row
+        return decode(ids, skip_special_tokens, clean_up_tokenization_spaces)
+
+    def _decode_row(
+        self, ids: Any, skip_special_tokens: bool, clean_up_tokenization_spaces: bool | None
+    ) -> str:
+        row = to_lists(ids) if kind_of(ids) is not None else ids
+        if isinstance(row, int):
+            row = [row]
+        text = self.convert_tokens_to_string(self.convert_ids_to_tokens(row, skip_special_tokens))
         if clean_up_tokenization_spaces is None:
             clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
         return self.clean_up_tokenization(text) if clean_up_tokenization_spaces else text
@@ -70,7 +95,8 @@ class Decoding(Encoding):
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
     ) -> list[str]:
-        """Return the text of each row; options as in `decode`."""
+        """Return the text of each row, or of each id of a single row; options as in `decode`."""
         return [
-            self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in sequences
+            self._decode_row(row, skip_special_tokens, clean_up_tokenization_spaces)
+            for row in sequences
         ]

@@ -162,6 +162,10 @@ class Vocabulary:
         """Ids of the special tokens without a role."""
         return [self.convert_tokens_to_ids(token) for token in self._additional]
 
+    # The names of transformers 5.x
+    extra_special_tokens = additional_special_tokens
+    extra_special_tokens_ids = additional_special_tokens_ids
+
     @property
     def special_tokens_map(self) -> dict[str, str | list[str]]:
         """Role to token, and the special tokens without a role."""
@@ -215,14 +219,17 @@ class Vocabulary:
         self,
         special_tokens_dict: Mapping[str, Any],
         replace_additional_special_tokens: bool = True,
+        replace_extra_special_tokens: bool = True,
     ) -> int:
         """Give tokens a role, adding them to the vocabulary if need be; return how many are new.
 
         Args:
             special_tokens_dict: role to token, as `{"mask_token": "<mask>"}`, or a list of tokens
-                under `additional_special_tokens`.
+                under `additional_special_tokens` or, as transformers 5.x has it,
+                `extra_special_tokens`.
             replace_additional_special_tokens: the list replaces the former one (whose tokens stay
-                in the vocabulary) or adds to it.
+                in the vocabulary) or, if False, adds to it.
+            replace_extra_special_tokens: the same, under the name of transformers 5.x.
 
         Raises:
             TypeError: something else than a mapping of roles.
@@ -234,11 +241,12 @@ class Vocabulary:
                 f"not {special_tokens_dict!r}"
             )
         before = len(self)
+        replaces = replace_additional_special_tokens and replace_extra_special_tokens
         for role, value in special_tokens_dict.items():
             if role in {"additional_special_tokens", "extra_special_tokens"}:
                 if not isinstance(value, list | tuple):
                     raise ValueError(f"{role} must be a list of tokens, not {value!r}")
-                former = [] if replace_additional_special_tokens else self._additional
+                former = [] if replaces else self._additional
                 self.add_tokens(value, special_tokens=True)
                 self._additional = list(dict.fromkeys([*former, *map(str, value)]))
             elif role in ROLES:
