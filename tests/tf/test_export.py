@@ -93,3 +93,17 @@ def test_litert(sizes, options, tolerance, model, batch, tmp_path):
 def test_multiple_choice_has_choices(tiny):
     model = d.TFDistilBertForMultipleChoice(tiny)
     assert model.input_signature(2, 8)[0]["input_ids"].shape == (2, None, 8)
+    assert model.input_signature(None, 8, 4)[0]["input_ids"].shape == (None, 4, 8)
+
+
+def test_jax_needs_sizes(model, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    for given in (None, model.input_signature(1)):
+        with pytest.raises(ValueError, match=r"None\): fix .*input_signature\(tokens=128\)"):
+            model.export(tmp_path / "served", verbose=False, input_signature=given)
+    choices = d.TFDistilBertForMultipleChoice(tiny)
+    with pytest.raises(ValueError, match=r"input_signature\(tokens=128, choices=4\)"):
+        choices.export(
+            tmp_path / "served", verbose=False, input_signature=choices.input_signature(2, 8)
+        )
+    assert not (tmp_path / "served").exists()

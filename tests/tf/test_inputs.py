@@ -136,6 +136,11 @@ def test_wrong_inputs(ids, tiny, model):
         d.TFDistilBertForMultipleChoice(tiny)(ids)
     with pytest.raises(IndexError, match="input_ids holds 60"):
         d.TFDistilBertForMultipleChoice(tiny)(np.full((1, 2, 3), 60))
+    unknown = tf.function(
+        d.TFDistilBertForMultipleChoice(tiny), input_signature=[tf.TensorSpec(None, tf.int32)]
+    )
+    with pytest.raises(ValueError, match="input_ids has an unknown number of axes"):
+        unknown.get_concrete_function()
     with pytest.raises(TypeError, match=r"takes a distilbert\.DistilBertConfig, got a"):
         d.TFDistilBertModel(d.BertConfig())
 

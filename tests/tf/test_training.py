@@ -209,3 +209,36 @@ def test_what_is_refused(config, texts):
     refused("need a loss of Keras's", inputs, labels, sample_weight=np.ones(12))
     refused("need a loss of Keras's", inputs, labels, class_weight={0: 2.0, 1: 1.0, 2: 1.0})
     refused(r"labels hold 3; there are 3 classes", inputs, labels + 1)
+
+    answers = d.TFDistilBertForQuestionAnswering(config)
+    answers.compile(optimizer="sgd", jit_compile=False)
+    starts = ends = labels
+    for wrong, got in ((np.stack([starts, ends], 1), "one array"), ((starts,), "1 arrays")):
+        with pytest.raises(ValueError, match=f"start_positions and end_positions, got {got}"):
+            answers.fit(inputs, wrong, verbose=0)
+    both = d.TFDistilBertForQuestionAnswering(config)
+    both.compile(optimizer="sgd", run_eagerly=True)
+    pair = both.evaluate(inputs, (starts, ends), verbose=0)
+    named = {"start_positions": starts, "end_positions": ends}
+    assert both.evaluate(inputs, [starts, ends], verbose=0) == pair
+    assert both.evaluate(inputs, named, verbose=0) == pair
+
+
+@pytest.mark.parametrize("lost", ["input_ids", "attention_mask", "labels"])
+def test_a_shape_that_tensorflow_lost(lost, config, texts):
+    inputs, labels = texts
+    rows = tf.data.Dataset.from_tensor_slices({**inputs, "labels": labels}).batch(4)
+
+    def lose(row, shape=None):
+        x = tf.py_function(lambda x: x, [row[lost]], row[lost].dtype)
+        if shape is not None:
+            x.set_shape(shape)
+        return {**row, lost: x}
+
+    model = d.TFDistilBertForSequenceClassification(config)
+    model.compile(optimizer="sgd", jit_compile=False)
+    with pytest.raises(ValueError, match=rf"{lost} has an unknown .* {lost}\.set_shape\(\(None"):
+        model.evaluate(rows.map(lose), verbose=0)
+    shape = (None,) if lost == "labels" else (None, None)
+    known = rows.map(lambda row: lose(row, shape))
+    assert model.evaluate(known, verbose=0) == pytest.approx(model.evaluate(rows, verbose=0))

@@ -145,11 +145,15 @@ class TFDistilBertForMultipleChoice(_FirstToken):
         super().__init__(config, **options)
         self._add_layers(1)
 
-    def _input_shape(self, batch: int | None, tokens: int | None) -> inputs.Sizes:
-        return (batch, None, tokens)
+    def input_signature(
+        self, batch: int | None = None, tokens: int | None = None, choices: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Return what `export` takes as inputs: ids and mask, int32, of fixed or any size."""
+        return inputs.signature((batch, choices, tokens))
 
     def check_inputs(self, given: Mapping[str, Any]) -> tuple[inputs.Size, inputs.Size]:
         """Check inputs (B, choices, T), and labels of B questions."""
+        inputs.check_ranks(given)
         name = "input_ids" if "input_ids" in given else "inputs_embeds"
         shape = inputs.sizes(given[name]) if inputs.is_tensor(given.get(name)) else ()
         expected = 3 if name == "input_ids" else 4

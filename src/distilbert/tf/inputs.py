@@ -4,10 +4,11 @@ Shapes are looked at wherever they are known, values only where they are already
 check waits for a device, and in a graph or under a compiler those on values vanish.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from keras import KerasTensor, ops
+from keras import InputSpec, KerasTensor, ops, tree
 
 from distilbert.config import PretrainedConfig
 
@@ -61,6 +62,20 @@ def check_integers(name: str, x: Any) -> None:
         )
     if dtype_of(x) not in ("int64", "int32"):
         raise TypeError(f"{name} must be int64 or int32, got {dtype_of(x)}")
+
+
+def check_ranks(given: Mapping[str, Any]) -> None:
+    """Refuse a tensor whose number of axes is unknown.
+
+    Raises:
+        ValueError: there is one.
+    """
+    for name, x in given.items():
+        if is_tensor(x) and getattr(x.shape, "rank", 0) is None:  # a TensorFlow shape, in a graph
+            raise ValueError(
+                f"{name} has an unknown number of axes, as what tf.py_function returns has; where "
+                f"it is made say {name}.set_shape((None, None)), with a None for each axis"
+            )
 
 
 def check_range(name: str, ids: Any, count: int, what: str = "the model knows") -> None:
@@ -150,6 +165,29 @@ def _check_mask(mask: Any, batch: Size, length: Size) -> None:
             f"attention_mask must be ({batch}, {length}), ({batch}, {length}, {length}) or "
             f"({batch}, 1, {length}, {length}), got {shape}"
         )
+
+
+def signature(shape: Sizes) -> list[dict[str, Any]]:
+    """Return what Keras's exporters take as inputs: ids and mask, int32, of one shape."""
+    names = ("input_ids", "attention_mask")
+    return [{name: InputSpec(dtype="int32", shape=shape, name=name) for name in names}]
+
+
+def check_fixed(signature: Any) -> None:
+    """Refuse what JAX cannot export: only the batch may be of any size.
+
+    Raises:
+        ValueError: another size is None.
+    """
+    for spec in tree.flatten(signature):
+        shape = tuple(spec.shape)
+        if None in shape[1:]:
+            sizes = "tokens=128" if len(shape) == 2 else "tokens=128, choices=4"
+            raise ValueError(
+                f"with JAX only the batch of an exported model may be of any size, and "
+                f"{spec.name} is {shape}: fix the others, as in "
+                f"input_signature=model.input_signature({sizes})"
+            )
 
 
 def lowest(dtype: str) -> float:

@@ -114,6 +114,7 @@ class TFDistilBertPreTrainedModel(keras.Model):
             ValueError, TypeError: inputs that do not fit together or the model.
             IndexError: an id outside the vocabulary or the positions, if it is on the host.
         """
+        inputs.check_ranks(given)
         return inputs.check(self.config, **{n: given[n] for n in _SHAPES if n in given})
 
     def build(self, input_shape: Any = None) -> None:
@@ -192,16 +193,7 @@ class TFDistilBertPreTrainedModel(keras.Model):
             >>> model.input_signature(1, 128)[0]["input_ids"].shape
             (1, 128)
         """
-        shape = self._input_shape(batch, tokens)
-        return [
-            {
-                name: keras.InputSpec(dtype="int32", shape=shape, name=name)
-                for name in ("input_ids", "attention_mask")
-            }
-        ]
-
-    def _input_shape(self, batch: int | None, tokens: int | None) -> inputs.Sizes:
-        return (batch, tokens)
+        return inputs.signature((batch, tokens))
 
     def export(
         self,
@@ -218,12 +210,18 @@ class TFDistilBertPreTrainedModel(keras.Model):
         Args:
             filepath: a folder, or for LiteRT a file `….tflite`.
             format: "tf_saved_model", "litert", or another that Keras knows.
-            input_signature: by default `input_signature()`: batches of any size and length.
+            input_signature: by default `input_signature()`: batches of any size and length. JAX
+                needs the length: `input_signature(tokens=128)`.
             options: of Keras's exporter; for LiteRT those of TensorFlow's converter, as
                 `optimizations=[tf.lite.Optimize.DEFAULT]` for int8 weights.
+
+        Raises:
+            ValueError: under JAX, a size besides the batch's that is not fixed.
         """
         if input_signature is None:
             input_signature = self.input_signature()
+        if keras.backend.backend() == "jax":
+            inputs.check_fixed(input_signature)
         super().export(filepath, format, verbose, input_signature, **options)
 
     def get_config(self) -> dict[str, Any]:

@@ -158,8 +158,16 @@ class TaskModel(TFDistilBertPreTrainedModel):
             if set(y) != set(names):
                 raise ValueError(f"labels must be named {', '.join(names)}; got {', '.join(y)}")
             labels = dict(y)
+        elif len(names) == 1:
+            labels = {names[0]: y}
+        elif isinstance(y, list | tuple) and len(y) == len(names):
+            labels = dict(zip(names, y, strict=True))
         else:
-            labels = dict(zip(names, y if len(names) > 1 else (y,), strict=True))
+            got = f"one array {inputs.sizes(y)}" if inputs.is_tensor(y) else f"{len(y)} arrays"
+            raise ValueError(
+                f"labels must be a tuple, list or dict of {' and '.join(names)}, got {got}; "
+                "of y (batch, 2) give (y[:, 0], y[:, 1])"
+            )
         self.check_inputs({**self._by_name((x,), {}), **labels})
         return labels
 
