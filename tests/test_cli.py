@@ -161,7 +161,12 @@ def usage_error(capsys, call, *arguments):
         ),
         (("--flour", "a", "--layers", "0", "x"), "--layers takes a whole number, not 'x'"),
         (("--flour", "a", "stray"), "unrecognized arguments: stray"),
-        (("--config", "nowhere.yaml"), "does not exist"),
+        (
+            ("--flour", "a", "--dry", "true"),
+            "arguments: true; a switch takes no value: it is --name",
+        ),
+        (("--flour", "a", "--cover=no"), "explicit argument 'no'; a switch takes no value"),
+        (("--config", "nowhere.yaml"), "error: --config: File does not exist"),
     ],
 )
 def test_wrong_usage(bake, capsys, arguments, message):

@@ -257,8 +257,12 @@ def _plain(message: str) -> str:
     kinds = re.findall(r"Expected an? (?:<class '(\w+)'>|typing\.Literal\[(.*?)\])", text)
     takes = [_KINDS.get(kind, kind) or f"one of {words}" for kind, words in kinds]
     takes = [kind for kind in takes if kind != "NoneType"]
+    if re.search(
+        r"(unrecognized arguments:|explicit argument) '?(true|false|yes|no)\b", text, re.I
+    ):
+        return f"{text}; a switch takes no value: it is --name, or --no_name for false"
     if not key or not value or not takes:
-        return text
+        return re.sub(r'^Parser key "(\w+)":', r"--\1:", text)
     return f"--{key[1]} takes {' or '.join(takes)}, not {value[1]!r}"
 
 
