@@ -133,7 +133,7 @@ LONGER = ("h-long",)
 WEIGHTS = {
     "taught": {"labels": 0.5, "ce": 0.5},
     "augmented": {"labels": 0.0, "ce": 1.0},
-    "longer": {"labels": 0.0, "ce": 1.0, "hidden": 1.0},
+    "longer": {"labels": 0.0, "ce": 1.0},
 }
 # Kinds of runs that learn from other texts: the kind of run that makes these.
 TEXTS = {"augmented": "texts", "longer": "more-texts"}
