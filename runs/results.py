@@ -45,8 +45,13 @@ def read(out: Path) -> tuple[Scores, dict[str, dict[str, float]], float]:
 
 
 def best_kind(scores: Scores, name: str, task: str, kind: str) -> str:
-    """Return the kind that stands for a task in a row: tasks that are not augmented are taught."""
-    return "taught" if kind == "augmented" and not plan.TASKS[task].augment else kind
+    """Return the kind that stands for a task in a row: where it was not run, the one before it.
+
+    Never plain in a row that is not.
+    """
+    kinds = list(KINDS)
+    before = kinds[1 : kinds.index(kind)][::-1]
+    return next((k for k in (kind, *before) if (name, task, k) in scores), kind)
 
 
 def table(scores: Scores, models: dict[str, dict[str, float]]) -> list[list[str]]:

@@ -80,6 +80,17 @@ def test_the_table_counts_medians_and_shares(scripts, tmp_path, monkeypatch, cap
     assert (tmp_path / "kept.svg").stat().st_size > 1000
 
 
+def test_what_stands_for_a_task_that_was_not_run(scripts):
+    _, _, results, _ = scripts
+    scores = {("h", "sst2", "plain"): [0.8], ("h", "sst2", "taught"): [0.9],
+              ("h", "cola", "longer"): [0.3]}  # fmt: skip
+    for task, kind, expected in (
+        ("sst2", "plain", "plain"), ("sst2", "longer", "taught"), ("sst2", "augmented", "taught"),
+        ("cola", "longer", "longer"), ("cola", "augmented", "augmented"),
+    ):  # fmt: skip
+        assert results.best_kind(scores, "h", task, kind) == expected
+
+
 def test_examples_are_written_and_read_again(scripts, tmp_path):
     _, finetuning, *_ = scripts
     small = Features(np.arange(3, dtype=np.int32), np.array([3]), np.array([3]), np.array([1]), 0)
