@@ -97,3 +97,14 @@ def test_bad_input(model_of, tokenizer):
         d.prepare(model, "int8", check=["a", 7], tokenizer=tokenizer)
     with pytest.raises(ValueError, match="tolerance=0 must be a positive number"):
         d.prepare(model, "int8", check=TEXTS, tokenizer=tokenizer, tolerance=0)
+
+
+def test_tuples_and_nan_are_compared_too(model_of, tokenizer, caplog):
+    model = model_of("ForSequenceClassification", return_dict=False)
+    fast = d.prepare(model, "int8", check=["the model"], tokenizer=tokenizer, tolerance=9.0)
+    assert fast.harm.error > 0
+    model.classifier.bias.data[0] = torch.inf
+    with caplog.at_level("WARNING", "distilbert"):
+        fast = d.prepare(model, "int8", check=["the model"], tokenizer=tokenizer)
+    assert math.isnan(fast.harm.error)
+    assert "the error is above the tolerance" in caplog.text

@@ -304,8 +304,58 @@ def test_models_that_cannot_be_prepared(make):
     with pytest.raises(TypeError, match=r"layer\.1\.lin1 is a Sequential; .*merged"):
         d.prepare(model)
     model.transformer.layer[0] = torch.nn.Identity()
-    with pytest.raises(TypeError, match="layer 0 is a Identity"):
+    with pytest.raises(TypeError, match=r"layer 0 is not .*: a Identity, not a Transf"):
         d.prepare(model)
+
+
+def test_parts_that_would_be_passed_by(make):
+    class Doubled(torch.nn.Embedding):
+        def forward(self, ids):
+            return 2 * super().forward(ids)
+
+    class Shifted(torch.nn.LayerNorm):
+        def forward(self, x):
+            return super().forward(x) + 1
+
+    model = make()
+    model.transformer.layer[1].output_layer_norm = Shifted(32)
+    with pytest.raises(TypeError, match=r"layer 1 .*: output_layer_norm: a Shifted, not a LayerN"):
+        d.prepare(model)
+    model = make()
+    model.transformer.layer[0].sa_layer_norm = torch.nn.LayerNorm(32, bias=False)
+    with pytest.raises(TypeError, match="layer 0: sa_layer_norm has no weight or no bias"):
+        d.prepare(model)
+    model = make()
+    model.transformer.layer[0].ffn.register_forward_hook(lambda *given: None)
+    with pytest.raises(TypeError, match=r"layer 0 has a hook on ffn, .*: remove it"):
+        d.prepare(model)
+    model = make()
+    model.set_input_embeddings(Doubled.from_pretrained(model.get_input_embeddings().weight))
+    ids = torch.tensor([[2, 7, 3]])
+    torch.testing.assert_close(d.prepare(model)(ids)[0], model(ids)[0], atol=1e-5, rtol=1e-5)
+    with pytest.raises(TypeError, match=r"word embeddings are a Doubled; .* prepared in int8"):
+        d.prepare(model, "int8")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_other_defaults_of_pytorch(make, precision):
+    model, ids = make(dim=64), torch.tensor([[2, 7, 9, 3]])
+    expected = d.prepare(model, precision)(ids)[0]
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device("meta"):
+            prepared = d.prepare(model, precision)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(prepared(ids)[0], expected)
+
+
+def test_a_model_that_shows_attentions_by_default_is_prepared_without(make):
+    model, ids = make("ForSequenceClassification"), torch.tensor([[2, 7, 9, 3]])
+    expected = model(ids).logits
+    model.config.output_attentions = True
+    torch.testing.assert_close(d.prepare(model)(ids).logits, expected, atol=1e-5, rtol=1e-5)
+    assert model(ids).attentions is not None
 
 
 def test_it_says_what_it_is(make, engine):

@@ -30,6 +30,11 @@ def test_outputs_are_float32_and_without_gradients(tiny):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_a_model_that_returns_tuples(tiny):
+    tiny.return_dict = False
+    assert ArrayModel(DistilBertModel(tiny))(**INPUTS)["last_hidden_state"].shape == (2, 4, 32)
+
+
 def test_a_folder_without_the_head(tiny, tmp_path):
     DistilBertModel(tiny).save_pretrained(tmp_path)
     assert open_arrays(tmp_path, "Model").config.dim == 32

@@ -54,6 +54,18 @@ def test_problem_type_overrides_the_labels(ids, tiny):
     torch.testing.assert_close(model(ids, labels=several).loss, expected)
 
 
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=str)
+def test_targets_keep_their_precision(half, ids, tiny):
+    tiny.num_labels = 1
+    model = d.DistilBertForSequenceClassification(tiny).eval()
+    years = torch.tensor([2021.0, 2022.0, 100_000.0])
+    expected = model(ids, labels=years).loss
+    with torch.autocast("cpu", half):
+        torch.testing.assert_close(model(ids, labels=years).loss, expected, rtol=1e-3, atol=0)
+    found = model.to(half)(ids, labels=years).loss
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=0)
+
+
 def test_token_losses_leave_out_minus_100(ids, tiny):
     labels = torch.randint(0, 3, (3, 5))
     labels[0, 1:] = -100

@@ -337,12 +337,14 @@ def test_export_with_dynamic_shapes(cls, implementation, ids, tiny):
     torch.testing.assert_close(program.module()(other, other_mask)[0], expected[0])
 
 
-def test_trace(ids, tiny):
-    tiny.return_dict = False
+@pytest.mark.parametrize("return_dict", [False, True])
+def test_trace(return_dict, ids, tiny):
+    tiny.return_dict = return_dict
     model = d.DistilBertForSequenceClassification(tiny).eval()
     mask = torch.ones_like(ids)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's own, on tracing being old
-        traced = torch.jit.trace(model, (ids, mask))
+        traced = torch.jit.trace(model, (ids, mask), strict=not return_dict)
     mask[1, 3:] = 0
-    torch.testing.assert_close(traced(ids, mask)[0], model(ids, mask)[0])
+    key = "logits" if return_dict else 0
+    torch.testing.assert_close(traced(ids, mask)[key], model(ids, mask)[key])

@@ -134,6 +134,13 @@ def test_the_decoder_follows_the_vocabulary(tied, tiny, tmp_path):
     torch.testing.assert_close(again(ids).logits, model(ids).logits)
 
 
+def test_a_decoder_without_a_bias_follows_too(tiny):
+    model = d.DistilBertForMaskedLM(tiny)
+    model.set_output_embeddings(torch.nn.Linear(32, 60, bias=False))
+    model.resize_token_embeddings(70)
+    assert model(torch.tensor([[2, 69, 3]])).logits.shape == (1, 3, 70)
+
+
 def test_vocabulary_rounded_up_or_left_alone(tiny):
     model = d.DistilBertForMaskedLM(tiny)
     words = model.get_input_embeddings()

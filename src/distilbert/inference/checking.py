@@ -100,7 +100,7 @@ class Reference:
 def _answers(model: Model, batch: Inputs) -> Iterator[tuple[Tensor, bool]]:
     """Yield each output as (rows, values), and whether a row's largest value is a decision."""
     keep = batch["attention_mask"] != 0
-    output = model(**batch)
+    output = model(**batch, return_dict=True)
     for name in _ANSWERS:
         if name in output:
             value = output[name]

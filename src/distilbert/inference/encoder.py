@@ -19,7 +19,12 @@ from distilbert.inference.linear import FastLinear
 from distilbert.inference.workers import run_all
 from distilbert.modeling import inputs
 from distilbert.modeling.attention import sdpa, unpadded
-from distilbert.modeling.model import AttentionPlan, Transformer, TransformerBlock
+from distilbert.modeling.model import (
+    AttentionPlan,
+    Transformer,
+    TransformerBlock,
+    foreign_part,
+)
 from distilbert.modeling.unpadding import Unpadding
 
 SLICE_TOKENS = 512
@@ -189,6 +194,26 @@ class FastBlock(nn.Module):
         return self._normalise(self.lin2(self.lin1(x), x), 1)
 
 
+def _own(block: nn.Module, number: int) -> TransformerBlock:
+    """Return a block, if it computes what this package's do.
+
+    Raises:
+        TypeError: it may not.
+    """
+    foreign = foreign_part(block)
+    if foreign is not None or not isinstance(block, TransformerBlock):
+        raise TypeError(f"layer {number} is not this package's: {foreign}")
+    for name, part in block.named_modules():
+        if part._forward_hooks or part._forward_pre_hooks:
+            raise TypeError(
+                f"layer {number} has a hook on {name or 'itself'}, which a prepared model would "
+                "not call: remove it first (of torch.nn.utils.prune by prune.remove)"
+            )
+        if isinstance(part, nn.LayerNorm) and (part.weight is None or part.bias is None):
+            raise TypeError(f"layer {number}: {name} has no weight or no bias")
+    return block
+
+
 class FastTransformer(nn.Module):
     """The stack of blocks.
 
@@ -200,7 +225,8 @@ class FastTransformer(nn.Module):
         for_first: first tokens alone may be asked for, so the last block is made for that.
 
     Raises:
-        TypeError: a block of another class, which may compute something else.
+        TypeError: a block, or a part of it, of another class or with a hook, which may compute
+            something else.
     """
 
     def __init__(
@@ -215,12 +241,10 @@ class FastTransformer(nn.Module):
         super().__init__()
         self.layer = nn.ModuleList()
         for i, block in enumerate(transformer.layer):
-            if type(block) is not TransformerBlock:
-                raise TypeError(f"layer {i} is a {type(block).__name__}, not a TransformerBlock")
             is_last = i == len(transformer.layer) - 1
             self.layer.append(
                 FastBlock(
-                    block,
+                    _own(block, i),
                     make,
                     f"layer.{i}",
                     activation=activation,

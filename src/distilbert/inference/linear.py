@@ -147,8 +147,9 @@ class Int8Linear(FastLinear):
         integers = (weight * scales.reciprocal()).round_().to(torch.int8)
         with warnings.catch_warnings():  # PyTorch means to replace its quantised types, some day
             warnings.simplefilter("ignore")
+            zeros = torch.zeros(len(scales), dtype=torch.long, device="cpu")
             quantised = torch._make_per_channel_quantized_tensor(
-                integers, self.scales.double(), torch.zeros(len(scales), dtype=torch.long), 0
+                integers, self.scales.double(), zeros, 0
             )
             self.packed = torch.ops.quantized.linear_prepack(quantised, None)
 
@@ -179,7 +180,8 @@ class VnniLinear(FastLinear):
         self.bias_ = bias.detach().float().clone()
         scales = _largest(weight) / 127
         integers = (weight * scales.reciprocal()).round_()
-        self.scales, self.zeros = scales[:, 0], torch.zeros(len(scales), dtype=torch.int32)
+        self.scales = scales[:, 0]
+        self.zeros = torch.zeros(len(scales), dtype=torch.int32, device="cpu")
         self.sums = integers.sum(1) * self.scales
         padded = F.pad(integers.to(torch.int8), (0, _TAIL))
         # It takes the memory as it is, whatever the strides.

@@ -39,7 +39,7 @@ def keep_for_next_layer() -> None:
 
     glibc stops giving back blocks of a size that it has seen freed, up to 32 MB.
     """
-    torch.empty(31 << 20, dtype=torch.uint8)
+    torch.empty(31 << 20, dtype=torch.uint8, device="cpu")
 
 
 def give_back() -> None:

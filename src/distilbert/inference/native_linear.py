@@ -32,8 +32,12 @@ class NativeLinear(FastLinear):
         weight = weight.detach().float().contiguous()
         self.bias_ = bias.detach().float().clone()
         size = engine.distilbert_packed_size(number, inputs, outputs)
-        self.packed = torch.empty(size, dtype=torch.uint8)
-        self.scales, self.sums = (torch.empty(outputs if kind == "int8" else 0) for _ in range(2))
+        # The engine writes bytes and float32 there, whatever PyTorch's defaults are.
+        self.packed = torch.empty(size, dtype=torch.uint8, device="cpu")
+        count = outputs if kind == "int8" else 0
+        self.scales, self.sums = (
+            torch.empty(count, dtype=torch.float32, device="cpu") for _ in range(2)
+        )
         engine.distilbert_pack(
             number,
             inputs,

@@ -194,16 +194,17 @@ def _checked(
     reference = Reference(exact, inputs)
     prepared = build(model, precision, engine=engine)
     harm = reference.harm(prepared)
-    if precision == "int8" and harm.error > tolerance:
+    # Compared so that an error that is nan is too large.
+    if precision == "int8" and not harm.error <= tolerance:
         order = most_harmful(exact, prepared, inputs)
         spared = 1
-        while harm.error > tolerance and spared < 2 * len(order):
+        while not harm.error <= tolerance and spared < 2 * len(order):
             names = order[:spared]
             prepared = build(model, precision, names, engine)
             harm = reference.harm(prepared, names)
             spared *= 2
     prepared.harm = harm
-    if harm.error > tolerance:
+    if not harm.error <= tolerance:
         _logger.warning("%s: the error is above the tolerance of %s", prepared, tolerance)
     return prepared
 
@@ -313,6 +314,11 @@ def build(
     # What deepcopy finds here it takes instead of copying.
     instead: dict[int, nn.Module] = {id(base.transformer): transformer}
     words = base.embeddings.word_embeddings
+    if precision != "fp32" and type(words) is not nn.Embedding:
+        raise TypeError(
+            f"the word embeddings are a {type(words).__name__}; only a torch.nn.Embedding can be "
+            f"prepared in {precision}"
+        )
     if precision == "int8":
         _refuse_infinite("word_embeddings", words.weight)
     if precision != "fp32":
@@ -327,6 +333,7 @@ def build(
             instead[id(module)] = InFloat32(make_head(name, [module]))
     network = copy.deepcopy(model, instead).float().eval().requires_grad_(False)
     network.config.attn_implementation = "varlen"
+    network.config.output_attentions = False  # which only the model itself can show
     if native and NativeEmbeddings.fits(network.base_model.embeddings):
         network.base_model.embeddings = NativeEmbeddings(network.base_model.embeddings)
     return PreparedModel(network, precision, make.made | make_head.made)

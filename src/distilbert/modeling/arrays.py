@@ -35,6 +35,7 @@ class ArrayModel:
         inputs: dict[str, Any] = {k: torch.from_numpy(v).to(device) for k, v in arrays.items()}
         if self._is_ours:  # lengths known here need no device to be asked
             inputs["lengths"] = arrays["attention_mask"].sum(-1).tolist()
+            inputs["return_dict"] = True
         with torch.inference_mode():
             output: Mapping[str, Any] = self.model(**inputs)
         return {

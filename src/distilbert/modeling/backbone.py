@@ -5,11 +5,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from distilbert.config import PretrainedConfig
 from distilbert.modeling import inputs
-from distilbert.modeling.model import AttentionPlan, Embeddings, Encoded, Transformer
+from distilbert.modeling.model import (
+    AttentionPlan,
+    Embeddings,
+    Encoded,
+    Transformer,
+    is_hooked,
+)
 from distilbert.modeling.pretrained import DistilBertPreTrainedModel, PreTrainedModel
 from distilbert.outputs import BaseModelOutput, ModelOutput
 
@@ -100,11 +106,19 @@ class Backbone(PreTrainedModel):
         )
 
 
+def is_plain(encoder: nn.Module, kind: type[Backbone]) -> bool:
+    """Whether an encoder does what its class does and nobody watches: it need not be called."""
+    own = type(encoder) is kind and "forward" not in vars(encoder)
+    return own and encoder._compiled_call_impl is None and not is_hooked(encoder)
+
+
 def to_result(config: PretrainedConfig, output: ModelOutput, return_dict: bool | None) -> Any:
     """Return the output, or a tuple of it if that was asked for or configured."""
     if return_dict is None:
         return_dict = config.return_dict
-    return output if return_dict else output.to_tuple()
+    if not return_dict:
+        return output.to_tuple()
+    return dict(output) if torch.jit.is_tracing() else output  # the tracer knows no other mapping
 
 
 def _warn_of_token_types() -> None:

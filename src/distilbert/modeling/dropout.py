@@ -23,8 +23,8 @@ def dropout(x: Tensor, rate: float) -> Tensor:
     kept = round(_CHANCES * (1 - rate))
     if not 0 < kept < _CHANCES or not inputs.readable(x):
         return F.dropout(x, rate)
-    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(*_FULL_RANGE)
-    bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
+    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
+    bits = draws.random_(*_FULL_RANGE).view(torch.int16)[: x.numel()].view(x.shape)
     keep = (bits < kept - _CHANCES // 2).to(x.dtype)
     return x * keep.mul_(_CHANCES / kept)
 

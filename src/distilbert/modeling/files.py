@@ -142,7 +142,11 @@ def _to_write(model: "PreTrainedModel", state_dict: Mapping[str, Tensor]) -> dic
         ValueError: weights of another model, or without values.
     """
     expected = set(model.state_dict())
-    tied = {"vocab_projector.weight"} if model.config.tie_word_embeddings else set()
+    decoder = model.get_output_embeddings()
+    # Whoever put another decoder there, or filled the two apart, has untied them.
+    is_tied = decoder is None or decoder.weight is model.get_input_embeddings().weight
+    drops = model.config.tie_word_embeddings and is_tied
+    tied = {"vocab_projector.weight"} if drops else set()
     for names, what in (
         (state_dict.keys() - expected, "has no weight"),
         (expected - tied - state_dict.keys(), "also needs the weight"),

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from distilbert.config import PretrainedConfig
 from distilbert.modeling import losses
-from distilbert.modeling.backbone import Backbone, to_result
-from distilbert.modeling.model import ACTIVATION_FUNCTIONS
+from distilbert.modeling.backbone import Backbone, is_plain, to_result
+from distilbert.modeling.model import ACTIVATION_FUNCTIONS, Encoded
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.outputs import (
     MaskedLMOutput,
@@ -32,6 +32,43 @@ class Head(PreTrainedModel):
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__(config)
         setattr(self, self.base_model_prefix, self.backbone_class(self.config))
+
+    def encode(
+        self,
+        input_ids: Tensor | None,
+        attention_mask: Tensor | None,
+        head_mask: Tensor | None,
+        inputs_embeds: Tensor | None,
+        output_attentions: bool | None,
+        output_hidden_states: bool | None,
+        position_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        lengths: Sequence[int] | None,
+        first_only: bool = False,
+    ) -> Encoded:
+        """Run the encoder, and leave tokens as it computed them, or first tokens alone.
+
+        An encoder that is watched by a hook, compiled by itself or somebody else's is called as a
+        module, so its outputs are whole.
+        """
+        given: dict[str, Any] = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "head_mask": head_mask,
+            "inputs_embeds": inputs_embeds,
+            "output_attentions": output_attentions,
+            "output_hidden_states": output_hidden_states,
+            "position_ids": position_ids,
+            "token_type_ids": token_type_ids,
+            "lengths": lengths,
+        }
+        base: Any = self.base_model
+        if is_plain(base, self.backbone_class):
+            return base.encode(**given, first_only=first_only)
+        output = base(return_dict=True, **{n: x for n, x in given.items() if x is not None})
+        hidden_states, attentions = output.get("hidden_states"), output.get("attentions")
+        layers = None if hidden_states is None else list(hidden_states)
+        return Encoded(output["last_hidden_state"], None, layers, attentions)
 
 
 class MaskedLM(Head):
@@ -79,7 +116,7 @@ class MaskedLM(Head):
 
         The other arguments are those of `DistilBertModel.forward`.
         """
-        encoded = self.base_model.encode(
+        encoded = self.encode(
             input_ids,
             attention_mask,
             head_mask,
@@ -130,7 +167,7 @@ class TokenClassification(Head):
 
         The other arguments are those of `DistilBertModel.forward`.
         """
-        encoded = self.base_model.encode(
+        encoded = self.encode(
             input_ids,
             attention_mask,
             head_mask,
@@ -190,7 +227,7 @@ class QuestionAnswering(Head):
         """
         if (start_positions is None) != (end_positions is None):
             raise ValueError("give both start_positions and end_positions, or neither")
-        encoded = self.base_model.encode(
+        encoded = self.encode(
             input_ids,
             attention_mask,
             head_mask,
@@ -252,7 +289,7 @@ class SequenceClassification(FirstTokenHead):
 
         The other arguments are those of `DistilBertModel.forward`.
         """
-        encoded = self.base_model.encode(
+        encoded = self.encode(
             input_ids,
             attention_mask,
             head_mask,
@@ -314,7 +351,7 @@ class MultipleChoice(FirstTokenHead):
             None if x is None else x.flatten(0, 1)  # (B, choices, …) -> (B * choices, …)
             for x in (input_ids, attention_mask, inputs_embeds, position_ids, token_type_ids)
         )
-        encoded = self.base_model.encode(
+        encoded = self.encode(
             input_ids,
             attention_mask,
             head_mask,

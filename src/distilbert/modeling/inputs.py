@@ -117,7 +117,8 @@ def keep_mask(
         if mask is None and all(n == length for n in lengths):
             return None  # nothing is masked, which on a device only the lengths can tell
         columns = torch.arange(length, device=device)
-        ends = torch.tensor(lengths).to(device, non_blocking=True)  # nothing waits for the device
+        on_host = torch.tensor(lengths, device="cpu")
+        ends = on_host.to(device, non_blocking=True)  # nothing waits for the device
         by_length = columns < ends[:, None]  # (B, T)
         if mask is None:
             return by_length

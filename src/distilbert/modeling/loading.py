@@ -131,6 +131,11 @@ def load_weights(
             else:
                 parameter.copy_(weights[taken[full]])
     model.tie_weights()
+    own = model.state_dict()  # without buffers that are not to be saved
+    for full, buffer in model.named_buffers():  # ours have none: of a user's class
+        key = full.removeprefix(f"{model.base_model_prefix}.")
+        if full in own and key in unused and weights[unused[key]].shape == buffer.shape:
+            buffer.copy_(weights[unused.pop(key)])
     if decoder is not None:
         _untie_if_different(model, weights[decoder], name)
     info: dict[str, list[Any]] = {

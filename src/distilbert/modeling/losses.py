@@ -64,6 +64,8 @@ def classification(logits: Tensor, labels: Tensor, config: PretrainedConfig) -> 
         return cross_entropy(logits, labels.flatten())
     if labels.numel() != logits.numel() or len(labels) != len(logits):
         raise ValueError(f"labels must be {tuple(logits.shape)}, got {tuple(labels.shape)}")
+    # Half precision has no place for the values of many a regression, nor for their sum.
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     targets = labels.reshape(logits.shape).to(logits.dtype)
     if kind == "regression":
         total = F.mse_loss(logits, targets, reduction="sum")

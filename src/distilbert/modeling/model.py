@@ -233,6 +233,15 @@ class TransformerBlock(nn.Module):
         return self.output_layer_norm(self.ffn(x) + x), weights
 
 
+def is_hooked(*modules: nn.Module) -> bool:
+    """Whether a hook looks at one of these modules, or at all there are."""
+    return _has_any_global_hook() or any(
+        module._forward_hooks or module._forward_pre_hooks
+        or module._backward_hooks or module._backward_pre_hooks
+        for module in modules
+    )  # fmt: skip
+
+
 class Transformer(nn.Module):
     """The stack of blocks."""
 
@@ -261,7 +270,8 @@ class Transformer(nn.Module):
         may_shorten = first_only and not keep_hidden_states and not plan.step_by_step
         shortened = False
         for number, (block, head_mask) in enumerate(zip(self.layer, head_masks, strict=True), 1):
-            shortened = may_shorten and number == len(self.layer) and _is_own(block)
+            is_last = number == len(self.layer)
+            shortened = may_shorten and is_last and foreign_part(block) is None
             options = (True,) if shortened else ()
             if self.gradient_checkpointing and self.training:
                 x, weights = checkpoint(block, x, plan, head_mask, *options, use_reentrant=False)
@@ -276,20 +286,30 @@ class Transformer(nn.Module):
     def is_watched(self) -> bool:
         """Whether a hook looks at what the stack gives, or at the last block or a part of it."""
         parts = [self, *(self.layer[-1].modules() if len(self.layer) else ())]
-        return _has_any_global_hook() or any(
-            part._forward_hooks or part._forward_pre_hooks
-            or part._backward_hooks or part._backward_pre_hooks
-            for part in parts
-        )  # fmt: skip
+        return is_hooked(*parts)
 
     def cut(self, layers: int) -> None:
         """Drop all but the first layers."""
         del self.layer[layers:]
 
 
-def _is_own(block: nn.Module) -> bool:
-    """Whether a block is this file's, and not what somebody put in its place."""
-    return type(block) is TransformerBlock and type(block.attention) is MultiHeadSelfAttention
+def foreign_part(block: nn.Module) -> str | None:
+    """Say what in a block is not of this file's classes; None if all is."""
+    if type(block) is not TransformerBlock:
+        return f"a {type(block).__name__}, not a TransformerBlock"
+    for name, kind in _PARTS.items():
+        part = type(getattr(block, name))
+        if part is not kind:
+            return f"{name}: a {part.__name__}, not a {kind.__name__}"
+    return None
+
+
+_PARTS = {
+    "attention": MultiHeadSelfAttention,
+    "ffn": FFN,
+    "sa_layer_norm": nn.LayerNorm,
+    "output_layer_norm": nn.LayerNorm,
+}
 
 
 @dataclass(frozen=True)

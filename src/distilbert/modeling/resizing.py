@@ -38,7 +38,8 @@ def resize_tokens(
         weight, freeze=not weight.requires_grad, padding_idx=words.padding_idx
     )
     if decoder is not None:
-        decoder.bias = _resized(decoder, "bias", count, model, mean)
+        if decoder.bias is not None:
+            decoder.bias = _resized(decoder, "bias", count, model, mean)
         if not model.config.tie_word_embeddings:
             decoder.weight = _resized(decoder, "weight", count, model, mean)
         decoder.out_features = count

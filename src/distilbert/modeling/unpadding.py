@@ -46,10 +46,10 @@ class Unpadding:
     @classmethod
     def from_lengths(cls, lengths: Sequence[int], columns: int, device: torch.device) -> Self:
         """Take the lengths of right-padded sequences: nothing is read from the device."""
-        counts, rows = torch.tensor(lengths).sort(stable=True)
+        counts, rows = torch.tensor(lengths, device="cpu").sort(stable=True)
         starts = counts.cumsum(0) - counts
         indices = torch.repeat_interleave(rows * columns - starts, counts)
-        indices = indices + torch.arange(len(indices))
+        indices = indices + torch.arange(len(indices), device="cpu")
         indices, rows = (x.to(device, non_blocking=True) for x in (indices, rows))
         return cls(indices, counts.tolist(), rows, (len(lengths), columns))
 
@@ -61,8 +61,9 @@ class Unpadding:
     @cached_property
     def boundaries(self) -> Tensor:
         """(B + 1,) int32, where each sequence starts in the row of tokens, and N."""
-        starts = torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32)
-        return starts.to(self.indices.device, non_blocking=True)
+        starts = [0, *accumulate(self.lengths)]
+        on_host = torch.tensor(starts, dtype=torch.int32, device="cpu")
+        return on_host.to(self.indices.device, non_blocking=True)
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """Yield (sequences, length) for each run of sequences of equal length, empty ones too."""

@@ -1,0 +1,141 @@
+"""Parts that somebody else put into a model, watches, or untied: nothing passes them by."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import distilbert as d
+
+IDS = torch.tensor([[2, 7, 9, 3], [2, 8, 3, 0]])
+HEADS = [
+    d.DistilBertForMaskedLM,
+    d.DistilBertForSequenceClassification,
+    d.DistilBertForTokenClassification,
+    d.DistilBertForQuestionAnswering,
+    d.BertForSequenceClassification,
+]
+
+
+def make(cls, tiny):
+    if cls.config_class is d.BertConfig:
+        tiny = d.BertConfig(
+            vocab_size=60, num_hidden_layers=2, hidden_size=32, num_attention_heads=4,
+            intermediate_size=48, num_labels=3, max_position_embeddings=16,
+        )  # fmt: skip
+    return cls(tiny).eval()
+
+
+def first(model, **options):
+    return next(iter(model(IDS, **options).values()))
+
+
+@pytest.mark.parametrize("cls", HEADS, ids=lambda cls: cls.__name__)
+def test_hooks_on_the_encoder_are_called(cls, tiny):
+    model = make(cls, tiny)
+    expected, seen = first(model), []
+    encoder = model.base_model
+    watching = encoder.register_forward_hook(lambda *given: seen.append(given[-1]))
+    torch.testing.assert_close(first(model), expected)
+    assert seen[0].last_hidden_state.shape == (2, 4, 32)
+    assert len(model(IDS, output_hidden_states=True).hidden_states) == 3
+    watching.remove()
+
+    def replace(module, given, output):
+        output.last_hidden_state = torch.zeros_like(output.last_hidden_state)
+        return output
+
+    encoder.register_forward_hook(replace)
+    assert not torch.allclose(first(model), expected)
+
+
+@pytest.mark.parametrize("way", ["wrapped", "in place"])
+def test_a_compiled_encoder_runs(way, tiny):
+    model = make(d.DistilBertForSequenceClassification, tiny)
+    expected, graphs = first(model), []
+
+    def note(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    if way == "wrapped":
+        model.distilbert = torch.compile(model.distilbert, backend=note)
+    else:
+        model.distilbert.compile(backend=note)
+    torch.testing.assert_close(first(model), expected)
+    assert graphs
+
+
+def test_an_encoder_with_its_own_forward_is_called(tiny):
+    class Twice(d.DistilBertModel):
+        def forward(self, *given, **named):
+            output = super().forward(*given, **named)
+            output.last_hidden_state = 2 * output.last_hidden_state
+            return output
+
+    model = make(d.DistilBertForTokenClassification, tiny)
+    expected = first(model)
+    other = copy.deepcopy(model)
+    other.distilbert = Twice(tiny).eval()
+    other.distilbert.load_state_dict(model.distilbert.state_dict())
+    bias = model.classifier.bias
+    torch.testing.assert_close(first(other) - bias, 2 * (expected - bias))
+
+
+class Mixing(nn.Module):
+    """A feed-forward that looks at all tokens."""
+
+    def __init__(self, ffn):
+        super().__init__()
+        self.ffn = ffn
+
+    def forward(self, x):
+        return self.ffn(x) + x.mean(1, keepdim=True)
+
+
+def test_first_tokens_of_a_last_block_with_another_feed_forward(tiny):
+    model = make(d.DistilBertForSequenceClassification, tiny)
+    last = model.distilbert.transformer.layer[-1]
+    last.ffn = Mixing(last.ffn)
+    torch.testing.assert_close(first(model), first(model, output_hidden_states=True))
+
+
+def test_a_decoder_that_is_not_tied_is_saved(tiny, tmp_path):
+    model = make(d.DistilBertForMaskedLM, tiny)
+    model.set_output_embeddings(nn.Linear(32, 60))
+    model.save_pretrained(tmp_path)
+    again = d.DistilBertForMaskedLM.from_pretrained(tmp_path)
+    torch.testing.assert_close(first(again), first(model))
+
+
+def test_a_model_that_was_filled_on_the_meta_device_is_saved(tiny, tmp_path):
+    whole = make(d.DistilBertForMaskedLM, tiny)
+    with torch.device("meta"):
+        model = d.DistilBertForMaskedLM(tiny).eval()
+    model.load_state_dict(copy.deepcopy(whole.state_dict()), assign=True)
+    with torch.no_grad():
+        model.vocab_projector.weight += 1  # trained apart
+    model.save_pretrained(tmp_path)
+    again = d.DistilBertForMaskedLM.from_pretrained(tmp_path)
+    torch.testing.assert_close(first(again), first(model))
+
+
+def test_buffers_of_a_class_come_back(tiny, tmp_path):
+    class Normalised(d.DistilBertPreTrainedModel):
+        def __init__(self, config):
+            super().__init__(config)
+            self.distilbert = d.DistilBertModel(config)
+            self.norm = nn.BatchNorm1d(32)
+            self.post_init()
+
+        def forward(self, ids):
+            return self.norm(self.distilbert(ids).last_hidden_state[:, 0])
+
+    model = Normalised(tiny).train()
+    model(IDS)
+    model.eval().save_pretrained(tmp_path)
+    again, info = Normalised.from_pretrained(tmp_path, output_loading_info=True)
+    assert info["unexpected_keys"] == []
+    assert again.norm.num_batches_tracked == 1
+    torch.testing.assert_close(again(IDS), model(IDS))
