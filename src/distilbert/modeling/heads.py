@@ -4,7 +4,8 @@ The layers belong to the classes in `distilbert.py` and `bert.py`. A head works 
 encoder left them, so that the unpadded path computes nothing at masked positions here either.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -33,42 +34,45 @@ class Head(PreTrainedModel):
         super().__init__(config)
         setattr(self, self.base_model_prefix, self.backbone_class(self.config))
 
-    def encode(
-        self,
-        input_ids: Tensor | None,
-        attention_mask: Tensor | None,
-        head_mask: Tensor | None,
-        inputs_embeds: Tensor | None,
-        output_attentions: bool | None,
-        output_hidden_states: bool | None,
-        position_ids: Tensor | None,
-        token_type_ids: Tensor | None,
-        lengths: Sequence[int] | None,
-        first_only: bool = False,
-    ) -> Encoded:
-        """Run the encoder, and leave tokens as it computed them, or first tokens alone.
+    def encoder(self) -> Callable[..., Encoded]:
+        """Return what runs the encoder and leaves tokens as it computed them.
 
-        An encoder that is watched by a hook, compiled by itself or somebody else's is called as a
-        module, so its outputs are whole.
+        An encoder that a hook watches, that is compiled by itself or is somebody else's, is called
+        as a module, so its outputs are whole.
         """
-        given: dict[str, Any] = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "head_mask": head_mask,
-            "inputs_embeds": inputs_embeds,
-            "output_attentions": output_attentions,
-            "output_hidden_states": output_hidden_states,
-            "position_ids": position_ids,
-            "token_type_ids": token_type_ids,
-            "lengths": lengths,
-        }
-        base: Any = self.base_model
-        if is_plain(base, self.backbone_class):
-            return base.encode(**given, first_only=first_only)
-        output = base(return_dict=True, **{n: x for n, x in given.items() if x is not None})
-        hidden_states, attentions = output.get("hidden_states"), output.get("attentions")
-        layers = None if hidden_states is None else list(hidden_states)
-        return Encoded(output["last_hidden_state"], None, layers, attentions)
+        base = self.base_model
+        return base.encode if is_plain(base, self.backbone_class) else partial(_call, base)
+
+
+def _call(
+    encoder: Any,
+    input_ids: Tensor | None,
+    attention_mask: Tensor | None,
+    head_mask: Tensor | None,
+    inputs_embeds: Tensor | None,
+    output_attentions: bool | None,
+    output_hidden_states: bool | None,
+    position_ids: Tensor | None,
+    token_type_ids: Tensor | None,
+    lengths: Sequence[int] | None,
+    first_only: bool = False,  # all are there
+) -> Encoded:
+    """Call an encoder; arguments are those of `Backbone.encode`."""
+    given = {
+        "input_ids": input_ids,
+        "attention_mask": attention_mask,
+        "head_mask": head_mask,
+        "inputs_embeds": inputs_embeds,
+        "output_attentions": output_attentions,
+        "output_hidden_states": output_hidden_states,
+        "position_ids": position_ids,
+        "token_type_ids": token_type_ids,
+        "lengths": lengths,
+    }
+    output = encoder(return_dict=True, **{n: x for n, x in given.items() if x is not None})
+    hidden_states, attentions = output.get("hidden_states"), output.get("attentions")
+    layers = None if hidden_states is None else list(hidden_states)
+    return Encoded(output["last_hidden_state"], None, layers, attentions)
 
 
 class MaskedLM(Head):
@@ -116,7 +120,7 @@ class MaskedLM(Head):
 
         The other arguments are those of `DistilBertModel.forward`.
         """
-        encoded = self.encode(
+        encoded = self.encoder()(
             input_ids,
             attention_mask,
             head_mask,
@@ -167,7 +171,7 @@ class TokenClassification(Head):
 
         The other arguments are those of `DistilBertModel.forward`.
         """
-        encoded = self.encode(
+        encoded = self.encoder()(
             input_ids,
             attention_mask,
             head_mask,
@@ -227,7 +231,7 @@ class QuestionAnswering(Head):
         """
         if (start_positions is None) != (end_positions is None):
             raise ValueError("give both start_positions and end_positions, or neither")
-        encoded = self.encode(
+        encoded = self.encoder()(
             input_ids,
             attention_mask,
             head_mask,
@@ -289,7 +293,7 @@ class SequenceClassification(FirstTokenHead):
 
         The other arguments are those of `DistilBertModel.forward`.
         """
-        encoded = self.encode(
+        encoded = self.encoder()(
             input_ids,
             attention_mask,
             head_mask,
@@ -351,7 +355,7 @@ class MultipleChoice(FirstTokenHead):
             None if x is None else x.flatten(0, 1)  # (B, choices, …) -> (B * choices, …)
             for x in (input_ids, attention_mask, inputs_embeds, position_ids, token_type_ids)
         )
-        encoded = self.encode(
+        encoded = self.encoder()(
             input_ids,
             attention_mask,
             head_mask,
