@@ -267,3 +267,17 @@ def test_a_teacher_that_has_changed_is_not_gone_on_with(distill, teacher, tmp_pa
     model.save_pretrained(copy)
     with pytest.raises(ValueError, match=r"holds a run with other settings.*teacher was"):
         distill(teacher=str(copy))
+    model.vocab_projector.bias.data[3] -= 1e-3
+    model.config.hidden_act = "relu"
+    model.save_pretrained(copy)
+    with pytest.raises(ValueError, match=r"holds a run with other settings.*teacher was"):
+        distill(teacher=str(copy))
+
+
+def test_paths_and_micro_batches_may_be_others(distill, teacher, corpus, tmp_path, capfd):
+    copy = tmp_path / "teacher"
+    shutil.copytree(teacher, copy)
+    distill(teacher=str(copy), micro_tokens=1000)
+    capfd.readouterr()
+    distill(teacher=f"{copy}/", corpus=f"{corpus}/", micro_tokens=500)
+    assert "micro_tokens was 1000, now is 500" in capfd.readouterr().err

@@ -84,12 +84,18 @@ def test_refuses_other_settings(tmp_path):
     message = str(caught.value)
     assert "learning_rate was 0.0005, now is 0.0001" in message
     assert "layers was [0, 2], now is [0, 1]" in message
-    assert 'corpus was "abc", now is "xyz"' in message
+    assert 'corpus was "corpus" with the hash "abc", now is "corpus" with the hash "xyz"' in message
     assert "log_every" not in message
     with pytest.raises(ValueError, match="clip was not there, now is 1"):
         start(tmp_path, {**record(tmp_path)["settings"], "clip": 1})
     assert (tmp_path / "run.json").read_text() == text
     start(tmp_path).end()  # the lock was let go
+
+
+def test_a_record_without_its_parts(tmp_path):
+    (tmp_path / "run.json").write_text('{"format": 1, "starts": []}')
+    with pytest.raises(ValueError, match=r"run\.json has no settings: it is damaged"):
+        start(tmp_path)
 
 
 def test_notes_what_may_change_the_last_bits(tmp_path, monkeypatch):

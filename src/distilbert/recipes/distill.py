@@ -129,7 +129,9 @@ class Settings:
 
 
 MAX_NORM = 5.0
-FREE = ("save_every", "out", "recipe")
+# Paths may be spelled otherwise, since hashes of what they lead to are recorded; how many tokens
+# are computed at a time is a matter of the machine.
+FREE = ("save_every", "out", "recipe", "teacher", "corpus", "micro_tokens")
 _TERMS = ("ce", "mlm", "cos", "hidden", "attention", "relation")
 
 
@@ -171,7 +173,7 @@ def main(settings: Settings) -> dict[str, float]:
         settings,
         fingerprint=fingerprint,
         free=FREE,
-        machine=launch.describe(),
+        machine={**launch.describe(), "micro_tokens": settings.micro_tokens},
         is_main=launch.is_main,
     ) as run:
         launch.barrier()

@@ -131,7 +131,7 @@ class Settings:
     deterministic: bool = False
 
 
-FREE = ("out",)
+FREE = ("out", "model", "teacher", "micro_tokens")  # as for `distill`
 
 
 def main(settings: Settings) -> dict[str, float]:
@@ -331,7 +331,7 @@ def fit(
         dataclasses.replace(settings, seeds=(seed,)),
         fingerprint={**data.fingerprint, "model": start},
         free=FREE,
-        machine=launch.describe(),
+        machine={**launch.describe(), "micro_tokens": settings.micro_tokens},
         is_main=launch.is_main,
     ) as run:
         launch.barrier()

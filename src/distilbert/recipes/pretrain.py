@@ -87,7 +87,7 @@ class Settings:
     deterministic: bool = False
 
 
-FREE = ("save_every", "out")
+FREE = ("save_every", "out", "model", "corpus", "micro_tokens")  # as for `distill`
 
 
 def main(settings: Settings) -> dict[str, float]:
@@ -112,7 +112,7 @@ def main(settings: Settings) -> dict[str, float]:
         settings,
         fingerprint=fingerprint,
         free=FREE,
-        machine=launch.describe(),
+        machine={**launch.describe(), "micro_tokens": settings.micro_tokens},
         is_main=launch.is_main,
     ) as run:
         launch.barrier()

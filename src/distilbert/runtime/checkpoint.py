@@ -145,12 +145,25 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 def fingerprint(module: nn.Module) -> str:
-    """Return a hash of all weights: what a run that starts from them depends on."""
+    """Return a hash of all weights and of the configuration: what a run depends on.
+
+    The configuration is that of the module, if it has one, without what does not compute anything.
+    """
     digest = hashlib.blake2b(digest_size=16)
+    config = getattr(module, "config", None)
+    if config is not None:
+        content = {k: v for k, v in config.to_diff_dict().items() if k not in _NOT_COMPUTING}
+        digest.update(json.dumps(content, sort_keys=True).encode())
     for name, tensor in weights_of(module).items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
         digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+_NOT_COMPUTING = {
+    "architectures", "attn_implementation", "dtype", "output_attentions", "output_hidden_states",
+    "return_dict", "transformers_version",
+}  # fmt: skip
 
 
 @torch.no_grad()

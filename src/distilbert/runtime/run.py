@@ -153,17 +153,29 @@ def _start(
 def _refuse_other(
     folder: Path, before: dict[str, Any], now: dict[str, Any], free: Collection[str]
 ) -> None:
+    missing = [part for part in ("settings", "fingerprint", "versions", "machine")
+               if not isinstance(before.get(part), dict)]  # fmt: skip
+    if missing:
+        raise ValueError(f"{folder / RUN_FILE} has no {missing[0]}: it is damaged")
     changed = [
         f"{name} was {_show(old)}, now is {_show(new)}"
-        for part in ("settings", "fingerprint")
-        for name, old, new in _differences(before[part], now[part])
-        if part == "fingerprint" or name not in free
+        for name, old, new in _differences(before["settings"], now["settings"])
+        if name not in free
+    ] + [
+        f"{name} was {_content(before, name, old)}, now is {_content(now, name, new)}"
+        for name, old, new in _differences(before["fingerprint"], now["fingerprint"])
     ]
     if changed:
         raise ValueError(
             f"{folder} holds a run with other settings: {'; '.join(changed)}. Give the same ones "
             "to go on with it, or another folder to begin a new one"
         )
+
+
+def _content(record: dict[str, Any], name: str, value: Any) -> str:
+    """Say what was recorded of what a setting leads to."""
+    where = record["settings"].get(name, _ABSENT)
+    return _show(value) if where is _ABSENT else f"{_show(where)} with the hash {_show(value)}"
 
 
 _ABSENT = object()
