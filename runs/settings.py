@@ -102,7 +102,7 @@ class Task:
     augment: int = 0
     options: dict[str, Any] = field(default_factory=dict)
     longer: float = 4.0
-    copies: int = 16
+    copies: int = 8
     unlabelled: str = ""
 
     @property
@@ -112,7 +112,7 @@ class Task:
 
 
 TASKS: dict[str, Task] = {
-    "cola": Task("cola", "matthews", 530, 64, 2e-4, 3, 4),
+    "cola": Task("cola", "matthews", 530, 64, 2e-4, 3, 4, copies=16),
     "mrpc": Task("mrpc", "f1", 290, 64, 2e-4, 3, 4),
     "rte": Task("rte", "accuracy", 240, 64, 2e-4, 3, 4),
     "stsb": Task("stsb", "spearman", 360, 64, 2e-4, 3, 4),
