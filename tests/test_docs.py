@@ -5,11 +5,13 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.run import get_args_parser
 
 import distilbert as d
 from distilbert import cli
@@ -24,6 +26,7 @@ PAGES = sorted(
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     if "```python" in page.read_text(encoding="utf-8")
 )
+TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GUIDES = [
     ROOT / "docs" / "guides" / f"{name}.md" for name in ("distill", "finetune", "predict", "speed")
 ]
@@ -102,6 +105,7 @@ def test_the_commands_of_the_guides_have_settings_that_can_be(page):
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
     lines = "\n".join(text for kind, text in blocks if not kind).replace("\\\n", " ").splitlines()
     found = [line.partition("distilbert ")[2] for line in lines if "distilbert " in line]
+    found = [command.removeprefix("-- ") for command in found]  # of torchrun
     assert found
     for command in found:
         recipe, *words = shlex.split(command)
@@ -111,6 +115,22 @@ def test_the_commands_of_the_guides_have_settings_that_can_be(page):
             distill.with_recipe(settings)
 
 
+@pytest.mark.parametrize("recipe", ["pretrain", "distill", "finetune", "evaluate"])
+def test_torchrun_leaves_every_flag_to_the_recipe(recipe):
+    kind = import_module(cli.RECIPES[recipe][0]).Settings
+    words = [recipe, *(word for entry in fields(kind) for word in (f"--{entry.name}", "x"))]
+    command = ["--nproc_per_node", "2", "-m", "distilbert", "--", *words]
+    assert get_args_parser().parse_args(command).training_script_args == words
+
+
+def test_torchrun_is_shown_in_the_form_that_leaves_it_the_flags():
+    pages = [*TEXTS, *(ROOT / "src").rglob("*.py")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    shown = re.findall(r"torchrun .*?-m distilbert (\S+)", text)
+    assert shown
+    assert set(shown) == {"--"}
+
+
 def test_the_readme_predicts_in_five_lines():
     first = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert first is not None
@@ -118,9 +138,7 @@ def test_the_readme_predicts_in_five_lines():
     assert len(statements) <= 5
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if not target.startswith("http"):
