@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from itertools import islice
 
 import pytest
@@ -45,10 +46,10 @@ def test_every_format_wherever_it_is_cut(tmp_path, kind):
     documents = MULTILINE if kind in ("jsonl", "csv", "parquet") else DOCUMENTS
     if kind == "tsv":
         documents = [document.replace("\t", " ") for document in documents]
-    path = write(tmp_path / f"data.{kind}", documents)
+    path, second = (write(tmp_path / f"{name}.{kind}", documents) for name in ("data", "again"))
     for size in (1, 2, 3, 7, 20, 50, 10**6):
         assert read([path], size) == documents
-        sources, _ = open_sources([str(path), str(path)])
+        sources, _ = open_sources([str(path), str(second)])
         cut = list(blocks(sources, size))
         assert [block.number for block in cut] == list(range(len(cut)))
         for first in (0, len(cut) // 2, len(cut) - 1):  # go on from any cursor, through JSON
@@ -147,15 +148,58 @@ def test_bad_files_are_named_with_the_place(tmp_path, name):
 def test_bad_parquet_columns(tmp_path):
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "data.parquet"
-    pq.write_table(pa.table({"number": [1], "words": [["a"]], "text": ["a"]}), path)
-    with pytest.raises(ValueError, match="no column 'body'; its columns are: number, words, text"):
+    pair = pa.array([["a", "b"]], pa.list_(pa.string(), 2))
+    pq.write_table(pa.table({"number": [1], "words": [["a"]], "pair": pair}), path)
+    with pytest.raises(ValueError, match="no column 'body'; its columns are: number, words, pair"):
         read([path], text_column="body")
-    for column in ("number", "words"):
+    for column in ("number", "words", "pair"):
         with pytest.raises(ValueError, match="is not text but of type"):
             read([path], text_column=column)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ValueError, match="not a readable Parquet"):
         read([path])
+
+
+def test_every_type_of_text_in_parquet(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    texts = pa.array(["a", None, "b"])
+    indices = pa.dictionary(pa.int32(), pa.string())
+    for number, kind in enumerate((pa.string(), pa.large_string(), pa.string_view(), indices)):
+        path = tmp_path / f"{number}.parquet"
+        pq.write_table(pa.table({"text": texts.cast(kind)}), path)
+        assert read([path]) == ["a", "", "b"]
+
+
+def test_a_name_that_is_not_utf8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("the file system takes no such name")
+    write(folder / os.fsdecode(b"\xe9.txt"), ["a"])
+    (folder / os.fsdecode(b"\xe9.png")).touch()
+    assert read([folder]) == ["a"]
+    _, [described] = open_sources([str(folder)])
+    assert json.dumps(described, ensure_ascii=False).encode()
+    assert described["name"].endswith("caf\\xe9")
+    assert described["left_out_first"] == ["\\xe9.png"]
+    table = folder / os.fsdecode(b"\xe9.parquet")
+    write(tmp_path / "a.parquet", ["a"]).rename(table)
+    with pytest.raises(ValueError, match=r"\.parquet has a name that is not UTF-8.*rename"):
+        read([table])
+
+
+def test_a_file_in_two_sources(tmp_path):
+    path = write(tmp_path / "a.txt", ["a"])
+    (tmp_path / "link.txt").symlink_to(path)
+    assert read([tmp_path]) == ["a", "a"]  # a folder may hold it under two names
+    for twice in (
+        [path, path],
+        [path, tmp_path],
+        [path, tmp_path / ".." / tmp_path.name / "a.txt"],
+    ):
+        with pytest.raises(ValueError, match=r"a\.txt is given twice, by the sources .* and "):
+            read(twice)
 
 
 def test_no_source():

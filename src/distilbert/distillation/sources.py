@@ -37,7 +37,8 @@ def open_sources(
     Raises:
         ImportError: Parquet without pyarrow, or the hub without datasets.
         OSError: there is no such file, or it cannot be read.
-        ValueError: a column is missing, or a file is of a kind that cannot be read.
+        ValueError: a column is missing, a file is of a kind that cannot be read, or it is in two
+            of the sources.
     """
     if documents not in ("line", "file"):
         raise ValueError(f'documents={documents!r}; it is "line" or "file"')
@@ -45,7 +46,8 @@ def open_sources(
         raise ValueError("there is nothing to read: give files, folders or hf:NAME as sources")
     sources: list[Source] = []
     described = []
-    for name in names:
+    first: dict[str, int] = {}  # which of the names gave a file
+    for number, name in enumerate(names):
         left_out: list[str] = []
         if name.startswith("hf:"):
             found: list[Source] = [hub_stream(name, text_column)]
@@ -54,21 +56,32 @@ def open_sources(
             found = [_source(path, text_column, documents) for path in paths]
         digest = hashlib.sha256()
         for source in found:
+            earlier = first.setdefault(os.path.realpath(source.path), number)
+            if earlier != number:
+                raise ValueError(
+                    f"{source.path} is given twice, by the sources {names[earlier]} and {name}; "
+                    "leave one of them out"
+                )
             source.check()
             inside = os.path.relpath(source.path, name) if not name.startswith("hf:") else name
-            digest.update(f"{inside}\0{source.fingerprint()}\n".encode())
+            digest.update(os.fsencode(inside) + f"\0{source.fingerprint()}\n".encode())
         described.append(
             {
-                "name": name,
+                "name": _utf8(name),
                 "files": len(found),
                 "size_bytes": sum(source.size_bytes for source in found),
                 "sha256": digest.hexdigest(),
                 "left_out": len(left_out),
-                "left_out_first": left_out[:10],
+                "left_out_first": [_utf8(file) for file in left_out[:10]],
             }
         )
         sources += found
     return sources, described
+
+
+def _utf8(name: str) -> str:
+    """Return a file name with `\\xe9` for a byte that is not UTF-8, which JSON cannot hold."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _files(path: Path, left_out: list[str]) -> list[Path]:

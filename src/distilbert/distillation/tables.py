@@ -100,17 +100,27 @@ class ParquetFile(TextFile):
 
         try:
             return parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20)
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{self.path} has a name that is not UTF-8, and pyarrow opens no such file; "
+                "rename it"
+            ) from None
         except (ArrowException, OSError) as error:
             raise ValueError(f"{self.path} is not a readable Parquet file: {error}") from error
 
     def check(self) -> None:
         """Look for the column and at its type."""
         with self._open() as file:
+            from pyarrow import types
+
             schema = file.schema_arrow
             if self.column not in schema.names:
                 raise missing_column(self.path, self.column, schema.names)
-            kind = str(schema.field(self.column).type)
-            if "string" not in kind or kind.startswith(("list", "large_list", "struct", "map")):
+            kind = schema.field(self.column).type
+            text = kind.value_type if types.is_dictionary(kind) else kind
+            if not (
+                types.is_string(text) or types.is_large_string(text) or types.is_string_view(text)
+            ):
                 raise ValueError(f"{self.path}: {self.column!r} is not text but of type {kind}")
 
     def parts(self, at: Any, size_bytes: int) -> Iterator[tuple[Part, Any]]:
