@@ -76,6 +76,28 @@ def test_a_vocabulary_without_special_tokens(prepared, tmp_path):
         prepared(tokenizer=str(tmp_path / "nowhere"), out=str(tmp_path / "other"))
 
 
+def test_lower_case_is_a_setting_of_a_bare_vocabulary_and_else_its_own(prepared, tmp_path):
+    folder = tmp_path / "vocabulary"
+    folder.mkdir()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "some", "Words", "of", "a", "text"]
+    (folder / "vocab.txt").write_text("\n".join(words))
+
+    def first(out, **settings):
+        settings |= {"validation_fraction": 0, "tokenizer": str(folder)}
+        made = prepared("some Words of a text\n" * 20, out=str(tmp_path / out), **settings)
+        return DistilBertTokenizerFast.from_pretrained(made).decode(Corpus.open(made).read([0])[0])
+
+    assert first("lower") == "[CLS] some [UNK] of a text [SEP]"
+    assert first("cased", lowercase=False) == "[CLS] some Words of a text [SEP]"
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    assert first("said") == first("both", lowercase=False) == "[CLS] some Words of a text [SEP]"
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    with pytest.raises(
+        ValueError, match=r"lowercase=False, but by its files the tokenizer of .*vocabulary lower"
+    ):
+        first("other", lowercase=False)
+
+
 def test_the_corpus_must_not_be_inside_its_source(prepared, tmp_path):
     with pytest.raises(ValueError, match="inside its own source"):
         prepared(sources=[str(tmp_path)])

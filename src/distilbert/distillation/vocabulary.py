@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from distilbert import hub
 from distilbert.distillation.blocks import Source, blocks
 from distilbert.tokenization import DistilBertTokenizerFast, load_vocab
+from distilbert.tokenization.files import CONFIG_FILE, TOKENIZER_FILE
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _SAMPLE_BYTES = 8 << 20  # read in one go; samples are spread over the corpus
@@ -16,15 +18,25 @@ def open_tokenizer(name: str, *, lowercase: bool) -> DistilBertTokenizerFast:
 
     Args:
         name: path or hub id.
-        lowercase: what a bare vocab.txt does not say; a folder does.
+        lowercase: what a vocab.txt does not say. A tokenizer.json or tokenizer_config.json beside
+            it does; then True, the default of the command, asks for nothing.
 
     Raises:
         OSError: there is no such tokenizer.
-        ValueError: it is malformed, or lacks a special token.
+        ValueError: it is malformed, or lower-cases by its files and `lowercase` is False.
     """
     if Path(name).is_file():
         return DistilBertTokenizerFast(load_vocab(name), do_lower_case=lowercase)
-    return DistilBertTokenizerFast.from_pretrained(name)
+    files = hub.Source(name)
+    if all(files.find(each) is None for each in (TOKENIZER_FILE, CONFIG_FILE)):
+        return DistilBertTokenizerFast.from_pretrained(name, do_lower_case=lowercase)
+    tokenizer = DistilBertTokenizerFast.from_pretrained(name)
+    if tokenizer.do_lower_case and not lowercase:
+        raise ValueError(
+            f"lowercase=False, but by its files the tokenizer of {name} lower-cases. Leave "
+            f"lowercase out, or set do_lower_case to false in its {CONFIG_FILE}"
+        )
+    return tokenizer
 
 
 def special_ids_of(tokenizer: DistilBertTokenizerFast) -> dict[str, int]:
