@@ -115,7 +115,7 @@ def test_damaged_shards_are_named(tmp_path, name):
 
 def test_bad_manifests(tmp_path):
     folder = written(tmp_path, [[[5]]])
-    with pytest.raises(ValueError, match="larger validation_fraction"):
+    with pytest.raises(ValueError, match="larger validation_fraction, in another folder"):
         Corpus.open(folder, "validation")
     with pytest.raises(ValueError, match="no split 'test'; it has train, validation"):
         Corpus.open(folder, "test")

@@ -1,6 +1,8 @@
 """`distilbert prepare`: what it says to wrong settings and to text it can make nothing of."""
 
+import errno
 import logging
+import re
 import subprocess
 import sys
 
@@ -8,8 +10,10 @@ import pytest
 
 from distilbert import DistilBertTokenizerFast
 from distilbert.cli import main as cli
+from distilbert.distillation import workplace
 from distilbert.distillation.corpus import Corpus
 from distilbert.recipes.prepare import Settings, main
+from distilbert.runtime import lock
 
 
 @pytest.fixture
@@ -96,6 +100,41 @@ def test_lower_case_is_a_setting_of_a_bare_vocabulary_and_else_its_own(prepared,
         ValueError, match=r"lowercase=False, but by its files the tokenizer of .*vocabulary lower"
     ):
         first("other", lowercase=False)
+
+
+def test_an_empty_split_is_told(prepared, tmp_path, caplog):
+    prepared(validation_fraction=0)
+    told = "no validation split.*validation_fraction of 0, .* 20 documents.*in another folder"
+    assert re.search(told, caplog.text)
+    caplog.clear()
+    prepared(validation_fraction=0)
+    assert re.search(told, caplog.text)
+    caplog.clear()
+    lines = "".join(f"some words of text {number}\n" for number in range(40))
+    prepared(lines, validation_fraction=0.3, out=str(tmp_path / "both"))
+    assert "validation" not in caplog.text
+    options = {"tokenizer": str(tmp_path / "both"), "out": str(tmp_path / "none")}
+    with pytest.raises(
+        ValueError, match=r"is in the validation split \(documents: 1, text bytes: 420\).*a file is"
+    ):
+        prepared(**options, documents="file", validation_fraction=0.999)
+
+
+@pytest.mark.parametrize("where", ["folder", "plan", "tokenizer"])
+def test_a_disk_that_is_full_at_the_start(prepared, tmp_path, monkeypatch, where):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        if where == "folder":
+            patch.setattr(lock, "take", full)
+        elif where == "plan":
+            patch.setattr(workplace, "write_json", full)
+        else:
+            patch.setattr(DistilBertTokenizerFast, "_write_vocab", full)
+        with pytest.raises(OSError, match=r"disk of .*corpus is full.*run the same command again"):
+            prepared()
+    assert prepared().is_dir()
 
 
 def test_the_corpus_must_not_be_inside_its_source(prepared, tmp_path):

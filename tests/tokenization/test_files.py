@@ -139,6 +139,18 @@ def test_options_of_the_hub_without_it(tmp_path, tiny_vocab):
         DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path, private=True)
 
 
+def test_a_disk_that_is_full_is_an_oserror(tiny_vocab, tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, limits[1]))  # tokenizer.json has more
+    try:
+        with pytest.raises(OSError, match="too large"):
+            DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
 def test_unknown_entries_of_the_configuration_survive(tmp_path, tiny_vocab):
     DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path)
     path = tmp_path / "tokenizer_config.json"

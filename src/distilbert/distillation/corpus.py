@@ -246,6 +246,7 @@ class Corpus:
             raise ValueError(
                 f"the {split} split of {place} is empty; prepare the corpus with "
                 + ("a larger validation_fraction" if split == "validation" else "more text")
+                + ", in another folder"
             )
         for shard in shards:
             if (wrong := shard.check(place)) is not None:

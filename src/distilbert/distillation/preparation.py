@@ -4,7 +4,6 @@ Blocks are cut by position, so nothing depends on how many processes there are, 
 were interrupted.
 """
 
-import errno
 import os
 import signal
 import threading
@@ -82,23 +81,14 @@ def write_blocks(
     arguments = (workplace.folder, shape, validation_fraction)
     todo = _unfinished(workplace, sources, shard_bytes, lambda record: note(record, False))
     ahead = list(islice(todo, 2))
-    try:
-        if workers == 1 or len(ahead) < 2:
-            writer = BlockWriter(*arguments) if ahead else None
-            for block in (*ahead, *todo):
-                assert writer is not None
-                note(writer(block), True)
-        else:
-            for record in _in_processes(workers, arguments, (b for g in (ahead, todo) for b in g)):
-                note(record, True)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise OSError(
-            errno.ENOSPC,
-            f"the disk of {workplace.folder} is full after {tokens} tokens. What is finished is "
-            "kept: make room and run the same command again",
-        ) from error
+    if workers == 1 or len(ahead) < 2:
+        writer = BlockWriter(*arguments) if ahead else None
+        for block in (*ahead, *todo):
+            assert writer is not None
+            note(writer(block), True)
+    else:
+        for record in _in_processes(workers, arguments, (b for g in (ahead, todo) for b in g)):
+            note(record, True)
     return count
 
 

@@ -169,7 +169,7 @@ class Workplace:
             for name, value in record["totals"].items():
                 totals[name] = totals.get(name, 0) + value
         if not splits["train"]:
-            raise ValueError(_empty(totals))
+            raise ValueError(_empty(totals, all_held_out=bool(splits["validation"])))
         totals["sequences"] = sum(shard["sequences"] for s in splits.values() for shard in s)
         totals["tokens"] = sum(shard["tokens"] for s in splits.values() for shard in s)
         save_array(self.folder / COUNTS_FILE, counts)
@@ -195,8 +195,14 @@ class Workplace:
         shutil.rmtree(self.progress, ignore_errors=True)
 
 
-def _empty(totals: Mapping[str, int]) -> str:
+def _empty(totals: Mapping[str, int], *, all_held_out: bool) -> str:
     found = ", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in totals.items() if n)
+    if all_held_out:
+        return (
+            f"the corpus is empty: whatever is long enough is in the validation split ({found}). A "
+            "document goes to one split as a whole, so that two or more are needed (documents says "
+            "whether a line or a file is one), or a smaller validation_fraction, in another folder"
+        )
     return (
         "the corpus is empty: no sequence is left for training"
         + (f" ({found})" if found else " (there are no documents)")

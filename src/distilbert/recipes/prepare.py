@@ -3,6 +3,7 @@
 Interrupted, it continues when the same command is given again.
 """
 
+import errno
 import logging
 import os
 import time
@@ -13,12 +14,13 @@ from typing import Any
 
 from distilbert.distillation.block_writer import clean, split_of
 from distilbert.distillation.blocks import Source
-from distilbert.distillation.corpus import Corpus
+from distilbert.distillation.corpus import MANIFEST_FILE, Corpus
 from distilbert.distillation.preparation import Progress, write_blocks
 from distilbert.distillation.sequences import Shape
 from distilbert.distillation.sources import open_sources
 from distilbert.distillation.vocabulary import Sample, open_tokenizer, train_tokenizer
 from distilbert.distillation.workplace import Workplace, settings_of
+from distilbert.hub import read_json
 from distilbert.runtime.lock import held
 from distilbert.tokenization import DistilBertTokenizerFast
 from distilbert.tokenization.fitting import UNBOUNDED
@@ -89,8 +91,19 @@ def main(settings: Settings) -> Path:
                 source["left_out"],
                 ", ".join(source["left_out_first"]),
             )
-    with held(out):
-        return _prepare(settings, out, shape, sources, described)
+    try:
+        with held(out):
+            _prepare(settings, out, shape, sources, described)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise OSError(
+            errno.ENOSPC,
+            f"the disk of {out} is full. What is finished is kept: make room and run the same "
+            "command again",
+        ) from error
+    _warn_of_no_validation(settings.validation_fraction, out)
+    return out
 
 
 def _prepare(
@@ -99,13 +112,13 @@ def _prepare(
     shape: Shape,
     sources: Sequence[Source],
     described: Sequence[Mapping[str, Any]],
-) -> Path:
+) -> None:
     chosen = settings_of(settings, without=("sources", "out", "workers"))
     place = Workplace(out, chosen, described)
     if place.is_finished:
         place.tidy()
         _logger.info("%s is already prepared with these settings", out)
-        return out
+        return
 
     def for_training(document: str) -> str | None:
         text, encoded, _ = clean(document)
@@ -164,7 +177,20 @@ def _prepare(
         corpus.mean_length,
         {k: n for k, n in corpus.manifest["totals"].items() if k.startswith("dropped") and n},
     )
-    return out
+
+
+def _warn_of_no_validation(fraction: float, out: Path) -> None:
+    manifest = read_json(out / MANIFEST_FILE)
+    if not manifest["splits"]["validation"]:
+        _logger.warning(
+            "%s has no validation split, which pretrain, distill and evaluate need: with a "
+            "validation_fraction of %g, no sequence of its %d documents is in it. Prepare them "
+            "again in another folder, with a larger validation_fraction; a single document cannot "
+            "be split (documents says whether a line or a file is one)",
+            out,
+            fraction,
+            manifest["totals"]["documents"],
+        )
 
 
 def _cores() -> int:

@@ -264,7 +264,10 @@ class BertStyleTokenizer(Decoding, ABC):
         with staged(save_directory, replaces=superseded) as folder:
             self._write_vocab(folder, filename_prefix)
             if self._spec.do_basic_tokenize and not self._spec.never_split:
-                self._to_backend().save(str(folder / f"{prefix}{TOKENIZER_FILE}"))
+                text = self._to_backend().to_str(pretty=True)  # its own save raises no OSError
+                (folder / f"{prefix}{TOKENIZER_FILE}").write_text(
+                    text, encoding="utf-8", newline="\n"
+                )
             write_json(folder / f"{prefix}{CONFIG_FILE}", self._config())
             write_json(folder / f"{prefix}{SPECIAL_FILE}", self._special_map())
             added = {t: i for t, i in self.added_tokens_encoder.items() if t not in self._base}
