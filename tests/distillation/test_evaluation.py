@@ -62,6 +62,17 @@ def test_against_a_plain_computation(model, make_source):
     assert sums[2] > 100
 
 
+def test_what_the_configuration_wants_shown_is_not_computed(model, make_source, monkeypatch):
+    expected = masked_lm_sums(model, make_source().validation(200))
+    model.config.output_attentions = model.config.output_hidden_states = True
+    encode, seen = d.DistilBertModel.encode, []
+    monkeypatch.setattr(
+        d.DistilBertModel, "encode", lambda *a, **k: seen.append(encode(*a, **k)) or seen[-1]
+    )
+    assert torch.equal(masked_lm_sums(model, make_source().validation(200)), expected)
+    assert all(encoded.attentions is None and encoded.layers is None for encoded in seen)
+
+
 def test_batches_and_ranks_do_not_matter(model, make_source):
     whole = masked_lm_sums(model, make_source().validation(100_000)).tolist()
     small = masked_lm_sums(model, make_source().validation(48)).tolist()

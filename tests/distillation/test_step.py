@@ -247,6 +247,45 @@ def test_teachers_of_other_width(teacher, batch):
     assert step.pairs == [0, 1, 3, 4]
 
 
+@pytest.mark.parametrize("weights", [Weights(), ALL], ids=["triple", "everything"])
+def test_what_the_configurations_want_shown_changes_nothing(weights, student, teacher, batch):
+    expected, terms = DistillationStep(
+        copy.deepcopy(student), copy.deepcopy(teacher), weights, relation_heads=4
+    )(*batch, counts_of(batch))
+    for model in (student, teacher):
+        model.config.output_attentions = True
+        model.config.output_hidden_states = True
+    step = DistillationStep(student, teacher, weights, relation_heads=4)
+    loss, sums = step(*batch, counts_of(batch))
+    assert torch.equal(loss, expected)
+    assert sums == terms
+    if weights == Weights():
+        quicken(teacher, "fp32")  # which has no attention weights to show
+        loss, _ = step(*batch, counts_of(batch))
+        torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("who", ["student", "teacher"])
+def test_padding_is_never_counted_as_tokens(who, student, teacher, batch):
+    step = DistillationStep(student, teacher, Weights())
+    getattr(step, who).set_attn_implementation("sdpa")
+    with pytest.raises(ValueError, match="computed padding as well"):
+        step(*batch, counts_of(batch))
+    step(*part(batch, [1, 3]), counts_of(batch))  # of equal length: there is none
+
+
+def test_a_student_of_more_layers_than_twice_its_teachers(teacher, batch):
+    deep = d.DistilBertForMaskedLM(
+        d.DistilBertConfig(n_layers=4, n_heads=4, dim=32, hidden_dim=48, dropout=0.0, **SIZES)
+    )
+    shallow = copy.deepcopy(teacher.config)
+    shallow.n_layers = 1
+    step = DistillationStep(deep, d.BertForMaskedLM(shallow), Weights(hidden=1.0, attention=1.0))
+    assert step.pairs == [0, 1, 1, 1, 1]
+    loss, _ = step(*batch, counts_of(batch))
+    assert torch.isfinite(loss)
+
+
 def test_ce_at_masked_tokens_only(student, teacher, batch):
     ids, labels, lengths = batch
     weights = Weights(ce=1.0, mlm=0.0, cos=0.0)
@@ -288,6 +327,10 @@ def test_combinations_that_cannot_be(student, teacher):
         d.DistilBertConfig(n_layers=1, n_heads=2, dim=32, hidden_dim=8, **SIZES)
     )
     refused("needs equal heads", pair, teacher, Weights(attention=1.0))
+    teacher.prune_heads({3: [1]})
+    refused("layer 3 of the teacher has 3, layer 1 of the student 4", student, teacher,
+            Weights(attention=1.0))  # fmt: skip
+    refused(r"must divide the widths, got 24", student, teacher, ALL, relation_heads=16)
 
 
 # The student's start
@@ -316,6 +359,29 @@ def test_a_student_has_its_teachers_layers(teacher):
     again = from_teacher(student, [1])
     assert again.config.n_layers == 1
     assert again.config.type_vocab_size == 0
+
+
+def test_a_student_has_its_teachers_pruned_heads(teacher, batch):
+    ids, _, lengths = batch
+    teacher.prune_heads({0: [1], 2: [0, 3]})
+    student = from_teacher(teacher, [1, 2])
+    assert student.config.pruned_heads == {1: [0, 3]}
+    mask = mask_of(lengths, 6)
+    whole = from_teacher(teacher, [0, 1, 2, 3]).eval()
+    torch.testing.assert_close(
+        whole(ids, attention_mask=mask).logits, teacher(ids, attention_mask=mask).logits,
+        rtol=1e-5, atol=1e-5,
+    )  # fmt: skip
+    weights = Weights(relation=1.0)
+    loss, _ = DistillationStep(student, teacher, weights)(*batch, counts_of(batch))
+    assert torch.isfinite(loss)
+
+
+def test_a_student_shows_what_every_new_model_shows(teacher):
+    teacher.config.output_attentions = teacher.config.output_hidden_states = True
+    config = from_teacher(teacher, [0, 1]).config
+    assert not config.output_attentions
+    assert not config.output_hidden_states
 
 
 @pytest.mark.parametrize("layers", [[], [4], [-1], [0, 7]])

@@ -151,6 +151,31 @@ def _kl(teacher, student, temperature):
     return temperature**2 * (p * (p / q).log()).sum()
 
 
+@pytest.mark.parametrize("kind", ["single", "tags", "choice"])
+def test_what_the_configurations_want_shown_changes_nothing(kind):
+    data = features(kind)
+    weights = Weights(labels=0.7, ce=0.3, hidden=0.5, attention=0.5)
+    results = []
+    for shown in (False, True):
+        options = {"output_attentions": shown, "output_hidden_states": shown}
+        teacher = make(kind, bert=True, n_layers=4, **options)
+        step = TaskStep(make(kind, **options), None, weights, 2.0, teacher)
+        results.append(total(step, data, micro_tokens=1000))
+    (loss, gradients), (other_loss, others) = results
+    assert other_loss == loss
+    assert all(torch.equal(one, other) for one, other in zip(gradients, others, strict=True))
+
+
+def test_attention_weights_are_never_computed():
+    for shown in ("output_attentions", "output_hidden_states"):
+        model = make("tags", **{shown: True})
+        batch = features("tags").batch(np.arange(7))
+        ids, types, lengths, *_ = to_inputs(batch, torch.device("cpu"))
+        output = run(model, ids, types, lengths)
+        assert output.attentions is None
+        assert output.hidden_states is None
+
+
 def test_wrong_weights():
     for wrong in ({"labels": 0.0}, {"ce": -1.0}, {"labels": 0.0, "hidden": 1.0}):
         with pytest.raises(ValueError, match="weights of terms must be 0 or more"):
@@ -159,3 +184,14 @@ def test_wrong_weights():
         TaskStep(make("single"), temperature=0.0)
     with pytest.raises(ValueError, match="attention transfer needs equal heads"):
         TaskStep(make("single"), None, Weights(attention=1.0), 1.0, make("single", n_heads=4))
+    pruned = make("single")
+    pruned.prune_heads({1: [0]})
+    with pytest.raises(ValueError, match="layer 1 of the teacher has 1, layer 1 of the student 2"):
+        TaskStep(make("single"), None, Weights(attention=1.0), 1.0, pruned)
+
+
+def test_a_student_of_more_layers_than_twice_its_teachers():
+    teacher = make("tags", n_layers=1)
+    step = TaskStep(make("tags", n_layers=4), None, Weights(attention=1.0), 1.0, teacher)
+    assert step.pairs == [0, 1, 1, 1, 1]
+    assert total(step, features("tags"), micro_tokens=1000)[0] > 0

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from distilbert.distillation.batches import Counts, Micro
 from distilbert.distillation.masking import IGNORED
-from distilbert.distillation.step import flat
+from distilbert.distillation.step import encode, flat
 from distilbert.modeling.heads import MaskedLM
 
 _ROWS = 1024  # masked tokens whose logits are made at a time
@@ -58,7 +58,7 @@ def _guesses(
     """Yield whether each masked token was guessed, and its loss."""
     for micro, _ in batches:
         ids, labels = to_tensors(micro, model.device)
-        encoded = model.base_model.encode(ids, lengths=micro.lengths)
+        encoded = encode(model, ids, micro.lengths)
         tokens, labels, _ = flat(encoded, labels)
         rows = (labels != IGNORED).nonzero().squeeze(1)
         for part in rows.split(_ROWS):

@@ -4,21 +4,51 @@ TinyBERT (arXiv 1909.10351, equations 7 to 9), with layers paired at even distan
 """
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from distilbert.distillation import objectives
 from distilbert.distillation.taps import Taps
+from distilbert.modeling.model import MultiHeadSelfAttention, Transformer
 
 
 def layer_pairs(own: int, other: int) -> list[int]:
     """Return from which of the teacher's layers each of the student's learns; 0 is the embeddings.
 
-    >>> layer_pairs(3, 6)
-    [0, 2, 4, 6]
+    No layer learns from the embeddings, even in a student of more layers: they have no attention.
+
+    >>> layer_pairs(3, 6), layer_pairs(4, 2)
+    ([0, 2, 4, 6], [0, 1, 1, 2, 2])
     """
-    return [round(i * other / own) for i in range(own + 1)]
+    return [0, *(max(1, round(i * other / own)) for i in range(1, own + 1))]
+
+
+def check_heads(student: Transformer, teacher: Transformer, pairs: Sequence[int]) -> None:
+    """Check that attention can be transferred between these layers.
+
+    Raises:
+        ValueError: a layer and the teacher's that it learns from have different numbers of heads.
+    """
+    for own, layer in enumerate(pairs[1:]):
+        ours, theirs = _attention(student, own).n_heads, _attention(teacher, layer - 1).n_heads
+        if ours != theirs:
+            raise ValueError(
+                f"attention transfer needs equal heads: layer {layer - 1} of the teacher has "
+                f"{theirs}, layer {own} of the student {ours}. Leave attention out; relations "
+                "and hidden states do not need them"
+            )
+
+
+def query_width(transformer: Transformer, layer: int) -> int:
+    """Return the width of a layer's queries: the model's, less that of its pruned heads."""
+    attention = _attention(transformer, layer)
+    return attention.n_heads * attention.head_size
+
+
+def _attention(transformer: Transformer, layer: int) -> MultiHeadSelfAttention:
+    return cast(MultiHeadSelfAttention, transformer.layer[layer].attention)
 
 
 def hidden_term(

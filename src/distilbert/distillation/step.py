@@ -13,7 +13,13 @@ from torch import Tensor, nn
 
 from distilbert.distillation import objectives
 from distilbert.distillation.batches import Counts
-from distilbert.distillation.layers import attention_term, hidden_term, layer_pairs
+from distilbert.distillation.layers import (
+    attention_term,
+    check_heads,
+    hidden_term,
+    layer_pairs,
+    query_width,
+)
 from distilbert.distillation.masking import IGNORED
 from distilbert.distillation.taps import Taps
 from distilbert.distillation.vocabulary_terms import Decoder, vocabulary_terms
@@ -64,7 +70,7 @@ class MaskedLMStep(nn.Module):
         Args:
             input_ids, labels: (B, T), right-padded; -100 where a token is not masked.
         """
-        encoded = self.model.base_model.encode(input_ids, lengths=lengths)
+        encoded = encode(self.model, input_ids, lengths)
         tokens, labels, _ = flat(encoded, labels)
         rows = (labels != IGNORED).nonzero().squeeze(1)
         loss, mlm, _ = vocabulary_terms(
@@ -118,17 +124,12 @@ class DistillationStep(nn.Module):
         if weights.ce and own.vocab_size != other.vocab_size:
             raise ValueError(
                 f"L_ce needs one vocabulary: the teacher has {other.vocab_size} entries, "
-                f"the student {own.vocab_size}"
+                f"the student {own.vocab_size}; start from a student that has as many"
             )
         if not 0 <= relation_layer <= other.n_layers:
             raise ValueError(
                 f"relation_layer must be 1 to {other.n_layers}, or 0 for the last; "
                 f"got {relation_layer}"
-            )
-        if weights.attention and own.n_heads != other.n_heads:
-            raise ValueError(
-                f"attention transfer needs equal heads: the teacher has {other.n_heads}, the "
-                f"student {own.n_heads}; relations do not"
             )
         self.student = student
         self.weights = weights
@@ -137,12 +138,19 @@ class DistillationStep(nn.Module):
         self.at_masked = frozenset({"mlm", "ce"} if ce_at_masked else {"mlm"})
         self.relation_heads = relation_heads or other.dim // 16
         self.relation_layer = (relation_layer or other.n_layers) - 1
-        for width in (own.dim, other.dim) if weights.relation else ():
+        related = (
+            (student.base_model.transformer, own.n_layers - 1),
+            (teacher.base_model.transformer, self.relation_layer),
+        )
+        for transformer, layer in related if weights.relation else ():
+            width = query_width(transformer, layer)
             if width % self.relation_heads:
                 raise ValueError(
                     f"relation_heads ({self.relation_heads}) must divide the widths, got {width}"
                 )
         self.pairs = layer_pairs(own.n_layers, other.n_layers)
+        if weights.attention:
+            check_heads(student.base_model.transformer, teacher.base_model.transformer, self.pairs)
         needs_last = weights.ce or weights.cos or weights.hidden or weights.attention
         teacher.requires_grad_(False)
         if not needs_last:
@@ -181,9 +189,7 @@ class DistillationStep(nn.Module):
         """
         weights = self.weights
         per_token = 1 / max(counts.tokens, 1)
-        encoded = self.student.base_model.encode(
-            input_ids, lengths=lengths, output_hidden_states=bool(weights.hidden)
-        )
+        encoded = self._encode(self.student, input_ids, lengths)
         tokens, labels, blocks = flat(encoded, labels)
         taught, goal = self._teach(input_ids, lengths)
 
@@ -233,12 +239,18 @@ class DistillationStep(nn.Module):
     def _teach(self, input_ids: Tensor, lengths: Sequence[int]) -> tuple[Encoded | None, Tensor]:
         if not self._uses_teacher:
             return None, input_ids.new_zeros(0)
-        encoder = self.teacher.base_model
         with torch.no_grad(), torch.autocast(input_ids.device.type, enabled=False):
-            taught = encoder.encode(
-                input_ids, lengths=lengths, output_hidden_states=bool(self.weights.hidden)
-            )
+            taught = self._encode(self.teacher, input_ids, lengths)
         return taught, taught.tokens.flatten(0, -2)
+
+    def _encode(self, model: PreTrainedModel, input_ids: Tensor, lengths: Sequence[int]) -> Encoded:
+        encoded = encode(model, input_ids, lengths, hidden=bool(self.weights.hidden))
+        if encoded.layout is None and min(lengths) < input_ids.shape[1]:
+            raise ValueError(
+                f"{type(model).__name__} computed padding as well, which would count as tokens: "
+                'call set_attn_implementation("varlen"), as DistillationStep has done, on it'
+            )
+        return encoded
 
     def _vocabulary(
         self, tokens: Tensor, goal: Tensor, labels: Tensor, counts: Counts
@@ -278,8 +290,20 @@ def decoder_of(model: MaskedLM, tokens: Tensor) -> Decoder:
     return Decoder(model.decoder_states(tokens), projector.weight, projector.bias)
 
 
+def encode(
+    model: PreTrainedModel, input_ids: Tensor, lengths: Sequence[int], hidden: bool = False
+) -> Encoded:
+    """Return what the encoder gives, whatever else the model's configuration wants shown."""
+    return model.base_model.encode(
+        input_ids, lengths=lengths, output_attentions=False, output_hidden_states=hidden
+    )
+
+
 def flat(encoded: Encoded, labels: Tensor) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
-    """Return tokens (N, C), their labels (N,) and the blocks of sequences of equal length."""
+    """Return tokens (N, C), their labels (N,) and the blocks of sequences of equal length.
+
+    On the padded path padding is among the tokens, without a label, and all is one block.
+    """
     if encoded.layout is not None:
         return encoded.tokens, encoded.select_labels(labels), list(encoded.layout.blocks())
     batch, columns = labels.shape

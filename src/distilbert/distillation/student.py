@@ -36,8 +36,14 @@ def student_config(teacher: PreTrainedModel, layers: int, **changes: Any) -> Dis
     config = teacher.config
     own = config.to_distilbert() if isinstance(config, BertConfig) else config
     content = own.to_dict()
-    content.update(n_layers=layers, architectures=None, pruned_heads={}, **changes)
-    return DistilBertConfig.from_dict(content)
+    content.update(
+        n_layers=layers,
+        architectures=None,
+        pruned_heads={},
+        output_attentions=False,  # what the teacher was to show says nothing about its student
+        output_hidden_states=False,
+    )
+    return DistilBertConfig.from_dict({**content, **changes})
 
 
 def from_teacher(
@@ -74,6 +80,8 @@ def from_teacher(
                 weights[f"{prefix}{own}.{rest}"] = tensor
     if isinstance(teacher.config, BertConfig):
         weights = {to_bert_file(name): tensor for name, tensor in weights.items()}
+    pruned = teacher.config.pruned_heads
+    changes["pruned_heads"] = {i: pruned[each] for i, each in enumerate(layers) if each in pruned}
     with torch.device("meta"):
         student = DistilBertForMaskedLM(student_config(teacher, len(layers), **changes))
     load_weights(

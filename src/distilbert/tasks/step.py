@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distilbert.distillation.layers import attention_term, hidden_term, layer_pairs
+from distilbert.distillation.layers import attention_term, check_heads, hidden_term, layer_pairs
 from distilbert.distillation.masking import IGNORED
 from distilbert.distillation.taps import Taps
 from distilbert.modeling.heads import Head, QuestionAnswering, TokenClassification
@@ -45,10 +45,19 @@ def to_inputs(batch: Batch, device: torch.device) -> Inputs:
 def run(
     model: Any, ids: Tensor, types: Tensor, lengths: list[Any], hidden: bool = False
 ) -> ModelOutput:
-    """Return what a model, prepared or not, gives; a BERT gets the token types."""
+    """Return what a model, prepared or not, gives; a BERT gets the token types.
+
+    Never its attention weights, whatever its configuration says: nobody reads them here, and they
+    cost the padded path.
+    """
     options = {"token_type_ids": types} if model.config.type_vocab_size else {}
     return model(
-        input_ids=ids, lengths=lengths, output_hidden_states=hidden, return_dict=True, **options
+        input_ids=ids,
+        lengths=lengths,
+        output_attentions=False,
+        output_hidden_states=hidden,
+        return_dict=True,
+        **options,
     )
 
 
@@ -196,13 +205,10 @@ class TaskStep(nn.Module):
 
     def _pair(self, model: Head, teacher: Head) -> None:
         own, other = model.config, teacher.config
-        if self.weights.attention and own.n_heads != other.n_heads:
-            raise ValueError(
-                f"attention transfer needs equal heads: the teacher has {other.n_heads}, the "
-                f"student {own.n_heads}"
-            )
         teacher.requires_grad_(False).eval()
         self.pairs = layer_pairs(own.n_layers, other.n_layers)
+        if self.weights.attention:
+            check_heads(model.base_model.transformer, teacher.base_model.transformer, self.pairs)
         if self.weights.hidden and own.dim != other.dim:
             self.projection = nn.Linear(own.dim, other.dim)
         attends = bool(self.weights.attention)
