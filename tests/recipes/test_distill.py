@@ -227,15 +227,94 @@ def test_vocabularies(distill, tmp_path, teacher):
         distill(teacher=str(folder))
     assert not (tmp_path / "run").exists()
 
-    # Relations allow a teacher with more entries, the student then has those of the corpus.
-    padded = d.BertForMaskedLM.from_pretrained(teacher)
-    padded.resize_token_embeddings(64)
-    padded.save_pretrained(tmp_path / "padded")
-    with pytest.raises(ValueError, match=r"vocabulary of 64 entries, the corpus .* one of 53"):
-        distill(teacher=str(tmp_path / "padded"))
-    distill(teacher=str(tmp_path / "padded"), ce=0.0, relation=1.0, start="random")
-    model = d.DistilBertForMaskedLM.from_pretrained(tmp_path / "run" / "model")
-    assert model.config.vocab_size == 53
+
+@pytest.fixture
+def padded(teacher, tmp_path):
+    """The teacher with more entries than its tokenizer has tokens."""
+    model = d.BertForMaskedLM.from_pretrained(teacher)
+    model.resize_token_embeddings(64)
+    model.save_pretrained(tmp_path / "padded")
+    d.DistilBertTokenizerFast.from_pretrained(teacher).save_pretrained(tmp_path / "padded")
+    return str(tmp_path / "padded")
+
+
+@pytest.mark.parametrize(
+    ("settings", "entries"),
+    [
+        ({}, 64),
+        ({"start": "random"}, 64),
+        ({"start": "random", "ce": 0.0, "relation": 1.0}, 53),
+    ],
+    ids=["teacher", "random", "without ce"],
+)
+def test_a_teacher_of_more_entries_than_tokens(
+    distill, evaluate, padded, corpus, tmp_path, settings, entries
+):
+    scores = distill(teacher=padded, **settings)
+    student = str(tmp_path / "run" / "model")
+    assert d.DistilBertForMaskedLM.from_pretrained(student).config.vocab_size == entries
+    found = evaluate(task="mlm", model=student, data=corpus)
+    assert found["scores"]["accuracy"] == pytest.approx(scores["accuracy"])
+    answers = d.pipeline("fill-mask", student)("babo [MASK] bado", top_k=53)
+    assert sorted(answer["token"] for answer in answers) == list(range(53))
+
+
+def test_more_entries_need_a_tokenizer_to_tell_by(distill, padded):
+    for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (Path(padded) / file).unlink(missing_ok=True)
+    with pytest.raises(ValueError, match=r"64 entries, .* one of 53, and there is no tokenizer in"):
+        distill(teacher=padded)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "theirs"),
+    [
+        ("do_lower_case", False, False),
+        ("strip_accents", False, False),
+        ("tokenize_chinese_chars", False, False),
+        ("strip_accents", True, None),  # what lower-casing does anyway
+    ],
+)
+def test_a_teacher_that_cuts_text_otherwise(distill, teacher, tmp_path, option, value, theirs):
+    folder = tmp_path / "cased"
+    shutil.copytree(teacher, folder)
+    vocab = d.DistilBertTokenizerFast.from_pretrained(teacher).get_vocab()
+    d.DistilBertTokenizerFast(vocab, **{option: value}).save_pretrained(folder)
+    if theirs is None:
+        distill(teacher=str(folder))
+        return
+    message = rf"{option} {theirs}, that of the corpus .* True: prepare the corpus with --tokenizer"
+    with pytest.raises(ValueError, match=message):
+        distill(teacher=str(folder))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_shape_that_the_corpus_does_not_fit(distill, padded, tmp_path):
+    shape = {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 16}
+    path = tmp_path / "student.json"
+
+    def refused(message, content, **settings):
+        path.write_text(json.dumps({"model_type": "distilbert", **shape, **content}))
+        with pytest.raises(ValueError, match=message):
+            distill(start=str(path), **settings)
+        assert not (tmp_path / "run").exists()
+
+    refused(r"student.json gives .* 30522 entries: set vocab_size to 53 in student.json", {})
+    refused("set vocab_size to 64 in student.json", {"vocab_size": 53}, teacher=padded)
+    refused("set vocab_size to 53", {"vocab_size": 64}, teacher=padded, ce=0.0)
+    few = {"vocab_size": 53, "max_position_embeddings": 8}
+    refused(r"8 positions, .* set max_position_embeddings to 16 or more in student.json", few)
+
+
+def test_a_teacher_with_pruned_heads(distill, teacher, tmp_path):
+    folder = tmp_path / "pruned"
+    shutil.copytree(teacher, folder)
+    model = d.BertForMaskedLM.from_pretrained(teacher)
+    model.prune_heads({0: [1], 2: [0]})
+    model.save_pretrained(folder)
+    distill(teacher=str(folder))
+    student = d.DistilBertForMaskedLM.from_pretrained(tmp_path / "run" / "model")
+    assert student.config.pruned_heads == {0: [1], 1: [0]}
 
 
 def test_the_command(fresh, corpus, teacher, tmp_path, capfd):

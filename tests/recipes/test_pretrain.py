@@ -109,6 +109,16 @@ def test_from_an_encoder(pretrain, teacher, tmp_path, caplog):
     assert "new, to be trained before use: vocab_transform" in caplog.text
 
 
+def test_from_a_model_of_more_entries_than_tokens(pretrain, teacher, tmp_path):
+    model = d.BertForMaskedLM.from_pretrained(teacher)
+    model.resize_token_embeddings(64)
+    model.save_pretrained(tmp_path / "padded")
+    d.DistilBertTokenizerFast.from_pretrained(teacher).save_pretrained(tmp_path / "padded")
+    pretrain(model=str(tmp_path / "padded"))
+    published = d.BertForMaskedLM.from_pretrained(tmp_path / "run" / "model")
+    assert published.config.vocab_size == 64
+
+
 def test_sinusoidal_start(pretrain, fresh, tmp_path):
     pretrain(sinusoidal_start=True, learning_rate=1e-9, kind="distilbert")
     model = d.DistilBertForMaskedLM.from_pretrained(tmp_path / "run" / "model")

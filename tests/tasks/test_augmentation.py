@@ -1,5 +1,7 @@
 """Words replaced by what a masked LM proposes: few passes, the same every time."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,15 @@ def test_proposals_are_the_likeliest_words(model, tokenizer):
             tokens = tokenizer.convert_ids_to_tokens(order.tolist())
             expected = [t for t in tokens if t.isalpha() and t != words[place]][:PROPOSALS]
             assert proposals == expected
+
+
+def test_entries_that_are_no_tokens_are_not_proposed(model, tokenizer):
+    padded = copy.deepcopy(model)
+    padded.resize_token_embeddings(len(tokenizer) + 40)
+    with torch.no_grad():
+        padded.vocab_projector.bias[len(tokenizer) :] = 100.0
+    found = propose(padded, tokenizer, SENTENCES, 64)
+    assert found == propose(model, tokenizer, SENTENCES, 64)
 
 
 def test_copies(model, tokenizer):

@@ -23,7 +23,7 @@ from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.opening import open_masked_lm
 from distilbert.recipes.loop import train
-from distilbert.recipes.masked_lm import MaskedLMJob, begin, check_vocabulary
+from distilbert.recipes.masked_lm import MaskedLMJob, begin, check_vocabulary, longest_of
 from distilbert.recipes.plan import BETAS, EPS
 from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
@@ -148,8 +148,7 @@ def main(settings: Settings) -> dict[str, float]:
     corpus = source.corpus
     weights = Weights(**{name: getattr(settings, name) for name in _TERMS})
     teacher = open_masked_lm(settings.teacher, needs_head=weights.ce > 0)
-    copies = settings.start == "teacher"
-    check_vocabulary(settings.teacher, teacher, corpus, exact=copies or weights.ce > 0)
+    check_vocabulary(settings.teacher, teacher, corpus)
     student, origin = make_student(settings, teacher, corpus)
     fingerprint = {"corpus": corpus.hash, "teacher": checkpoint.fingerprint(teacher)}
     if settings.start not in ("teacher", "random"):
@@ -242,12 +241,14 @@ def make_student(
         student = from_teacher(teacher, layers, **dropouts)
         return student, f"layers {chosen} of the teacher's {count}"
     torch.manual_seed(torch_seed(settings.seed, "weights"))
+    # L_ce compares distributions over the teacher's entries, some of which may be no token.
+    entries = teacher.config.vocab_size if settings.ce else corpus.vocab_size
     if settings.start == "random":
         if any(not 0 <= layer < count for layer in layers):
             raise ValueError(
                 f"layers must be some of 0 to {count - 1}, the teacher's; got {layers}"
             )
-        config = student_config(teacher, len(layers), vocab_size=corpus.vocab_size, **dropouts)
+        config = student_config(teacher, len(layers), vocab_size=entries, **dropouts)
         return DistilBertForMaskedLM(config), f"{len(layers)} layers of random weights"
     if settings.layers:
         raise ValueError(
@@ -258,10 +259,34 @@ def make_student(
     if path.suffix == ".json":
         config = DistilBertConfig.from_json_file(path)
         config.update(dropouts)
+        check_shape(path, config, entries=entries, positions=longest_of(corpus))
         student, origin = DistilBertForMaskedLM(config), f"random weights of the shape in {path}"
-        check_vocabulary(str(path.parent), student, corpus)
     else:
         student = DistilBertForMaskedLM.from_pretrained(settings.start, **dropouts)
         origin = f"the weights in {settings.start}"
         check_vocabulary(settings.start, student, corpus)
     return student, origin
+
+
+def check_shape(path: Path, config: DistilBertConfig, *, entries: int, positions: int) -> None:
+    """Check that a new student of this configuration has room for the corpus.
+
+    Args:
+        path: of its file.
+        entries: that it must have in its vocabulary.
+        positions: that it must have at least.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if config.vocab_size != entries:
+        raise ValueError(
+            f"{path} gives the student a vocabulary of {config.vocab_size} entries: set vocab_size "
+            f"to {entries} in {path.name}"
+        )
+    if config.max_position_embeddings < positions:
+        raise ValueError(
+            f"{path} gives the student {config.max_position_embeddings} positions, and the corpus "
+            f"has sequences of {positions} tokens: set max_position_embeddings to {positions} or "
+            f"more in {path.name}"
+        )

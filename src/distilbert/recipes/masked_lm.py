@@ -166,42 +166,72 @@ def open_source(
     return source
 
 
-def check_vocabulary(name: str, model: MaskedLM, corpus: Corpus, *, exact: bool = True) -> None:
-    """Check that a model reads the ids of a corpus.
+def check_vocabulary(name: str, model: MaskedLM, corpus: Corpus) -> None:
+    """Check that a model reads the text and the ids of a corpus.
+
+    It may have more entries than its tokenizer has tokens: many are padded to a round number.
 
     Args:
         name: where it was opened: its tokenizer, if it has one, is compared entry by entry.
-        exact: False lets the model have more entries than the corpus.
 
     Raises:
-        ValueError: its vocabulary is another, or it has too few positions.
+        ValueError: its vocabulary is another, its tokenizer cuts text otherwise, or it has too few
+            positions.
     """
     known, needed = model.config.vocab_size, corpus.vocab_size
     remedy = f"prepare the corpus with --tokenizer {name}"
-    if known < needed or (exact and known != needed):
-        raise ValueError(
-            f"{name} has a vocabulary of {known} entries, the corpus {corpus.folder} one of "
-            f"{needed}: {remedy}"
-        )
-    positions = model.config.max_position_embeddings
-    longest = max(Corpus.open(corpus.folder, split).longest for split in ("train", "validation"))
+    sizes = (
+        f"{name} has a vocabulary of {known} entries, the corpus {corpus.folder} one of {needed}"
+    )
+    if known < needed:
+        raise ValueError(f"{sizes}: {remedy}")
+    positions, longest = model.config.max_position_embeddings, longest_of(corpus)
     if positions < longest:
         raise ValueError(
             f"{name} has {positions} positions, the corpus {corpus.folder} sequences of "
             f"{longest} tokens: prepare it with --max_length {positions}"
         )
     try:
-        theirs = DistilBertTokenizerFast.from_pretrained(name).get_vocab()
+        theirs = DistilBertTokenizerFast.from_pretrained(name)
     except OSError:
+        if known != needed:
+            raise ValueError(
+                f"{sizes}, and there is no tokenizer in {name} to compare them by: save the "
+                "tokenizer it was trained with there"
+            ) from None
         _logger.warning(
             "%s has no tokenizer: only the size of its vocabulary was compared with the corpus",
             name,
         )
         return
-    ours = DistilBertTokenizerFast.from_pretrained(corpus.tokenizer_folder).get_vocab()
-    other = [token for token, entry in ours.items() if theirs.get(token) != entry]
+    ours = DistilBertTokenizerFast.from_pretrained(corpus.tokenizer_folder)
+    vocab, other_vocab = ours.get_vocab(), theirs.get_vocab()
+    other = [token for token, entry in vocab.items() if other_vocab.get(token) != entry]
     if other:
         raise ValueError(
             f"{name} has another vocabulary than the corpus {corpus.folder}: {len(other)} of "
-            f"{len(ours)} entries differ, such as {min(other, key=ours.__getitem__)!r}; {remedy}"
+            f"{len(vocab)} entries differ, such as {min(other, key=vocab.__getitem__)!r}; {remedy}"
         )
+    their_cutting = _cutting(theirs)
+    for option, value in _cutting(ours).items():
+        if their_cutting[option] != value:
+            raise ValueError(
+                f"the tokenizer of {name} has {option} {their_cutting[option]}, that of the corpus "
+                f"{corpus.folder} {value}: {remedy}; or, if {value} is right, say so in "
+                "tokenizer_config.json beside the model"
+            )
+
+
+def longest_of(corpus: Corpus) -> int:
+    """Return the tokens of the longest sequence of both splits."""
+    return max(Corpus.open(corpus.folder, split).longest for split in ("train", "validation"))
+
+
+def _cutting(tokenizer: DistilBertTokenizerFast) -> dict[str, bool]:
+    """Return how text is cut before the vocabulary is asked; accents are stripped or kept."""
+    strips = tokenizer.strip_accents
+    return {
+        "do_lower_case": tokenizer.do_lower_case,
+        "strip_accents": tokenizer.do_lower_case if strips is None else strips,
+        "tokenize_chinese_chars": tokenizer.tokenize_chinese_chars,
+    }

@@ -11,7 +11,7 @@ import torch
 
 from distilbert.distillation.masking import IGNORED
 from distilbert.distillation.randomness import generator
-from distilbert.distillation.step import flat
+from distilbert.distillation.step import encode, flat
 from distilbert.modeling.heads import MaskedLM
 from distilbert.tasks.batches import in_order
 from distilbert.tasks.features import Features, flatten
@@ -75,7 +75,9 @@ def propose(
         flatten(rows), lengths, lengths, flatten(labels).astype(np.int64),
         tokenizer.pad_token_id or 0, has_outputs_per_token=True,
     )  # fmt: skip
-    for number, ids in _likeliest(model, features, max(batch_tokens, int(lengths.max()))):
+    # A model may have more entries than there are tokens.
+    entries = max(tokenizer.get_vocab().values()) + 1
+    for number, ids in _likeliest(model, features, max(batch_tokens, int(lengths.max())), entries):
         sentence, place = places[number]
         tokens = tokenizer.convert_ids_to_tokens(ids)
         known = sentences[sentence][place].lower()
@@ -130,17 +132,16 @@ def _masked_rows(
 
 @torch.no_grad()
 def _likeliest(
-    model: MaskedLM, features: Features, batch_tokens: int
+    model: MaskedLM, features: Features, batch_tokens: int, entries: int
 ) -> Iterator[tuple[int, list[int]]]:
-    """Yield the number of each place, and the likeliest ids there."""
-    count = min(2 * PROPOSALS, model.config.vocab_size)
+    """Yield the number of each place, and the likeliest there of the first so many ids."""
     for batch in in_order(features, batch_tokens):
         ids = torch.from_numpy(batch.input_ids).to(model.device)
         labels = torch.from_numpy(batch.labels).to(model.device)
-        encoded = model.base_model.encode(ids, lengths=batch.lengths)
+        encoded = encode(model, ids, batch.lengths)
         tokens, numbers, _ = flat(encoded, labels)
         rows = (numbers != IGNORED).nonzero().squeeze(1)
         for part in rows.split(_PLACES):
-            logits = model.vocab_projector(model.decoder_states(tokens[part]))
-            best = logits.topk(count, -1).indices
+            logits = model.vocab_projector(model.decoder_states(tokens[part]))[:, :entries]
+            best = logits.topk(min(2 * PROPOSALS, logits.shape[1]), -1).indices
             yield from zip(numbers[part].tolist(), best.tolist(), strict=True)
