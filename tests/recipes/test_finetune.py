@@ -358,6 +358,9 @@ def test_teachers_that_do_not_fit(finetune, task_teacher, masked_lm, reviews, tm
     ).save_pretrained(plain)
     with pytest.raises(ValueError, match="another vocabulary than the student"):
         finetune(teacher=plain)
+    d.DistilBertTokenizerFast(words, do_lower_case=False).save_pretrained(plain)
+    with pytest.raises(ValueError, match=r"has do_lower_case False, that of the student True"):
+        finetune(teacher=plain)
 
 
 def test_frozen_layers_stay_and_rates_fall(finetune, masked_lm, tmp_path):

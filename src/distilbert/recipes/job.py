@@ -80,6 +80,16 @@ def open_tokenizer(name: str, config: PretrainedConfig) -> DistilBertTokenizerFa
     return tokenizer
 
 
+def cutting(tokenizer: DistilBertTokenizerFast) -> dict[str, bool]:
+    """Return how text is cut before the vocabulary is asked; accents are stripped or kept."""
+    strips = tokenizer.strip_accents
+    return {
+        "do_lower_case": tokenizer.do_lower_case,
+        "strip_accents": tokenizer.do_lower_case if strips is None else strips,
+        "tokenize_chinese_chars": tokenizer.tokenize_chinese_chars,
+    }
+
+
 def copy_tokenizer(name: str | Path, folder: Path) -> None:
     """Copy the files of a tokenizer as they are, from a folder or hub repository.
 

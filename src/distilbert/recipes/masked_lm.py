@@ -15,7 +15,7 @@ from distilbert.distillation.evaluation import masked_lm_sums, to_tensors
 from distilbert.distillation.masking import Masking
 from distilbert.distillation.step import DistillationStep, MaskedLMStep
 from distilbert.modeling.heads import MaskedLM
-from distilbert.recipes.job import Job, copy_tokenizer
+from distilbert.recipes.job import Job, copy_tokenizer, cutting
 from distilbert.recipes.plan import Plan, steps_of
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch, Precision
@@ -212,8 +212,8 @@ def check_vocabulary(name: str, model: MaskedLM, corpus: Corpus) -> None:
             f"{name} has another vocabulary than the corpus {corpus.folder}: {len(other)} of "
             f"{len(vocab)} entries differ, such as {min(other, key=vocab.__getitem__)!r}; {remedy}"
         )
-    their_cutting = _cutting(theirs)
-    for option, value in _cutting(ours).items():
+    their_cutting = cutting(theirs)
+    for option, value in cutting(ours).items():
         if their_cutting[option] != value:
             raise ValueError(
                 f"the tokenizer of {name} has {option} {their_cutting[option]}, that of the corpus "
@@ -225,13 +225,3 @@ def check_vocabulary(name: str, model: MaskedLM, corpus: Corpus) -> None:
 def longest_of(corpus: Corpus) -> int:
     """Return the tokens of the longest sequence of both splits."""
     return max(Corpus.open(corpus.folder, split).longest for split in ("train", "validation"))
-
-
-def _cutting(tokenizer: DistilBertTokenizerFast) -> dict[str, bool]:
-    """Return how text is cut before the vocabulary is asked; accents are stripped or kept."""
-    strips = tokenizer.strip_accents
-    return {
-        "do_lower_case": tokenizer.do_lower_case,
-        "strip_accents": tokenizer.do_lower_case if strips is None else strips,
-        "tokenize_chinese_chars": tokenizer.tokenize_chinese_chars,
-    }
