@@ -113,7 +113,7 @@ class Task:
 
 TASKS: dict[str, Task] = {
     "cola": Task("cola", "matthews", 530, 64, 2e-4, 3, 4, copies=16),
-    "mrpc": Task("mrpc", "f1", 290, 64, 2e-4, 3, 4),
+    "mrpc": Task("mrpc", "f1", 290, 64, 2e-4, 3, 4, longer=2.0),
     "rte": Task("rte", "accuracy", 240, 64, 2e-4, 3, 4),
     "stsb": Task("stsb", "spearman", 360, 64, 2e-4, 3, 4),
     "sick": Task("classification", "accuracy", 350, 64, 2e-4, 3, 4,
