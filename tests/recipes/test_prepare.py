@@ -129,7 +129,7 @@ def test_a_disk_that_is_full_at_the_start(prepared, tmp_path, monkeypatch, where
         if where == "folder":
             patch.setattr(lock, "take", full)
         elif where == "plan":
-            patch.setattr(workplace, "write_json", full)
+            patch.setattr(workplace, "write_whole", full)
         else:
             patch.setattr(DistilBertTokenizerFast, "_write_vocab", full)
         with pytest.raises(OSError, match=r"disk of .*corpus is full.*run the same command again"):

@@ -11,8 +11,8 @@ from distilbert.distillation.blocks import Block
 from distilbert.distillation.corpus import SPLITS, save_array, token_dtype, write_shard
 from distilbert.distillation.cutting import Cutter
 from distilbert.distillation.sequences import Sequences, Shape
-from distilbert.distillation.vocabulary import special_ids_of
-from distilbert.distillation.workplace import vocab_size_of, write_json
+from distilbert.distillation.vocabulary import special_ids_of, vocab_size_of
+from distilbert.distillation.workplace import write_whole
 from distilbert.tokenization import DistilBertTokenizerFast
 
 _BATCH_CHARACTERS = 1 << 20  # of documents whose sequences are made together
@@ -107,5 +107,5 @@ class BlockWriter:
             "splits": splits,
             "totals": {**totals, "text_bytes": text_bytes},
         }
-        write_json(stem.with_suffix(".json"), record)
+        write_whole(stem.with_suffix(".json"), record)
         return record

@@ -8,6 +8,7 @@ from distilbert import hub
 from distilbert.distillation.blocks import Source, blocks
 from distilbert.tokenization import DistilBertTokenizerFast, load_vocab
 from distilbert.tokenization.files import CONFIG_FILE, TOKENIZER_FILE
+from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _SAMPLE_BYTES = 8 << 20  # read in one go; samples are spread over the corpus
@@ -37,6 +38,11 @@ def open_tokenizer(name: str, *, lowercase: bool) -> DistilBertTokenizerFast:
             f"lowercase out, or set do_lower_case to false in its {CONFIG_FILE}"
         )
     return tokenizer
+
+
+def vocab_size_of(tokenizer: BertStyleTokenizer) -> int:
+    """Return the number of rows that an embedding needs: the highest id and one."""
+    return max(tokenizer.get_vocab().values()) + 1
 
 
 def special_ids_of(tokenizer: DistilBertTokenizerFast) -> dict[str, int]:

@@ -27,7 +27,7 @@ from distilbert.distillation.corpus import (
     token_dtype,
 )
 from distilbert.distillation.sequences import Shape
-from distilbert.distillation.vocabulary import special_ids_of
+from distilbert.distillation.vocabulary import special_ids_of, vocab_size_of
 from distilbert.hub import json_text, read_json
 from distilbert.tokenization import DistilBertTokenizerFast
 from distilbert.tokenization.files import VOCAB_FILE
@@ -73,7 +73,7 @@ class Workplace:
             self._compare(read_json(plan))
         else:
             self.progress.mkdir(parents=True, exist_ok=True)
-            write_json(plan, self._plan)
+            write_whole(plan, self._plan)
         for partial in [*folder.glob(".partial-*"), *self.progress.glob(".partial-*")]:
             partial.unlink(missing_ok=True)
 
@@ -129,7 +129,7 @@ class Workplace:
         tokenizer.save_pretrained(self.folder)
         # What was saved is what is used, in this process, in others and after an interruption.
         tokenizer = DistilBertTokenizerFast.from_pretrained(self.folder)
-        write_json(marker, _identity(tokenizer))
+        write_whole(marker, _identity(tokenizer))
         return tokenizer
 
     def record(self, number: int) -> dict[str, Any] | None:
@@ -173,7 +173,7 @@ class Workplace:
         totals["sequences"] = sum(shard["sequences"] for s in splits.values() for shard in s)
         totals["tokens"] = sum(shard["tokens"] for s in splits.values() for shard in s)
         save_array(self.folder / COUNTS_FILE, counts)
-        write_json(
+        write_whole(
             self.folder / MANIFEST_FILE,
             {
                 **self._plan,
@@ -210,11 +210,6 @@ def _empty(totals: Mapping[str, int], *, all_held_out: bool) -> str:
     )
 
 
-def vocab_size_of(tokenizer: DistilBertTokenizerFast) -> int:
-    """Return the number of rows that an embedding needs: the highest id and one."""
-    return max(tokenizer.get_vocab().values()) + 1
-
-
 def _identity(tokenizer: DistilBertTokenizerFast) -> dict[str, str]:
     vocab = json.dumps(tokenizer.get_vocab(), sort_keys=True)
     backend = tokenizer.backend_tokenizer.to_str()
@@ -225,7 +220,7 @@ def _identity(tokenizer: DistilBertTokenizerFast) -> dict[str, str]:
     }
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_whole(path: Path, content: dict[str, Any]) -> None:
     """Write a file that is there whole or not at all."""
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:

@@ -89,7 +89,7 @@ def slices(plan: AttentionPlan, x: Tensor) -> list[Slice]:
     What is too little for all threads is one slice, and so is everything off the CPU.
     """
     layout = plan.layout
-    lengths = [x.shape[1]] * len(x) if layout is None else layout.lengths
+    lengths = plan.lengths(x)
     starts = list(accumulate(lengths, initial=0))
     count = _count(starts[-1], len(lengths)) if x.device.type == "cpu" else 1
     ends = {_nearest(starts, starts[-1] * part / count) for part in range(1, count)}

@@ -168,7 +168,7 @@ class GraphedTransformer(FastTransformer):
     def _encode(
         self, x: Tensor, plan: AttentionPlan, first_only: bool, keep_hidden_states: bool
     ) -> tuple[Tensor, list[Tensor]]:
-        lengths = [x.shape[1]] * len(x) if plan.layout is None else plan.layout.lengths
+        lengths = plan.lengths(x)
         has_padding = plan.layout is None and plan.mask is not None
         fits = 0 < sum(lengths) < MOST_TOKENS and not has_padding and not keep_hidden_states
         if not fits or not self._recorder.can(x):

@@ -41,7 +41,7 @@ class NativeTransformer(FastTransformer):
         rows = x.flatten(0, -2).float().contiguous()
         y = torch.empty_like(rows)  # with `first_only` nothing is written but first tokens
         states = rows.new_empty(len(self.layer) if keep_hidden_states else 0, *rows.shape)
-        lengths = [x.shape[1]] * len(x) if plan.layout is None else plan.layout.lengths
+        lengths = plan.lengths(x)
         starts = (c_int64 * (len(lengths) + 1))(*accumulate(lengths, initial=0))
         stack = library.Stack(len(self.layer), x.shape[-1], self._blocks)
         call = library.Call(

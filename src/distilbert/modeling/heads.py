@@ -44,32 +44,16 @@ class Head(PreTrainedModel):
         return base.encode if is_plain(base, self.backbone_class) else partial(_call, base)
 
 
-def _call(
-    encoder: Any,
-    input_ids: Tensor | None,
-    attention_mask: Tensor | None,
-    head_mask: Tensor | None,
-    inputs_embeds: Tensor | None,
-    output_attentions: bool | None,
-    output_hidden_states: bool | None,
-    position_ids: Tensor | None,
-    token_type_ids: Tensor | None,
-    lengths: Sequence[int] | None,
-    first_only: bool = False,  # all are there
-) -> Encoded:
-    """Call an encoder; arguments are those of `Backbone.encode`."""
-    given = {
-        "input_ids": input_ids,
-        "attention_mask": attention_mask,
-        "head_mask": head_mask,
-        "inputs_embeds": inputs_embeds,
-        "output_attentions": output_attentions,
-        "output_hidden_states": output_hidden_states,
-        "position_ids": position_ids,
-        "token_type_ids": token_type_ids,
-        "lengths": lengths,
-    }
-    output = encoder(return_dict=True, **{n: x for n, x in given.items() if x is not None})
+_GIVEN = (
+    "input_ids", "attention_mask", "head_mask", "inputs_embeds", "output_attentions",
+    "output_hidden_states", "position_ids", "token_type_ids", "lengths",
+)  # fmt: skip
+
+
+def _call(encoder: Any, *given: Any, first_only: bool = False) -> Encoded:
+    """Call an encoder; arguments are those of `Backbone.encode`. All tokens are always there."""
+    named = {n: x for n, x in zip(_GIVEN, given, strict=True) if x is not None}
+    output = encoder(return_dict=True, **named)
     hidden_states, attentions = output.get("hidden_states"), output.get("attentions")
     layers = None if hidden_states is None else list(hidden_states)
     return Encoded(output["last_hidden_state"], None, layers, attentions)

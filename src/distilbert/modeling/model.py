@@ -128,6 +128,10 @@ class AttentionPlan:
     mask: Tensor | None
     step_by_step: bool
 
+    def lengths(self, x: Tensor) -> list[int]:
+        """Tokens of each sequence of (B, T, C) or (N, C), in the order they lie in."""
+        return [x.shape[1]] * len(x) if self.layout is None else self.layout.lengths
+
     def first(self, x: Tensor) -> Tensor:
         """Each sequence's first token: (B, T, C) -> (B, 1, C); (N, C) -> (B, C), as in `layout`."""
         return x[:, :1] if self.layout is None else self.layout.first(x)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from distilbert.config import PretrainedConfig
+from distilbert.distillation.vocabulary import vocab_size_of
 from distilbert.hub import Source
 from distilbert.runtime.launch import Launch
 from distilbert.tokenization import DistilBertTokenizerFast
@@ -70,7 +71,7 @@ def open_tokenizer(name: str, config: PretrainedConfig) -> DistilBertTokenizerFa
         ValueError: it has ids that the model has no vectors for.
     """
     tokenizer = DistilBertTokenizerFast.from_pretrained(name)
-    needed = max(tokenizer.get_vocab().values()) + 1
+    needed = vocab_size_of(tokenizer)
     if needed > config.vocab_size:
         raise ValueError(
             f"the tokenizer of {name} has {needed} entries, its model vectors for "
@@ -80,7 +81,18 @@ def open_tokenizer(name: str, config: PretrainedConfig) -> DistilBertTokenizerFa
     return tokenizer
 
 
-def cutting(tokenizer: DistilBertTokenizerFast) -> dict[str, bool]:
+def other_cutting(
+    theirs: DistilBertTokenizerFast, ours: DistilBertTokenizerFast
+) -> tuple[str, bool, bool] | None:
+    """Return an option in which two tokenizers cut text differently, with both values, or None."""
+    known = _cutting(ours)
+    for option, value in _cutting(theirs).items():
+        if value != known[option]:
+            return option, value, known[option]
+    return None
+
+
+def _cutting(tokenizer: DistilBertTokenizerFast) -> dict[str, bool]:
     """Return how text is cut before the vocabulary is asked; accents are stripped or kept."""
     strips = tokenizer.strip_accents
     return {

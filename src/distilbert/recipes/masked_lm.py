@@ -15,7 +15,7 @@ from distilbert.distillation.evaluation import masked_lm_sums, to_tensors
 from distilbert.distillation.masking import Masking
 from distilbert.distillation.step import DistillationStep, MaskedLMStep
 from distilbert.modeling.heads import MaskedLM
-from distilbert.recipes.job import Job, copy_tokenizer, cutting
+from distilbert.recipes.job import Job, copy_tokenizer, other_cutting
 from distilbert.recipes.plan import Plan, steps_of
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch, Precision
@@ -212,14 +212,14 @@ def check_vocabulary(name: str, model: MaskedLM, corpus: Corpus) -> None:
             f"{name} has another vocabulary than the corpus {corpus.folder}: {len(other)} of "
             f"{len(vocab)} entries differ, such as {min(other, key=vocab.__getitem__)!r}; {remedy}"
         )
-    their_cutting = cutting(theirs)
-    for option, value in cutting(ours).items():
-        if their_cutting[option] != value:
-            raise ValueError(
-                f"the tokenizer of {name} has {option} {their_cutting[option]}, that of the corpus "
-                f"{corpus.folder} {value}: {remedy}; or, if {value} is right, say so in "
-                "tokenizer_config.json beside the model"
-            )
+    difference = other_cutting(theirs, ours)
+    if difference is not None:
+        option, their_value, value = difference
+        raise ValueError(
+            f"the tokenizer of {name} has {option} {their_value}, that of the corpus "
+            f"{corpus.folder} {value}: {remedy}; or, if {value} is right, say so in "
+            "tokenizer_config.json beside the model"
+        )
 
 
 def longest_of(corpus: Corpus) -> int:

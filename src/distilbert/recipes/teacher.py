@@ -7,7 +7,7 @@ import torch
 
 from distilbert.inference.prepared import build
 from distilbert.modeling.heads import Head
-from distilbert.recipes.job import cutting
+from distilbert.recipes.job import other_cutting
 from distilbert.recipes.task_job import labels_of, open_trained, outputs_of
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.features import Features
@@ -38,13 +38,13 @@ def open_teacher(
             f"the teacher {name} has another vocabulary than the student: both must read the same "
             "ids"
         )
-    theirs, ours = cutting(own), cutting(tokenizer)
-    for option, value in ours.items():
-        if theirs[option] != value:
-            raise ValueError(
-                f"the tokenizer of the teacher {name} has {option} {theirs[option]}, that of the "
-                f"student {value}: both must read the same ids"
-            )
+    difference = other_cutting(own, tokenizer)
+    if difference is not None:
+        option, their_value, value = difference
+        raise ValueError(
+            f"the tokenizer of the teacher {name} has {option} {their_value}, that of the "
+            f"student {value}: both must read the same ids"
+        )
     positions = teacher.config.max_position_embeddings
     if positions < longest:
         raise ValueError(

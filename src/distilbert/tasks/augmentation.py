@@ -12,6 +12,7 @@ import torch
 from distilbert.distillation.masking import IGNORED
 from distilbert.distillation.randomness import generator
 from distilbert.distillation.step import encode, flat
+from distilbert.distillation.vocabulary import vocab_size_of
 from distilbert.modeling.heads import MaskedLM
 from distilbert.tasks.batches import in_order
 from distilbert.tasks.features import Features, flatten
@@ -76,7 +77,7 @@ def propose(
         tokenizer.pad_token_id or 0, has_outputs_per_token=True,
     )  # fmt: skip
     # A model may have more entries than there are tokens.
-    entries = max(tokenizer.get_vocab().values()) + 1
+    entries = vocab_size_of(tokenizer)
     for number, ids in _likeliest(model, features, max(batch_tokens, int(lengths.max())), entries):
         sentence, place = places[number]
         tokens = tokenizer.convert_ids_to_tokens(ids)
