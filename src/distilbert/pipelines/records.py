@@ -1,13 +1,12 @@
 """Inputs of pipelines from files, one record at a time: text, JSON lines, CSV and TSV."""
 
-import csv
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from distilbert.distillation.text_files import MAX_DOCUMENT_BYTES, decode
-from distilbert.tasks.tables import decoded_lines, json_records
+from distilbert.distillation.text_files import decode
+from distilbert.tasks.tables import csv_records, decoded_lines, json_records, named, tsv_records
 
 STDIN = "-"
 KINDS = {
@@ -41,10 +40,11 @@ def kind_of(path: str) -> str:
 
 
 def read_records(path: str, kind: str) -> Iterator[Record]:
-    """Yield the line of each record, and its values by column.
+    """Yield the line in which each record begins, and its values by column.
 
     A line of text is a record with the column `text`; CSV is RFC 4180, TSV has no quoting, both
-    have a header. Empty lines of JSON lines, CSV and TSV are no records.
+    have a header. Empty lines of JSON lines, CSV and TSV are no records; the files are read as in
+    fine-tuning.
 
     Args:
         path: a file, or "-" for standard input.
@@ -59,8 +59,10 @@ def read_records(path: str, kind: str) -> Iterator[Record]:
             yield number, {"text": line.rstrip("\r\n")}
     elif kind == "jsonl":
         yield from json_records(path, _lines(path))
-    elif kind in ("csv", "tsv"):
-        yield from _table(path, kind)
+    elif kind == "csv":
+        yield from named(path, csv_records(path, _lines(path)))
+    elif kind == "tsv":
+        yield from named(path, tsv_records(_lines(path)))
     else:
         raise ValueError(f"input_format must be txt, jsonl, csv or tsv; got {kind!r}")
 
@@ -75,31 +77,3 @@ def _lines(path: str) -> Iterator[str]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {path} (a pipe is read as {STDIN})")
     yield from decoded_lines(path)
-
-
-def _table(path: str, kind: str) -> Iterator[Record]:
-    csv.field_size_limit(MAX_DOCUMENT_BYTES)
-    rows = (
-        csv.reader(_lines(path), strict=True)
-        if kind == "csv"
-        else csv.reader(_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
-    )
-    header: list[str] | None = None
-    try:
-        for row in rows:
-            if not row:
-                continue
-            if header is None:
-                header = row
-                twice = [name for name in header if header.count(name) > 1]
-                if twice:
-                    raise ValueError(f"{path} has two columns {twice[0]!r}")
-                continue
-            if len(row) != len(header):
-                raise ValueError(
-                    f"{path}: the record that ends in line {rows.line_num} has {len(row)} fields, "
-                    f"the header {len(header)}"
-                )
-            yield rows.line_num, dict(zip(header, row, strict=True))
-    except csv.Error as error:
-        raise ValueError(f"{path} is not {kind.upper()}: line {rows.line_num}: {error}") from None

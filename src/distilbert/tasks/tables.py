@@ -19,7 +19,7 @@ from distilbert.distillation.hub_stream import hub_stream
 from distilbert.distillation.text_files import MAX_DOCUMENT_BYTES, decode, json_object, lines_of
 from distilbert.extras import require
 
-Records = Iterable[tuple[int, list[Any]]]
+Records = Iterable[tuple[int, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -161,42 +161,75 @@ def decoded_lines(path: str) -> Iterator[str]:
 
 
 def _csv(path: str) -> Table:
-    csv.field_size_limit(MAX_DOCUMENT_BYTES)
-    reader = csv.reader(decoded_lines(path), strict=True)
-
-    def records() -> Iterator[tuple[int, list[Any]]]:
-        before = 0
-        try:
-            for fields in reader:
-                yield before + 1, fields
-                before = reader.line_num
-        except csv.Error as error:
-            raise ValueError(f"{path} is not CSV: line {before + 1}: {error}") from None
-
-    return _of_records(path, records())
+    return _of_records(path, csv_records(path, decoded_lines(path)))
 
 
 def _tsv(path: str, header: Sequence[str] = ()) -> Table:
-    lines = enumerate(decoded_lines(path), 1)
-    records = ((number, line.rstrip("\r\n").split("\t")) for number, line in lines)
+    records = tsv_records(decoded_lines(path))
     return _of_records(path, chain([(0, list(header))] if header else [], records))
 
 
 def _of_records(path: str, records: Records) -> Table:
-    """Put records of equal length, of which the first names the columns, in a table."""
-    rows = [(number, fields) for number, fields in records if fields and fields != [""]]
-    header = rows[0][1] if rows else []
-    twice = sorted({name for name in header if header.count(name) > 1})
+    columns: dict[str, list[Any]] = {}
+    lines = []
+    for number, record in named(path, records):
+        lines.append(number)
+        for name, value in record.items():
+            columns.setdefault(name, []).append(value)
+    return Table(path, columns, lines=lines)
+
+
+def csv_records(path: str, lines: Iterable[str]) -> Records:
+    """Yield the line in which each record of a CSV file begins, from 1, and its fields.
+
+    An empty line is no record; `""` is one, with an empty field.
+
+    Args:
+        path: where the lines are from, for the message of an error.
+
+    Raises:
+        ValueError: it is not CSV.
+    """
+    csv.field_size_limit(MAX_DOCUMENT_BYTES)
+    reader = csv.reader(lines, strict=True)
+    before = 0
+    try:
+        for fields in reader:
+            if fields:
+                yield before + 1, fields
+            before = reader.line_num
+    except csv.Error as error:
+        raise ValueError(f"{path} is not CSV: line {before + 1}: {error}") from None
+
+
+def tsv_records(lines: Iterable[str]) -> Records:
+    """Yield the number of each line of a TSV file, from 1, and its fields; empty lines are none."""
+    for number, line in enumerate(lines, 1):
+        if line := line.rstrip("\r\n"):
+            yield number, line.split("\t")
+
+
+def named(path: str, records: Records) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the line of each record and its fields by column; the first record names the columns.
+
+    Args:
+        path: where the records are from, for the message of an error.
+
+    Raises:
+        ValueError: two columns have one name, or a record has more fields or fewer.
+    """
+    rest = iter(records)
+    _, header = next(rest, (0, []))
+    twice = [name for name in header if header.count(name) > 1]
     if twice:
         raise ValueError(f"{path} has two columns {twice[0]!r}")
-    for number, fields in rows:
+    for number, fields in rest:
         if len(fields) != len(header):
             raise ValueError(
                 f"{path}: the record of line {number} has {len(fields)} fields, the header "
                 f"has {len(header)}"
             )
-    columns = {name: [fields[i] for _, fields in rows[1:]] for i, name in enumerate(header)}
-    return Table(path, columns, lines=[number for number, _ in rows[1:]])
+        yield number, dict(zip(header, fields, strict=True))
 
 
 def _json_lines(path: str) -> Table:
