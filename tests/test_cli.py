@@ -289,6 +289,22 @@ def test_interrupted(bake, capsys):
     assert capsys.readouterr().err == "distilbert: interrupted\n"
 
 
+@pytest.mark.parametrize(
+    ("flags", "advice"),
+    [
+        (["batch_tokens"], ". Lower --batch_tokens"),
+        (["batch_tokens", "micro_tokens"], ". Lower --micro_tokens"),
+        ([], ""),
+    ],
+)
+def test_out_of_memory_advises_a_flag_of_the_recipe(bake, capsys, monkeypatch, flags, advice):
+    for flag in flags:
+        monkeypatch.setattr(Settings, flag, 4096, raising=False)
+    error = type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. ")
+    assert bake("--flour", "a", fails=fail_with(error)) == (1, None)
+    assert capsys.readouterr().err == f"distilbert: error: CUDA out of memory{advice}\n"
+
+
 def test_other_ranks_do_not_repeat(bake, capsys, monkeypatch):
     monkeypatch.setenv("RANK", "3")
     waited = []

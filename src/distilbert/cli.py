@@ -1,7 +1,8 @@
 """The command `distilbert <recipe> [flags] [--config run.yaml]`.
 
 A recipe is a module with a dataclass `Settings`, whose fields are the flags, and `main(settings)`.
-It is imported when chosen. Exit code 2 says wrong usage, 1 a failure, 130 interrupted.
+It is imported when chosen. Exit code 2 says wrong usage, 1 a failure, 130 interrupted, 141 that
+whoever read the output closed the pipe.
 """
 
 import argparse
@@ -36,6 +37,7 @@ RECIPES = {
 }
 
 _FAILURES = (ValueError, OSError, TypeError, ImportError)
+_TOKENS_AT_A_TIME = ("micro_tokens", "batch_tokens")
 _WAIT_FOR_MAIN_S = 5.0
 """A process that fails when rank 0 fails too is ended by the launcher before it speaks."""
 
@@ -76,9 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except RuntimeError as error:
         if type(error).__name__ == "OutOfMemoryError":
-            _report(
-                RuntimeError(f"{error} Lower --micro_tokens, which does not change results"), rank
-            )
+            flag = next((name for name in _TOKENS_AT_A_TIME if hasattr(settings, name)), None)
+            advice = f". Lower --{flag}" if flag else ""
+            _report(RuntimeError(f"{error}".rstrip(" .") + advice), rank)
             return 1
         if rank:  # most likely it lost rank 0, which then has the reason
             time.sleep(_WAIT_FOR_MAIN_S)

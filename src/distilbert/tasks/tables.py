@@ -203,7 +203,7 @@ def csv_records(path: str, lines: Iterable[str]) -> Records:
 
 
 def tsv_records(lines: Iterable[str]) -> Records:
-    """Yield the number of each line of a TSV file, from 1, and its fields; empty lines are none."""
+    """Yield the number of each line of a TSV file, from 1, and its fields; skip empty lines."""
     for number, line in enumerate(lines, 1):
         if line := line.rstrip("\r\n"):
             yield number, line.split("\t")
