@@ -77,7 +77,7 @@ def test_bad_input(fill, tiny_vocab):
         fill(["[MASK]", "the model"])
     with pytest.raises(ValueError, match=r"no \[MASK\] is left of .* once its end is cut"):
         fill("the " * 60 + "[MASK]", truncation=True)
-    with pytest.raises(ValueError, match="top_k=0"):
+    with pytest.raises(ValueError, match="top_k must be at least 1, got 0"):
         fill("[MASK]", top_k=0)
     bare = distilbert.DistilBertTokenizerFast(tiny_vocab, mask_token=None)
     with pytest.raises(ValueError, match="no mask token"):

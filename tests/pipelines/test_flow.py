@@ -13,6 +13,8 @@ import distilbert
 from distilbert.pipelines.flow import softmax, text_of
 from distilbert.pipelines.opening import TASKS
 
+from .conftest import HEAD_OF
+
 
 def assert_close(one, other):
     """Equal, numbers to 1e-5."""
@@ -169,8 +171,41 @@ def test_unknown_options(pipe, inputs):
 
 @pytest.mark.parametrize("name", ["batch_tokens", "read_ahead"])
 def test_sizes_are_positive(name, make_model, tokenizer):
-    with pytest.raises(ValueError, match=f"{name}=0 must be at least 1"):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         distilbert.pipeline("fill-mask", make_model("ForMaskedLM"), tokenizer, **{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("task", "option", "value", "kind"),
+    [
+        ("fill-mask", "max_length", "8", "an integer"),
+        ("fill-mask", "batch_tokens", "8", "an integer"),
+        ("fill-mask", "read_ahead", 2.0, "an integer"),
+        ("fill-mask", "top_k", 1.5, "an integer"),
+        ("fill-mask", "targets", 3, "a list of strings"),
+        ("text-classification", "top_k", 1.5, "an integer"),
+        ("question-answering", "top_k", True, "an integer"),
+        ("question-answering", "max_seq_len", "8", "an integer"),
+        ("question-answering", "max_answer_len", None, "an integer"),
+        ("question-answering", "doc_stride", 0.5, "an integer"),
+        ("question-answering", "handle_impossible_answer", "no", "true or false"),
+        ("question-answering", "align_to_words", 0, "true or false"),
+        ("token-classification", "stride", "4", "an integer"),
+        ("token-classification", "ignore_labels", "O", "a list of strings"),
+        ("token-classification", "ignore_labels", [0], "a list of strings"),
+        ("zero-shot-classification", "candidate_labels", 3, "a list of strings"),
+        ("zero-shot-classification", "multi_label", "no", "true or false"),
+        ("feature-extraction", "normalize", "no", "true or false"),
+    ],
+)
+def test_options_of_the_wrong_type(make_model, tokenizer, task, option, value, kind):
+    with pytest.raises(TypeError, match=f"^{option} must be {kind}"):
+        distilbert.pipeline(task, make_model(HEAD_OF[task]), tokenizer, **{option: value})
+
+
+def test_sizes_may_be_of_numpy(make_model, tokenizer):
+    fill = distilbert.pipeline("fill-mask", make_model("ForMaskedLM"), tokenizer)
+    assert len(fill("the [MASK]", top_k=np.int64(3), max_length=np.int32(9))) == 3
 
 
 def test_empty_and_other_inputs_are_told_with_their_number(pipe, inputs, options):

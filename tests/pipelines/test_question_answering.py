@@ -107,7 +107,7 @@ def test_bad_input(answerer, given, error, message):
 
 @pytest.mark.parametrize("name", ["top_k", "max_answer_len"])
 def test_bad_numbers(answerer, name):
-    with pytest.raises(ValueError, match=f"{name}=0 must be at least 1"):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         answerer("small", "model", **{name: 0})
-    with pytest.raises(ValueError, match="doc_stride=-1"):
+    with pytest.raises(ValueError, match="doc_stride must be at least 0, got -1"):
         answerer("small", "model", doc_stride=-1)

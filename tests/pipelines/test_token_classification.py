@@ -139,7 +139,7 @@ def test_each_token_is_taken_from_the_window_with_more_context():
 def test_bad_input(make):
     with pytest.raises(ValueError, match="must be one of none, simple, first, average, max"):
         make({}, aggregation_strategy="grouped")
-    with pytest.raises(TypeError, match="ignore_labels must be a list, not 'O'"):
+    with pytest.raises(TypeError, match="ignore_labels must be a list of strings, got 'O'"):
         make({}, ignore_labels="O")
     with pytest.raises(ValueError, match="stride=46 must be from 0 to below the 46 tokens"):
         make({}, stride=46)

@@ -235,7 +235,7 @@ def test_an_answer_does_not_depend_on_its_place(predict):
         ),
         ("un\n", "in.txt", ["--device", "cuda:99"], "device='cuda:99' cannot be used"),
         ("un\n", "in.txt", ["--targets", "a"], "text-classification has no option 'targets'"),
-        ("un\n", "in.txt", ["--top_k", "-1"], "top_k=-1 must be at least 1"),
+        ("un\n", "in.txt", ["--top_k", "-1"], "top_k must be at least 1, got -1"),
         ("un\n", "in.txt", ["--precision", "int8", "--dtype", "float32"], "leave out dtype"),
         ("un\n", "in.txt", ["--task", "mood"], "no task 'mood'"),
         ("un\n", "in.txt", ["--task", "ner"], "is a DistilBertForSequenceClassification, not a"),

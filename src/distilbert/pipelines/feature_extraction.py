@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from distilbert.fields import boolean, one_of
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, text_of
 from distilbert.pipelines.running import Outputs, Row
 
@@ -26,9 +27,7 @@ class FeatureOptions(Options):
     normalize: bool = False
     truncation: bool = False
 
-    def __post_init__(self) -> None:
-        if self.pooling not in POOLING:
-            raise ValueError(f"pooling={self.pooling!r} must be one of {', '.join(POOLING)}")
+    checks = Options.checks | {"pooling": one_of(*POOLING), "normalize": boolean}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of
+from distilbert.fields import integer, optional
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of, text_or_words
 from distilbert.pipelines.running import Outputs, Row
 
 
@@ -26,9 +27,7 @@ class FillMaskOptions(Options):
     targets: str | Sequence[str] | None = None
     truncation: bool = False
 
-    def __post_init__(self) -> None:
-        if self.top_k < 1:
-            raise ValueError(f"top_k={self.top_k} must be at least 1")
+    checks = Options.checks | {"top_k": integer(1), "targets": optional(text_or_words)}
 
 
 class FillMaskPipeline(Pipeline):

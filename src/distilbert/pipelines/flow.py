@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from distilbert.fields import Check, integer, optional
 from distilbert.pipelines.models import as_arrays, check_head
 from distilbert.pipelines.running import Outputs, Row, run
 
@@ -28,6 +29,12 @@ class Options:
     """
 
     max_length: int | None = None
+
+    checks: ClassVar[dict[str, Check]] = {"max_length": optional(integer(1))}
+
+    def __post_init__(self) -> None:
+        for name, check in self.checks.items():
+            object.__setattr__(self, name, check(name, getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,8 @@ class Pipeline(ABC):
         options: of the task; a call may replace them.
 
     Raises:
-        TypeError: an option that the task has not, or a model without configuration.
+        TypeError: an option that the task has not or of the wrong type, or a model without
+            configuration.
         ValueError: an option's value is impossible, the model has another head, or fewer embeddings
             than the tokenizer has tokens.
     """
@@ -91,11 +99,9 @@ class Pipeline(ABC):
                 "(config.vocab_size): take the model's own tokenizer, or give the model new "
                 f"embeddings with model.resize_token_embeddings({needed}) and train them"
             )
-        self.batch_tokens = self.default_batch_tokens if batch_tokens is None else batch_tokens
-        self.read_ahead = read_ahead
-        for name in ("batch_tokens", "read_ahead"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        given = self.default_batch_tokens if batch_tokens is None else batch_tokens
+        self.batch_tokens = integer(1)("batch_tokens", given)
+        self.read_ahead = integer(1)("read_ahead", read_ahead)
         self._with_types = getattr(self.config, "type_vocab_size", 0) > 1
         self.options = self._checked(self.options_class(), options)
 
@@ -150,7 +156,7 @@ class Pipeline(ABC):
     def _check_options(self, options: Any) -> None:
         """Raise ValueError for options that this model or tokenizer cannot serve."""
         most = getattr(self.config, "max_position_embeddings", np.inf)
-        if options.max_length is not None and not 0 < options.max_length <= most:
+        if options.max_length is not None and options.max_length > most:
             raise ValueError(
                 f"max_length={options.max_length} must be from 1 to the model's {most} positions"
             )
@@ -162,11 +168,7 @@ class Pipeline(ABC):
         unknown = [name for name in options if name not in known]
         if unknown:
             raise TypeError(f"{self.task} has no option {unknown[0]!r}; it has {', '.join(known)}")
-        # An iterator would be used up by the first input.
-        given: dict[str, Any] = {
-            n: tuple(v) if isinstance(v, Iterator) else v for n, v in options.items()
-        }
-        chosen = replace(before, **given)
+        chosen = replace(before, **options)
         self._check_options(chosen)
         return chosen
 
@@ -277,6 +279,22 @@ def text_of(value: Any, name: str = "the text", *, may_be_empty: bool = False) -
     if not may_be_empty and not value.strip():
         raise ValueError(f"{name} is empty")
     return value
+
+
+def words(name: str, value: Any) -> tuple[str, ...]:
+    """Strings of any iterable, kept: an iterator would be used up by the first input."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a list of strings, got {value!r:.60}")
+    kept = tuple(value)
+    for word in kept:
+        if not isinstance(word, str):
+            raise TypeError(f"{name} must be a list of strings, and {word!r:.60} is none")
+    return kept
+
+
+def text_or_words(name: str, value: Any) -> str | tuple[str, ...]:
+    """A string, or strings of any iterable."""
+    return value if isinstance(value, str) else words(name, value)
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:

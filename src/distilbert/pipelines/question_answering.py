@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from distilbert.fields import boolean, integer, optional
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, text_of
 from distilbert.pipelines.running import Outputs, Row
 from distilbert.tasks.answers import find_answers, log_probabilities
@@ -34,12 +35,14 @@ class QuestionAnsweringOptions(Options):
     handle_impossible_answer: bool = False
     align_to_words: bool = True
 
-    def __post_init__(self) -> None:
-        for name in ("top_k", "max_answer_len"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.doc_stride is not None and self.doc_stride < 0:
-            raise ValueError(f"doc_stride={self.doc_stride} must be at least 0")
+    checks = Options.checks | {
+        "top_k": integer(1),
+        "max_seq_len": optional(integer(1)),
+        "doc_stride": optional(integer(0)),
+        "max_answer_len": integer(1),
+        "handle_impossible_answer": boolean,
+        "align_to_words": boolean,
+    }
 
 
 class QuestionAnsweringPipeline(Pipeline):
@@ -109,7 +112,7 @@ class QuestionAnsweringPipeline(Pipeline):
         if None not in (options.max_length, options.max_seq_len):
             raise ValueError("max_seq_len is another name of max_length: give one of them")
         most = getattr(self.config, "max_position_embeddings", np.inf)
-        if options.max_seq_len is not None and not 0 < options.max_seq_len <= most:
+        if options.max_seq_len is not None and options.max_seq_len > most:
             raise ValueError(
                 f"max_seq_len={options.max_seq_len} must be from 1 to the model's {most} positions"
             )

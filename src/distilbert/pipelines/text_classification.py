@@ -6,9 +6,22 @@ from typing import Any
 
 import numpy as np
 
+from distilbert.fields import integer, one_of, optional
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of
 
 FUNCTIONS = ("softmax", "sigmoid", "none")
+
+
+def _labels_per_text(name: str, value: Any) -> Any:
+    """None, "best", or how many labels."""
+    if value is None or value == "best":
+        return value
+    try:
+        return integer(1)(name, value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{error}; None gives all labels, 'best' the best one without a list"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -26,18 +39,10 @@ class TextClassificationOptions(Options):
     function_to_apply: str | None = None
     truncation: bool = False
 
-    def __post_init__(self) -> None:
-        k = self.top_k
-        if (isinstance(k, str) and k != "best") or (not isinstance(k, str | None) and k < 1):
-            raise ValueError(
-                f"top_k={k!r} must be at least 1, None for all labels, or 'best' for the best one "
-                "without a list"
-            )
-        if self.function_to_apply not in (None, *FUNCTIONS):
-            raise ValueError(
-                f"function_to_apply={self.function_to_apply!r} must be one of "
-                f"{', '.join(FUNCTIONS)}"
-            )
+    checks = Options.checks | {
+        "top_k": _labels_per_text,
+        "function_to_apply": optional(one_of(*FUNCTIONS)),
+    }
 
 
 class TextClassificationPipeline(Pipeline):

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of
+from distilbert.fields import integer, one_of, optional
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of, words
 from distilbert.pipelines.running import Outputs, Row
 from distilbert.pipelines.text_classification import labelled
 from distilbert.tasks.entities import split_tag
@@ -32,14 +33,11 @@ class TokenClassificationOptions(Options):
     ignore_labels: Sequence[str] = ("O",)
     stride: int | None = None
 
-    def __post_init__(self) -> None:
-        if self.aggregation_strategy not in STRATEGIES:
-            raise ValueError(
-                f"aggregation_strategy={self.aggregation_strategy!r} must be one of "
-                f"{', '.join(STRATEGIES)}"
-            )
-        if isinstance(self.ignore_labels, str):
-            raise TypeError(f"ignore_labels must be a list, not {self.ignore_labels!r}")
+    checks = Options.checks | {
+        "aggregation_strategy": one_of(*STRATEGIES),
+        "ignore_labels": words,
+        "stride": optional(integer(0)),
+    }
 
 
 class Tokens(NamedTuple):
@@ -102,7 +100,7 @@ class TokenClassificationPipeline(Pipeline):
     def _check_options(self, options: TokenClassificationOptions) -> None:
         super()._check_options(options)
         size = self._limit(options) - self.tokenizer.num_special_tokens_to_add()
-        if size < 1 or (options.stride is not None and not 0 <= options.stride < size):
+        if size < 1 or (options.stride is not None and options.stride >= size):
             raise ValueError(
                 f"stride={options.stride} must be from 0 to below the {size} tokens of text in a "
                 "window"

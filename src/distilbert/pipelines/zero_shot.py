@@ -6,8 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of
+from distilbert.fields import boolean
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of, text_or_words
 from distilbert.pipelines.text_classification import labelled
+
+
+def _template(name: str, value: Any) -> str:
+    """A sentence with a place for the label."""
+    if not isinstance(value, str) or "{}" not in value:
+        raise ValueError(f"{name}={value!r} must have {{}} where the label goes")
+    return value
 
 
 @dataclass(frozen=True)
@@ -26,12 +34,11 @@ class ZeroShotOptions(Options):
     multi_label: bool = False
     truncation: bool = False
 
-    def __post_init__(self) -> None:
-        if "{}" not in self.hypothesis_template:
-            raise ValueError(
-                f"hypothesis_template={self.hypothesis_template!r} must have {{}} where the label "
-                "goes"
-            )
+    checks = Options.checks | {
+        "candidate_labels": text_or_words,
+        "hypothesis_template": _template,
+        "multi_label": boolean,
+    }
 
     @property
     def labels(self) -> list[str]:
