@@ -42,6 +42,15 @@ def test_a_folder_opened_prepared(folder, task, head, inputs, options):
     assert_alike(pipe(inputs, **options), expected)
 
 
+def test_options_of_prepared_models_need_a_precision(folder):
+    place = folder("ForSequenceClassification")
+    pipe = distilbert.pipeline("text-classification", place, precision="fp32", engine="torch")
+    assert pipe.model.model.engine == "torch"
+    for name, value in {"threads": 1, "engine": "torch"}.items():
+        with pytest.raises(TypeError, match=f"^{name} is an option of prepared models: .*precisio"):
+            distilbert.pipeline("text-classification", place, **{name: value})
+
+
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("int8", 2e-3)])
 def test_a_text_alone_among_many_and_from_eight_threads(folder, monkeypatch, precision, tolerance):
     """In 8 bits a rounding may fall the other way; a scale shared with others would do far more."""

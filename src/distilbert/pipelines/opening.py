@@ -34,7 +34,8 @@ TASKS = {cls.task: cls for cls in _CLASSES}
 ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
 _FROM_HUB = {field.name for field in fields(Source)} - {"name"}
 _OF_PLACE = {"revision", "subfolder"}  # of the model, where the tokenizer has its own place
-_OF_MODEL = {"device", "dtype", "attn_implementation", "precision", "threads"}
+_OF_PREPARED = {"engine", "threads"}
+_OF_MODEL = {"device", "dtype", "attn_implementation", "precision"} | _OF_PREPARED
 
 
 def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> Any:
@@ -50,13 +51,15 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         options: of the task's class; for a folder or hub id also `device`, `dtype`,
             `attn_implementation`, `cache_dir`, `force_download`, `local_files_only`, `token`,
             `revision`, `subfolder` (the last two are the model's if the tokenizer is named as
-            well); or `precision` and `threads`, to open it prepared (`distilbert.load`). A `device`
-            is what PyTorch takes, such as "cuda" or 0, or -1 for the CPU.
+            well); or `precision`, and with it `threads` and `engine`, to open it
+            prepared (`distilbert.load`). A `device` is what PyTorch takes, such as "cuda" or 0, or
+            -1 for the CPU.
 
     Raises:
         ImportError: a folder is to be opened and torch is not installed.
         OSError: files that cannot be found or reached.
-        TypeError: an unknown option.
+        TypeError: an unknown option, one of the wrong type, or one of a prepared model without
+            `precision`.
         ValueError: an unknown task, a model with another head, a device that is not there, no
             tokenizer for a model, or one with more tokens than the model has embeddings.
 
@@ -91,6 +94,11 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         tokenizer = DistilBertTokenizerFast.from_pretrained(model, **reach)
     if opens_model:
         of_model = {key: options.pop(key) for key in _OF_MODEL & options.keys()}
+        if "precision" not in of_model and (stray := sorted(_OF_PREPARED & of_model.keys())):
+            raise TypeError(
+                f"{stray[0]} is an option of prepared models: say precision=… with it, such as "
+                'precision="fp32"'
+            )
         if of_model.get("device") == -1:  # transformers' name of the CPU
             of_model["device"] = "cpu"
         model = open_model(model, cls.head, **reach, **of_model)
