@@ -153,6 +153,20 @@ class Pipeline(ABC):
         """Copy what is needed of a row's outputs; by default those of its tokens."""
         return outputs["logits"][: len(row.ids)].copy()
 
+    def _label_logits(self, logits: NDArray[Any], ndim: int) -> NDArray[Any]:
+        """Copy a row's logits, whose last axis must be the configuration's labels.
+
+        Raises:
+            ValueError: it is not.
+        """
+        labels = len(self.config.id2label)
+        if logits.ndim != ndim or logits.shape[-1] != labels:
+            raise ValueError(
+                f"the model gave logits of shape {logits.shape} for a row, and the configuration "
+                f"has {labels} labels: {self.task} needs a …{self.head} model"
+            )
+        return logits.copy()
+
     def _check_options(self, options: Any) -> None:
         """Raise ValueError for options that this model or tokenizer cannot serve."""
         most = getattr(self.config, "max_position_embeddings", np.inf)

@@ -112,7 +112,7 @@ class TextClassificationPipeline(Pipeline):
         return [Encoded([row], None) for row in rows]
 
     def _take(self, row: Any, source: Any, outputs: Any) -> Any:
-        return labelled(self, outputs["logits"], 1)
+        return self._label_logits(outputs["logits"], 1)
 
     def _decode(self, encoded: Encoded, kept: list[Any], options: TextClassificationOptions) -> Any:
         scores = self._scores(kept[0], options)
@@ -136,18 +136,3 @@ class TextClassificationPipeline(Pipeline):
         if function == "sigmoid":
             return softmax(np.stack([np.zeros_like(logits), logits], -1))[:, 1]
         return logits
-
-
-def labelled(pipeline: Pipeline, logits: Any, ndim: int) -> Any:
-    """Copy a row's logits, whose last axis must be the configuration's labels.
-
-    Raises:
-        ValueError: it is not.
-    """
-    labels = len(pipeline.config.id2label)
-    if logits.ndim != ndim or logits.shape[-1] != labels:
-        raise ValueError(
-            f"the model gave logits of shape {logits.shape} for a row, and the configuration has "
-            f"{labels} labels: {pipeline.task} needs a …{pipeline.head} model"
-        )
-    return logits.copy()

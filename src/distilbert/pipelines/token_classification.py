@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from distilbert.fields import integer, one_of, optional
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of, words
 from distilbert.pipelines.running import Outputs, Row
-from distilbert.pipelines.text_classification import labelled
 from distilbert.tasks.entities import split_tag
 
 STRATEGIES = ("none", "simple", "first", "average", "max")
@@ -138,7 +137,7 @@ class TokenClassificationPipeline(Pipeline):
         return found
 
     def _take(self, row: Row, source: Tokens, outputs: Outputs) -> NDArray[Any]:
-        return labelled(self, outputs["logits"][1 : len(row.ids) - 1], 2)
+        return self._label_logits(outputs["logits"][1 : len(row.ids) - 1], 2)
 
     def _decode(
         self, encoded: Encoded, kept: list[Any], options: TokenClassificationOptions

@@ -8,7 +8,6 @@ import numpy as np
 
 from distilbert.fields import boolean
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of, text_or_words
-from distilbert.pipelines.text_classification import labelled
 
 
 def _template(name: str, value: Any) -> str:
@@ -148,7 +147,7 @@ class ZeroShotClassificationPipeline(Pipeline):
         return [Encoded([next(rows) for _ in labels], text) for text in items]
 
     def _take(self, row: Any, source: Any, outputs: Any) -> Any:
-        return labelled(self, outputs["logits"], 1)
+        return self._label_logits(outputs["logits"], 1)
 
     def _decode(self, encoded: Encoded, kept: list[Any], options: ZeroShotOptions) -> Any:
         logits = np.stack(kept)  # (candidates, labels of the model)
