@@ -85,9 +85,10 @@ def test_what_is_no_file(tmp_path):
 
 
 def test_standard_input(monkeypatch):
-    stdin = types.SimpleNamespace(buffer=io.BytesIO("é\nb\n".encode()))
-    monkeypatch.setattr("sys.stdin", stdin)
-    assert [record["text"] for _, record in read_records("-", "txt")] == ["é", "b"]
+    for mark in ("", "\ufeff"):
+        stdin = types.SimpleNamespace(buffer=io.BytesIO(f"{mark}é\nb\n".encode()))
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert [record["text"] for _, record in read_records("-", "txt")] == ["é", "b"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Inputs of pipelines from files, one record at a time: text, JSON lines, CSV and TSV."""
 
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ def _lines(path: str) -> Iterator[str]:
     if path == STDIN:
         offset = 0
         for line in sys.stdin.buffer:
-            yield decode(line, path, offset)
+            # Files that begin with this mark lose it too.
+            mark = len(BOM_UTF8) if offset == 0 and line.startswith(BOM_UTF8) else 0
+            yield decode(line[mark:], path, offset + mark)
             offset += len(line)
         return
     if not Path(path).is_file():
