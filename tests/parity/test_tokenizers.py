@@ -269,6 +269,21 @@ def test_files_both_ways(tmp_path, shared_data, lower, added):
         check(theirs, ours, lambda t: dict(t(TEXTS, padding=True)))
 
 
+def test_what_only_our_configuration_says_does_not_disturb_theirs(tmp_path, tiny_vocab):
+    names = ["input_ids", "token_type_ids"]
+    distilbert.DistilBertTokenizer(
+        tiny_vocab,
+        never_split=["x"],
+        clean_text=False,
+        max_input_chars_per_word=4,
+        model_input_names=names,
+    ).save_pretrained(tmp_path)
+    assert not (tmp_path / "tokenizer.json").exists()
+    for their in theirs_of(tmp_path):
+        assert list(their("the un")) == names
+        assert their("the un")["input_ids"] == ours_of(tmp_path)[0]("the un").input_ids
+
+
 def test_vocab_txt_alone(tmp_path, shared_data):
     vocab = shared_data / "vocab" / "bert-base-uncased-vocab.txt"
     (tmp_path / "vocab.txt").write_bytes(vocab.read_bytes())

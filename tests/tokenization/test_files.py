@@ -214,6 +214,10 @@ def test_a_tokenizer_json_that_is_not_ours(tmp_path, tiny_vocab, cls, change, me
         {"added_tokens_decoder": {"x": {"content": "a"}}},
         {"mask_token": 5},
         {"never_split": [3]},
+        {"max_input_chars_per_word": "4"},
+        {"continuing_subword_prefix": 2},
+        {"model_input_names": "input_ids"},
+        {"model_input_names": [3]},
     ],
 )
 def test_a_configuration_with_wrong_types(tmp_path, tiny_vocab, cls, change):
@@ -278,3 +282,59 @@ def test_training_is_repeatable(tiny_vocab):
 def test_an_id_far_beyond_the_others_is_no_line_of_a_vocabulary(tmp_path):
     with pytest.raises(ValueError, match="'far' has the id 2000000000"):
         vocab_text({"[PAD]": 0, "far": 2_000_000_000}, tmp_path / "vocab.txt")
+
+
+CUTS = {"clean_text": False, "max_input_chars_per_word": 4, "continuing_subword_prefix": "#"}
+
+
+@pytest.mark.parametrize("writer", BOTH)
+@pytest.mark.parametrize("reader", BOTH)
+@pytest.mark.parametrize("option", CUTS)
+def test_every_option_of_cutting_survives_without_tokenizer_json(
+    tmp_path, tiny_vocab, writer, reader, option
+):
+    tokenizer = writer(tiny_vocab, **{option: CUTS[option]})
+    texts = ["\x01small", "models", "small un"]
+    assert tokenizer(texts).input_ids != writer(tiny_vocab)(texts).input_ids
+    tokenizer.save_pretrained(tmp_path)
+    for _ in range(2):
+        opened = reader.from_pretrained(tmp_path)
+        assert opened(texts).input_ids == tokenizer(texts).input_ids
+        (tmp_path / "tokenizer.json").unlink(missing_ok=True)
+    assert reader.from_pretrained(tmp_path, **{option: CUTS[option]})(texts) == tokenizer(texts)
+
+
+def test_what_tokenizer_json_says_survives_where_it_is_left_out(tmp_path, tiny_vocab):
+    short = DistilBertTokenizerFast(tiny_vocab, max_input_chars_per_word=4)
+    short.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer_config.json").unlink()
+    opened = DistilBertTokenizer.from_pretrained(tmp_path, never_split=["x"])
+    assert opened.tokenize("small") == ["[UNK]"]
+    opened.save_pretrained(tmp_path / "again")
+    assert not (tmp_path / "again" / "tokenizer.json").exists()
+    assert DistilBertTokenizer.from_pretrained(tmp_path / "again").tokenize("small") == ["[UNK]"]
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_model_input_names_survive(tmp_path, tiny_vocab, cls):
+    names = ["input_ids", "token_type_ids", "attention_mask"]
+    cls(tiny_vocab, model_input_names=names).save_pretrained(tmp_path)
+    opened = cls.from_pretrained(tmp_path)
+    assert opened.model_input_names == list(opened("a")) == names
+    assert cls.from_pretrained(tmp_path, model_input_names=["input_ids"])("a").keys() == {
+        "input_ids"
+    }
+    with pytest.raises(TypeError, match="must be a list of names, not 'input_ids'"):
+        cls(tiny_vocab, model_input_names="input_ids")
+    cls(tiny_vocab).save_pretrained(tmp_path)
+    assert "model_input_names" not in (tmp_path / "tokenizer_config.json").read_text()
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_options_of_cutting_that_are_none(tiny_vocab, cls):
+    with pytest.raises(TypeError, match="max_input_chars_per_word must be of type int, not '4'"):
+        cls(tiny_vocab, max_input_chars_per_word="4")
+    with pytest.raises(ValueError, match="max_input_chars_per_word=0 must be at least 1"):
+        cls(tiny_vocab, max_input_chars_per_word=0)
+    with pytest.raises(TypeError, match="continuing_subword_prefix must be of type str, not 2"):
+        cls(tiny_vocab, continuing_subword_prefix=2)

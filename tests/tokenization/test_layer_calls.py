@@ -196,11 +196,15 @@ def test_tokenize_takes_one_text(tokenizer):
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        ({"do_lower_case": "False"}, TypeError, "do_lower_case must be a bool, not 'False'"),
-        ({"strip_accents": 1}, TypeError, "strip_accents must be a bool"),
-        ({"tokenize_chinese_chars": "no"}, TypeError, "tokenize_chinese_chars must be a bool"),
+        ({"do_lower_case": "False"}, TypeError, "do_lower_case must be of type bool, not 'False'"),
+        ({"strip_accents": 1}, TypeError, "strip_accents must be of type bool"),
+        (
+            {"tokenize_chinese_chars": "no"},
+            TypeError,
+            "chinese_chars must be of type bool",
+        ),
         ({"sep_token": 3}, TypeError, "sep_token must be a string or an AddedToken, not 3"),
-        ({"unk_token": None}, TypeError, "unk_token must be a str, not None"),
+        ({"unk_token": None}, TypeError, "unk_token must be of type str, not None"),
         ({"model_max_length": -1}, ValueError, "must be at least 1"),
         ({"additional_special_tokens": [3]}, TypeError, "a string or an AddedToken"),
     ],

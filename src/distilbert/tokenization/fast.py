@@ -14,7 +14,13 @@ from distilbert.tokenization.encoding import Words
 from distilbert.tokenization.engine import Pieces
 from distilbert.tokenization.rust_engine import RustEngine, build_backend
 from distilbert.tokenization.spec import Sides, Spec, spec_of_json, spec_of_json_file
-from distilbert.tokenization.tokenizer import BertStyleTokenizer, added_of, name_of, vocab_of
+from distilbert.tokenization.tokenizer import (
+    BertStyleTokenizer,
+    added_of,
+    name_of,
+    rare_options,
+    vocab_of,
+)
 from distilbert.tokenization.training import train_vocab
 
 _logger = logging.getLogger("distilbert")
@@ -66,7 +72,7 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             "do_lower_case": do_lower_case,
             "tokenize_chinese_chars": tokenize_chinese_chars,
             "strip_accents": strip_accents,
-            "clean_text": kwargs.pop("clean_text", None),
+            **rare_options(kwargs),
         }
         spec = replace(
             spec,

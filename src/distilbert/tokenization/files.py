@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import AddedToken
 
 from distilbert.hub import Source, read_json
-from distilbert.tokenization.spec import Spec, added_token_of, spec_of_json_file
+from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, spec_of_json_file
 from distilbert.tokenization.vocabulary import ROLES
 from distilbert.tokenization.wordpiece import load_vocab
 
@@ -25,13 +25,6 @@ DEFAULT_ROLES = {
     "cls_token": "[CLS]",
     "mask_token": "[MASK]",
 }
-CUTTING = {
-    "do_lower_case": bool,
-    "strip_accents": bool,
-    "tokenize_chinese_chars": bool,
-    "clean_text": bool,
-    "do_basic_tokenize": bool,
-}
 _MOST_UNUSED = 1 << 20  # ids without a token that a vocab.txt may name
 # Written by transformers for itself; true of a file, not of a tokenizer.
 _PASSING = {
@@ -41,7 +34,6 @@ _PASSING = {
     "extra_special_tokens",
     "is_local",
     "local_files_only",
-    "model_input_names",
     "name_or_path",
     "special_tokens_map_file",
     "tokenizer_class",
@@ -100,8 +92,10 @@ def open_files(source: Source) -> Opened:
         value = config.get(name, value)
         if value is not None:
             settings[name] = _typed(value, kind, name, origin)
+    if config.get("model_input_names") is not None:
+        settings["model_input_names"] = _words(config, "model_input_names", origin)
     roles, additional, added = _special_tokens(source, config, origin, spec)
-    known = {*ROLES, *CUTTING, *SETTINGS, *_PASSING, "never_split", "max_len"}
+    known = {*ROLES, *CUTTING, *SETTINGS, *_PASSING, "never_split", "max_len", "model_input_names"}
     unknown = {name: value for name, value in config.items() if name not in known}
     return Opened(replace(spec, added=added), roles, additional, settings, unknown)
 
@@ -119,9 +113,12 @@ def _cutting(config: Mapping[str, Any], origin: str) -> dict[str, Any]:
         elif config.get(name) is not None:
             options[name] = _typed(config[name], kind, name, origin)
     if config.get("never_split") is not None:
-        words = _typed(config["never_split"], list, "never_split", origin)
-        options["never_split"] = tuple(_typed(word, str, "never_split", origin) for word in words)
+        options["never_split"] = tuple(_words(config, "never_split", origin))
     return options
+
+
+def _words(config: Mapping[str, Any], name: str, origin: str) -> list[str]:
+    return [_typed(word, str, name, origin) for word in _typed(config[name], list, name, origin)]
 
 
 def _special_tokens(

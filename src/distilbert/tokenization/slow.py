@@ -12,6 +12,7 @@ from distilbert.tokenization.tokenizer import (
     BertStyleTokenizer,
     added_of,
     name_of,
+    rare_options,
     vocab_of,
     words_of,
 )
@@ -33,7 +34,9 @@ class DistilBertTokenizer(BertStyleTokenizer):
         tokenize_chinese_chars: makes a word of every Chinese character.
         strip_accents: removes accents; None does where text is lower-cased.
         kwargs: model_max_length, padding_side, truncation_side, clean_up_tokenization_spaces,
-            additional_special_tokens, bos_token, eos_token, model_input_names.
+            additional_special_tokens, bos_token, eos_token, model_input_names, clean_text (False
+            keeps control characters), max_input_chars_per_word (100; longer words are unknown),
+            continuing_subword_prefix ("##").
 
     Raises:
         OSError: there is no such file.
@@ -75,10 +78,10 @@ class DistilBertTokenizer(BertStyleTokenizer):
             do_lower_case=do_lower_case,
             strip_accents=strip_accents,
             tokenize_chinese_chars=tokenize_chinese_chars,
-            clean_text=kwargs.pop("clean_text", True),
             do_basic_tokenize=do_basic_tokenize,
             never_split=words_of(never_split),
             origin=origin,
+            **rare_options(kwargs),
         )
         roles = {
             "bos_token": kwargs.pop("bos_token", None),

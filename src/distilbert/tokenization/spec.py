@@ -9,6 +9,17 @@ from tokenizers import AddedToken
 
 from distilbert.hub import read_json
 
+# How text is cut, by the names that constructors and tokenizer_config.json have for it.
+CUTTING = {
+    "do_lower_case": bool,
+    "strip_accents": bool,  # or None
+    "tokenize_chinese_chars": bool,
+    "clean_text": bool,
+    "max_input_chars_per_word": int,
+    "continuing_subword_prefix": str,
+    "do_basic_tokenize": bool,
+}
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -32,16 +43,16 @@ class Spec:
     origin: str = "the vocabulary"
 
     def __post_init__(self) -> None:
-        for name in ("do_lower_case", "tokenize_chinese_chars", "clean_text", "do_basic_tokenize"):
-            _check_type(name, getattr(self, name), bool)
-        if self.strip_accents is not None:
-            _check_type("strip_accents", self.strip_accents, bool)
-        _check_type("unk_token", self.unk_token, str)
-
-
-def _check_type(name: str, value: Any, kind: type) -> None:
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}")
+        for name, kind in {**CUTTING, "unk_token": str}.items():
+            value = getattr(self, name)
+            if value is None and name == "strip_accents":
+                continue
+            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+                raise TypeError(f"{name} must be of type {kind.__name__}, not {value!r}")
+        if self.max_input_chars_per_word < 1:
+            raise ValueError(
+                f"max_input_chars_per_word={self.max_input_chars_per_word} must be at least 1"
+            )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from distilbert.tokenization.engine import Engine
 from distilbert.tokenization.files import (
     ADDED_FILE,
     CONFIG_FILE,
-    CUTTING,
     SPECIAL_FILE,
     TOKENIZER_FILE,
     VOCAB_FILE,
@@ -26,11 +25,12 @@ from distilbert.tokenization.files import (
 )
 from distilbert.tokenization.fitting import UNBOUNDED, read_side
 from distilbert.tokenization.rust_engine import build_backend
-from distilbert.tokenization.spec import Spec, added_token_of, check_vocab
+from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, check_vocab
 from distilbert.tokenization.vocabulary import ROLES, as_added_token
 from distilbert.tokenization.wordpiece import load_vocab
 
 PathLike = str | os.PathLike[str]
+_MODEL_INPUTS = ("input_ids", "attention_mask")
 
 
 class BertStyleTokenizer(Decoding, ABC):
@@ -72,9 +72,7 @@ class BertStyleTokenizer(Decoding, ABC):
         self.padding_side = read_side("padding_side", left.pop("padding_side", "right"))
         self.truncation_side = read_side("truncation_side", left.pop("truncation_side", "right"))
         self.clean_up_tokenization_spaces = left.pop("clean_up_tokenization_spaces", True)
-        self.model_input_names = list(
-            left.pop("model_input_names", ("input_ids", "attention_mask"))
-        )
+        self.model_input_names = _names_of(left.pop("model_input_names", _MODEL_INPUTS))
         self.name_or_path = str(left.pop("name_or_path", ""))
         if left:
             raise TypeError(
@@ -300,17 +298,14 @@ class BertStyleTokenizer(Decoding, ABC):
         config: dict[str, Any] = {
             **self._unknown,
             **{role: self._roles.get(role) for role in ROLES if role in self._roles},
+            **{name: getattr(spec, name) for name in CUTTING},
             "added_tokens_decoder": {
                 str(index): flags_of(token) for index, token in self.added_tokens_decoder.items()
             },
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
-            "do_basic_tokenize": spec.do_basic_tokenize,
-            "do_lower_case": spec.do_lower_case,
             "model_max_length": self.model_max_length,
             "never_split": list(spec.never_split) or None,
             "padding_side": self.padding_side,
-            "strip_accents": spec.strip_accents,
-            "tokenize_chinese_chars": spec.tokenize_chinese_chars,
             "tokenizer_class": "DistilBertTokenizer",
             "truncation_side": self.truncation_side,
         }
@@ -318,6 +313,8 @@ class BertStyleTokenizer(Decoding, ABC):
             config.setdefault(role, None)
         if self._additional:
             config["additional_special_tokens"] = list(self._additional)
+        if tuple(self.model_input_names) != _MODEL_INPUTS:
+            config["model_input_names"] = list(self.model_input_names)
         return config
 
     def _special_map(self) -> dict[str, Any]:
@@ -352,6 +349,20 @@ def words_of(never_split: Iterable[str] | None) -> tuple[str, ...]:
     if isinstance(words, str) or not all(isinstance(word, str) for word in words):
         raise TypeError(f"never_split must be a list of words, not {never_split!r}")
     return tuple(words)
+
+
+def rare_options(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Take what constructors have no parameter for out of their keyword arguments."""
+    names = ("clean_text", "max_input_chars_per_word", "continuing_subword_prefix")
+    options = {name: kwargs.pop(name, None) for name in names}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _names_of(model_input_names: Iterable[str]) -> list[str]:
+    names = model_input_names
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"model_input_names must be a list of names, not {names!r}")
+    return list(names)
 
 
 def vocab_of(vocab_file: Any) -> tuple[dict[str, int], str]:
