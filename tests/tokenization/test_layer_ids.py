@@ -113,6 +113,20 @@ def test_prepare_for_model(tokenizer):
         tokenizer.prepare_for_model([8], return_offsets_mapping=True)
 
 
+def test_ids_give_the_inputs_that_text_gives(tokenizer):
+    ids, pair = tokenizer.encode("the", "a b", add_special_tokens=False)[:1], [5, 6]
+    for names in (["input_ids", "token_type_ids", "attention_mask"], ["input_ids"]):
+        tokenizer.model_input_names = names
+        row = dict(tokenizer("the", "a b"))
+        assert list(row) == names
+        assert dict(tokenizer.prepare_for_model(ids, pair)) == row
+        assert dict(tokenizer.encode_plus(ids, pair)) == row
+        assert list(tokenizer.pad({"input_ids": [5]})) == [
+            n for n in names if n != "token_type_ids"
+        ]
+    assert "token_type_ids" in tokenizer.prepare_for_model(ids, return_token_type_ids=True)
+
+
 def test_truncate_sequences(tokenizer):
     ids, pair = [1, 2, 3, 4, 5], [6, 7, 8]
     assert tokenizer.truncate_sequences(ids, None, 2) == ([1, 2, 3], None, [4, 5])

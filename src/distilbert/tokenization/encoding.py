@@ -22,8 +22,6 @@ Text = str | Words
 class Encoding(Prepared):
     """Encodes texts; the engine cuts them, the rest is the same for both tokenizers."""
 
-    model_input_names: list[str]
-
     def __call__(
         self,
         text: Text | Sequence[Text],
@@ -108,14 +106,10 @@ class Encoding(Prepared):
         )
         if rows:
             self._warn_if_long(max(len(row.ids) for row in rows), fit, verbose)
-        if return_attention_mask is None:
-            return_attention_mask = "attention_mask" in self.model_input_names
-        if return_token_type_ids is None:
-            return_token_type_ids = "token_type_ids" in self.model_input_names
         data: dict[str, Any] = {"input_ids": [row.ids for row in rows]}
-        if return_token_type_ids:
+        if self._returns("token_type_ids", return_token_type_ids):
             data["token_type_ids"] = [row.type_ids for row in rows]
-        if return_attention_mask:
+        if self._returns("attention_mask", return_attention_mask):
             data["attention_mask"] = [row.attention_mask for row in rows]
         if return_special_tokens_mask:
             data["special_tokens_mask"] = [row.special_tokens_mask for row in rows]

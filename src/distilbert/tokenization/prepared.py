@@ -16,6 +16,10 @@ class Prepared(Rows):
     model_input_names: list[str]
     pad_token_type_id: int = 0
 
+    def _returns(self, name: str, asked: bool | None) -> bool:
+        """Say whether an input is returned: as a call asks, else where the model takes it."""
+        return name in self.model_input_names if asked is None else asked
+
     def prepare_for_model(
         self,
         ids: Sequence[int],
@@ -85,13 +89,12 @@ class Prepared(Rows):
             data["overflowing_tokens"] = lost
             data["num_truncated_tokens"] = excess
         data["input_ids"] = row
-        if return_token_type_ids:
+        if self._returns("token_type_ids", return_token_type_ids):
             data["token_type_ids"] = types
         if return_special_tokens_mask:
             data["special_tokens_mask"] = special
-        if return_attention_mask is None:
-            return_attention_mask = "attention_mask" in self.model_input_names
-        data = self._pad_row(data, fit, fit.padded_length(len(row)), return_attention_mask)
+        with_mask = self._returns("attention_mask", return_attention_mask)
+        data = self._pad_row(data, fit, fit.padded_length(len(row)), with_mask)
         if return_length:
             data["length"] = len(data["input_ids"])
         return BatchEncoding(
@@ -175,11 +178,10 @@ class Prepared(Rows):
         fit = self._fit(
             padding, False, max_length, 0, pad_to_multiple_of, padding_side, verbose=verbose
         )
-        if return_attention_mask is None:
-            return_attention_mask = "attention_mask" in self.model_input_names
+        with_mask = self._returns("attention_mask", return_attention_mask)
         if not ids or isinstance(ids[0], int):
             length = fit.padded_length(len(ids)) if ids else 0
-            row = self._pad_row(values, fit, length, return_attention_mask)
+            row = self._pad_row(values, fit, length, with_mask)
             return BatchEncoding(row, tensor_type=return_tensors)
         for name, value in values.items():
             if not isinstance(value, list) or len(value) != len(ids):
@@ -187,10 +189,7 @@ class Prepared(Rows):
         length = fit.padded_length(max(map(len, ids)))
         rows = [
             self._pad_row(
-                {name: value[i] for name, value in values.items()},
-                fit,
-                length,
-                return_attention_mask,
+                {name: value[i] for name, value in values.items()}, fit, length, with_mask
             )
             for i in range(len(ids))
         ]
