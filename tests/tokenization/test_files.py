@@ -338,3 +338,15 @@ def test_options_of_cutting_that_are_none(tiny_vocab, cls):
         cls(tiny_vocab, max_input_chars_per_word=0)
     with pytest.raises(TypeError, match="continuing_subword_prefix must be of type str, not 2"):
         cls(tiny_vocab, continuing_subword_prefix=2)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_overrides_under_another_name_and_without_a_value(tmp_path, tiny_vocab, cls):
+    cls(tiny_vocab, model_max_length=64, do_lower_case=False).save_pretrained(tmp_path)
+    assert cls.from_pretrained(tmp_path, max_len=5).model_max_length == 5
+    assert cls.from_pretrained(tmp_path, max_len=5, model_max_length=6).model_max_length == 6
+    unsaid = dict.fromkeys(["do_lower_case", "tokenize_chinese_chars", "clean_text"])
+    opened = cls.from_pretrained(tmp_path, **unsaid)
+    assert opened.do_lower_case is False
+    cls(tiny_vocab, strip_accents=True).save_pretrained(tmp_path)
+    assert cls.from_pretrained(tmp_path, strip_accents=None).strip_accents is None

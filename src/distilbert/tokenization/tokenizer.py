@@ -189,14 +189,22 @@ class BertStyleTokenizer(Decoding, ABC):
 
     @classmethod
     def _of(cls, opened: Opened, settings: dict[str, Any], overrides: Mapping[str, Any]) -> Self:
-        cutting = {name: value for name, value in overrides.items() if name in CUTTING}
+        # None is what the files say; strip_accents has a meaning of its own for it.
+        cutting = {
+            name: value
+            for name, value in overrides.items()
+            if name in CUTTING and (value is not None or name == "strip_accents")
+        }
         if "never_split" in overrides:
             cutting["never_split"] = words_of(overrides["never_split"])
         roles: dict[str, Any] = dict(opened.roles)
         roles.update({role: token for role, token in overrides.items() if role in ROLES})
         if roles.get("unk_token"):
             cutting["unk_token"] = str(roles["unk_token"])
-        rest = {k: v for k, v in overrides.items() if k not in cutting and k not in ROLES}
+        named = {*CUTTING, *ROLES, "never_split"}
+        rest = {name: value for name, value in overrides.items() if name not in named}
+        if "max_len" in rest:
+            rest.setdefault("model_max_length", rest.pop("max_len"))
         tokenizer = cls.__new__(cls)
         tokenizer._set_up(
             replace(opened.spec, **cutting), roles, {**settings, **rest}, opened.unknown
