@@ -139,6 +139,24 @@ def test_options_of_the_hub_without_it(tmp_path, tiny_vocab):
         DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path, private=True)
 
 
+@pytest.mark.parametrize("cls", BOTH)
+def test_the_format_of_the_files_is_no_choice(tmp_path, tiny_vocab, cls):
+    assert cls(tiny_vocab).save_pretrained(tmp_path, legacy_format=None)
+    for asked in (True, False):
+        with pytest.raises(ValueError, match=f"legacy_format={asked} asks for some of the files"):
+            cls(tiny_vocab).save_pretrained(tmp_path / "other", legacy_format=asked)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_init_kwargs_are_what_the_configuration_says(tmp_path, tiny_vocab, cls):
+    cls(tiny_vocab, model_max_length=64).save_pretrained(tmp_path)
+    kwargs = cls.from_pretrained(tmp_path).init_kwargs
+    assert kwargs.pop("name_or_path") == str(tmp_path)
+    assert kwargs == json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert kwargs["model_max_length"] == 64
+
+
 def test_a_disk_that_is_full_is_an_oserror(tiny_vocab, tmp_path):
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -263,11 +281,12 @@ def test_training_is_repeatable(tiny_vocab):
     texts = inspect.getsource(argparse).split("\n")
     tokenizer = made(DistilBertTokenizerFast, tiny_vocab)
     vocabs = [
-        tokenizer.train_new_from_iterator(source, 800, ["<y>"]).get_vocab()
+        tokenizer.train_new_from_iterator(source, 800, None, ["<y>"]).get_vocab()
         for source in (texts, iter(texts), [texts[:400], texts[400:]])
     ]
     assert vocabs[0] == vocabs[1] == vocabs[2]
-    trained = tokenizer.train_new_from_iterator(texts, 800, ["<y>"])
+    trained = tokenizer.train_new_from_iterator(texts, 800, len(texts), ["<y>"])
+    assert trained.get_vocab() == vocabs[0]
     order = sorted(vocabs[0], key=vocabs[0].__getitem__)
     assert len(trained) == 800
     assert order[:7] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<x>", "<y>"]
@@ -277,6 +296,8 @@ def test_training_is_repeatable(tiny_vocab):
     assert trained.padding_side == "left"
     with pytest.raises(ValueError, match="no text"):
         tokenizer.train_new_from_iterator([], 100)
+    with pytest.raises(TypeError, match=r"length must be an integer, not \['<y>'\]"):
+        tokenizer.train_new_from_iterator(texts, 800, ["<y>"])
 
 
 def test_an_id_far_beyond_the_others_is_no_line_of_a_vocabulary(tmp_path):

@@ -52,6 +52,11 @@ def test_pairs_in_every_spelling(tokenizer):
     assert split.input_ids == expected
 
 
+def test_encode_has_its_arguments_in_the_order_of_transformers(tokenizer):
+    ids = tokenizer.encode("a", None, True, "max_length", True, 5, 0, "left", "np")
+    assert ids.tolist() == [[0, 0, *tokenizer.encode("a")]]
+
+
 def test_words(tokenizer):
     one = tokenizer(["the", "smaller", ""], is_split_into_words=True)
     assert one.word_ids() == [None, 0, 1, 1, None]

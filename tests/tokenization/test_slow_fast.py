@@ -1,5 +1,7 @@
 """The two tokenizers give the same for everything that both have."""
 
+import pickle
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -146,3 +148,21 @@ def test_real_text(both, shared_data):
     b = fast(texts, padding=True, return_offsets_mapping=True)
     assert dict(a) == dict(b)
     assert slow.batch_decode(a.input_ids) == fast.batch_decode(b.input_ids)
+
+
+def test_the_parts_of_the_slow_one(tiny_vocab):
+    tokenizer = DistilBertTokenizer(
+        tiny_vocab, do_lower_case=False, never_split=["a.b"], max_input_chars_per_word=8
+    )
+    tokenizer.add_tokens("new token")
+    words = tokenizer.basic_tokenizer.tokenize("a.b the small!")
+    assert words == ["a.b", "the", "small", "!"]
+    pieces = tokenizer.wordpiece_tokenizer.tokenize("smaller unaffable")
+    assert pieces == tokenizer.tokenize("smaller unaffable") == ["small", "##er", "[UNK]"]
+    assert {token: index for index, token in tokenizer.ids_to_tokens.items()} == tiny_vocab
+    assert pickle.loads(pickle.dumps(tokenizer)).ids_to_tokens == tokenizer.ids_to_tokens
+    for options in ({"do_basic_tokenize": False}, {"clean_text": False}):
+        with pytest.raises(AttributeError, match="there is no basic_tokenizer"):
+            _ = DistilBertTokenizer(tiny_vocab, **options).basic_tokenizer
+    with pytest.raises(AttributeError, match="'#' there is no wordpiece_tokenizer"):
+        _ = DistilBertTokenizer(tiny_vocab, continuing_subword_prefix="#").wordpiece_tokenizer

@@ -259,6 +259,7 @@ class Encoding(Prepared):
         truncation: bool | str | None = None,
         max_length: int | None = None,
         stride: int = 0,
+        padding_side: str | None = None,
         return_tensors: str | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -271,6 +272,7 @@ class Encoding(Prepared):
             truncation=truncation,
             max_length=max_length,
             stride=stride,
+            padding_side=padding_side,
             return_tensors=return_tensors,
             **kwargs,
         )

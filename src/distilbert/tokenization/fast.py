@@ -12,6 +12,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from distilbert.tokenization.encoding import Words
 from distilbert.tokenization.engine import Pieces
+from distilbert.tokenization.fitting import read_number
 from distilbert.tokenization.rust_engine import RustEngine, build_backend
 from distilbert.tokenization.spec import Sides, Spec, spec_of_json, spec_of_json_file
 from distilbert.tokenization.tokenizer import (
@@ -119,6 +120,7 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
         self,
         text_iterator: Iterable[str | Sequence[str]],
         vocab_size: int,
+        length: int | None = None,
         new_special_tokens: Sequence[str | AddedToken] | None = None,
         special_tokens_map: Mapping[str, str] | None = None,
         *,
@@ -134,14 +136,17 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             text_iterator: texts, or batches of texts. An iterator is read into memory; a list or
                 data set is read twice.
             vocab_size: at most so many tokens, unless special tokens and alphabet are more.
+            length: how many texts there are, for the progress bars.
             new_special_tokens: further special tokens.
             special_tokens_map: names of this tokenizer's special tokens to new names.
             min_frequency: how often two pieces must meet to be joined.
             show_progress: shows the Rust library's progress bars.
 
         Raises:
+            TypeError: length is no integer.
             ValueError: there is no text.
         """
+        length = read_number("length", length, 0)
         renamed = dict(special_tokens_map or {})
         roles = {role: renamed.get(name, name) for role, name in self._roles.items()}
         additional = [renamed.get(name, name) for name in self._additional]
@@ -154,6 +159,7 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             specials,
             vocab_size=vocab_size,
             min_frequency=min_frequency,
+            length=length,
             show_progress=show_progress,
         )
         flags = {token.content: token for token in self.added_tokens_decoder.values()}

@@ -73,9 +73,9 @@ class Fitting(SpecialLayout):
         Raises:
             ValueError: an unknown word, a number out of range, or padding without a pad token.
         """
-        max_length = _number("max_length", max_length, 1)
-        stride = _number("stride", stride, 0) or 0
-        pad_to_multiple_of = _number("pad_to_multiple_of", pad_to_multiple_of, 1)
+        max_length = read_number("max_length", max_length, 1)
+        stride = read_number("stride", stride, 0) or 0
+        pad_to_multiple_of = read_number("pad_to_multiple_of", pad_to_multiple_of, 1)
         if max_length is not None and padding in (False, None) and truncation is None:
             truncation = True
             if verbose:
@@ -151,8 +151,13 @@ class Fitting(SpecialLayout):
             )
 
 
-def _number(option: str, value: Any, least: int) -> int | None:
-    """Return an integer, NumPy's included, that an option may be."""
+def read_number(option: str, value: Any, least: int) -> int | None:
+    """Return an integer, NumPy's included, that an option may be.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: it is smaller than `least`.
+    """
     if value is None:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__"):

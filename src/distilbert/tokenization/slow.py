@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
 from tokenizers import AddedToken
 
+from distilbert.tokenization.basic import BasicTokenizer
 from distilbert.tokenization.python_engine import PythonEngine
 from distilbert.tokenization.spec import Spec
 from distilbert.tokenization.tokenizer import (
@@ -16,6 +18,7 @@ from distilbert.tokenization.tokenizer import (
     vocab_of,
     words_of,
 )
+from distilbert.tokenization.wordpiece import WordpieceTokenizer
 
 
 class DistilBertTokenizer(BertStyleTokenizer):
@@ -117,3 +120,32 @@ class DistilBertTokenizer(BertStyleTokenizer):
     def never_split(self) -> list[str]:
         """Words that are left whole."""
         return list(self._spec.never_split)
+
+    # What transformers 4 is made of; here copies, so that changing them changes nothing.
+
+    @cached_property
+    def ids_to_tokens(self) -> dict[int, str]:
+        """The vocabulary without added tokens, id to token."""
+        return {index: token for token, index in self._base.items()}
+
+    @cached_property
+    def basic_tokenizer(self) -> BasicTokenizer:
+        """Text to words alone, as this tokenizer does it."""
+        if not self._spec.do_basic_tokenize or not self._spec.clean_text:
+            raise AttributeError(
+                "with do_basic_tokenize=False or clean_text=False there is no basic_tokenizer"
+            )
+        return BasicTokenizer(
+            self.do_lower_case, self.never_split, self.tokenize_chinese_chars, self.strip_accents
+        )
+
+    @cached_property
+    def wordpiece_tokenizer(self) -> WordpieceTokenizer:
+        """Words to pieces alone, as this tokenizer does it."""
+        if self._prefix != "##":
+            raise AttributeError(
+                f"with continuing_subword_prefix={self._prefix!r} there is no wordpiece_tokenizer"
+            )
+        return WordpieceTokenizer(
+            self._base, self._spec.unk_token, self._spec.max_input_chars_per_word
+        )

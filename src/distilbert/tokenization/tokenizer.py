@@ -134,6 +134,11 @@ class BertStyleTokenizer(Decoding, ABC):
         """Whether every Chinese character is a word."""
         return self._spec.tokenize_chinese_chars
 
+    @property
+    def init_kwargs(self) -> dict[str, Any]:
+        """What tokenizer_config.json says of this tokenizer, and `name_or_path`: a copy."""
+        return {**self._config(), "name_or_path": self.name_or_path}
+
     def __repr__(self) -> str:
         bound = "unbounded" if self.model_max_length >= UNBOUNDED else self.model_max_length
         return (
@@ -245,6 +250,7 @@ class BertStyleTokenizer(Decoding, ABC):
         self,
         save_directory: PathLike,
         *,
+        legacy_format: bool | None = None,
         filename_prefix: str | None = None,
         push_to_hub: bool = False,
         repo_id: str | None = None,
@@ -257,6 +263,7 @@ class BertStyleTokenizer(Decoding, ABC):
 
         Args:
             save_directory: made if missing.
+            legacy_format: None, which is all files.
             filename_prefix: put before each name, with a hyphen.
             push_to_hub: uploads the folder afterwards.
             repo_id: where to; the folder's name if not given.
@@ -264,7 +271,15 @@ class BertStyleTokenizer(Decoding, ABC):
 
         Returns:
             The paths of the files.
+
+        Raises:
+            ValueError: legacy_format asks for some files only.
         """
+        if legacy_format is not None:
+            raise ValueError(
+                f"legacy_format={legacy_format!r} asks for some of the files, and all are written: "
+                "leave it out, and delete the files that you do not want"
+            )
         prefix = f"{filename_prefix}-" if filename_prefix else ""
         superseded = [f"{prefix}{name}" for name in (TOKENIZER_FILE, ADDED_FILE)]
         with staged(save_directory, replaces=superseded) as folder:

@@ -22,6 +22,7 @@ def train_vocab(
     *,
     vocab_size: int,
     min_frequency: int = 0,
+    length: int | None = None,
     show_progress: bool = False,
 ) -> dict[str, int]:
     """Return a vocabulary: special tokens, alphabet, continuations, joined pieces.
@@ -30,6 +31,7 @@ def train_vocab(
         texts: read twice, so an iterator is kept in memory.
         spec: says how text is normalised.
         specials: the first ids.
+        length: how many texts there are, for the progress bars.
 
     Raises:
         ValueError: there is no text.
@@ -48,7 +50,7 @@ def train_vocab(
         continuing_subword_prefix=spec.continuing_subword_prefix,
         show_progress=show_progress,
     )
-    learner.train_from_iterator(_flat(texts), trainer)
+    learner.train_from_iterator(_flat(texts), trainer, length)
     learned = learner.get_vocab(with_added_tokens=False)
     rest = sorted(learned.keys() - set(first), key=learned.__getitem__)
     return {token: index for index, token in enumerate([*first, *rest])}
