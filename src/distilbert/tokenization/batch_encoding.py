@@ -80,15 +80,6 @@ class BatchEncoding(UserDict[str, Any]):
         except KeyError:
             raise AttributeError(f"{type(self).__name__} has no {name!r}") from None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.data
-
     def _row(self, index: int) -> Row:
         if self._rows is None:
             raise ValueError(

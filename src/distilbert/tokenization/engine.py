@@ -5,7 +5,7 @@ everything else that does not depend on how a text is cut belong to the layer ab
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tokenizers import AddedToken
 
@@ -28,6 +28,15 @@ class Pieces(Protocol):
     @property
     def word_ids(self) -> list[int | None]:
         """Index of the word each piece comes from, as the Rust library counts words."""
+
+
+class PlainPieces(NamedTuple):
+    """Pieces with everything at hand: what pickling a row keeps of an engine's lazy ones."""
+
+    ids: list[int]
+    tokens: list[str]
+    offsets: list[tuple[int, int]]
+    word_ids: list[int | None]
 
 
 class Engine(Protocol):

@@ -14,7 +14,7 @@ from distilbert.tokenization.encoding import Words
 from distilbert.tokenization.engine import Pieces
 from distilbert.tokenization.fitting import read_number
 from distilbert.tokenization.rust_engine import RustEngine, build_backend
-from distilbert.tokenization.spec import Sides, Spec, spec_of_json, spec_of_json_file
+from distilbert.tokenization.spec import Spec, spec_of_json, spec_of_json_file
 from distilbert.tokenization.tokenizer import (
     BertStyleTokenizer,
     added_of,
@@ -81,10 +81,6 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             added={**spec.added, **added_of(kwargs.pop("added_tokens_decoder", None))},
             **{name: value for name, value in said.items() if value is not None},
         )
-        if sides.padding:
-            kwargs.setdefault("padding_side", sides.padding)
-        if sides.truncation:
-            kwargs.setdefault("truncation_side", sides.truncation)
         roles = {
             "bos_token": kwargs.pop("bos_token", None),
             "eos_token": kwargs.pop("eos_token", None),
@@ -94,7 +90,7 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             "cls_token": cls_token,
             "mask_token": mask_token,
         }
-        self._set_up(spec, roles, kwargs)
+        self._set_up(spec, roles, sides | kwargs)
 
     def _make_engine(self, spec: Spec) -> RustEngine:
         if spec.never_split or not spec.do_basic_tokenize:
@@ -187,7 +183,9 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
         return fresh
 
 
-def _read(vocab_file: Any, tokenizer_file: Any, backend: Tokenizer | None) -> tuple[Spec, Sides]:
+def _read(
+    vocab_file: Any, tokenizer_file: Any, backend: Tokenizer | None
+) -> tuple[Spec, dict[str, str]]:
     if backend is not None:
         return spec_of_json(json.loads(backend.to_str()), "tokenizer_object")
     if tokenizer_file is not None:
@@ -198,4 +196,4 @@ def _read(vocab_file: Any, tokenizer_file: Any, backend: Tokenizer | None) -> tu
             "or open a folder with from_pretrained"
         )
     vocab, origin = vocab_of(vocab_file)
-    return Spec(vocab, origin=origin), Sides()
+    return Spec(vocab, origin=origin), {}

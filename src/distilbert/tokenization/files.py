@@ -80,8 +80,7 @@ def open_files(source: Source) -> Opened:
     settings: dict[str, Any] = {}
     if (path := source.find(TOKENIZER_FILE)) is not None:
         spec, sides = spec_of_json_file(path)
-        settings = {"padding_side": sides.padding, "truncation_side": sides.truncation}
-        settings = {name: side for name, side in settings.items() if side is not None}
+        settings.update(sides)
     elif (path := source.find(VOCAB_FILE)) is not None:
         spec = Spec(load_vocab(path), origin=str(path))
     else:

@@ -55,19 +55,6 @@ class PythonPieces:
                     first += spans[-1][2] + 1
         return self._word_ids
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # A copy has everything at hand and does without the engine.
-        return PlainPieces, (self.ids, self.tokens, self.offsets, self.word_ids)
-
-
-class PlainPieces(NamedTuple):
-    """Pieces with everything at hand."""
-
-    ids: list[int]
-    tokens: list[str]
-    offsets: list[tuple[int, int]]
-    word_ids: list[int | None]
-
 
 class WordPieces(NamedTuple):
     """The pieces of one word of a text that came split."""

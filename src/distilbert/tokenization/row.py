@@ -4,20 +4,9 @@ Ids are there from the start; everything else is worked out from the pieces when
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from distilbert.tokenization.engine import Pieces
-
-
-@dataclass(frozen=True, slots=True)
-class FixedPieces:
-    """Pieces that are plain lists: what pickling a row keeps of an engine's lazy ones."""
-
-    ids: list[int]
-    tokens: list[str]
-    offsets: list[tuple[int, int]]
-    word_ids: list[int | None]
+from distilbert.tokenization.engine import Pieces, PlainPieces
 
 
 class Part(NamedTuple):
@@ -69,7 +58,7 @@ class Row:
     def __getstate__(self) -> dict[str, Any]:
         fixed = [
             Part(
-                FixedPieces(
+                PlainPieces(
                     p.ids[start:stop],
                     p.tokens[start:stop],
                     p.offsets[start:stop],

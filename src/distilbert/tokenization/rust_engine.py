@@ -20,23 +20,28 @@ from distilbert.tokenization.text import check_text
 
 def build_backend(spec: Spec) -> Tokenizer:
     """Return a Rust tokenizer that cuts as BERT does, without special tokens around a text."""
-    backend = Tokenizer(
-        models.WordPiece(
-            spec.vocab,
-            unk_token=spec.unk_token,
-            max_input_chars_per_word=spec.max_input_chars_per_word,
-            continuing_subword_prefix=spec.continuing_subword_prefix,
-        )
+    model = models.WordPiece(
+        spec.vocab,
+        unk_token=spec.unk_token,
+        max_input_chars_per_word=spec.max_input_chars_per_word,
+        continuing_subword_prefix=spec.continuing_subword_prefix,
     )
-    backend.normalizer = normalizers.BertNormalizer(
+    backend = cutting_words(model, spec)
+    backend.decoder = decoders.WordPiece(prefix=spec.continuing_subword_prefix)
+    return backend
+
+
+def cutting_words(model: models.Model, spec: Spec) -> Tokenizer:
+    """Return a Rust tokenizer that normalises text and splits it into words as BERT does."""
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=spec.clean_text,
         handle_chinese_chars=spec.tokenize_chinese_chars,
         strip_accents=spec.strip_accents,
         lowercase=spec.do_lower_case,
     )
-    backend.pre_tokenizer = pre.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece(prefix=spec.continuing_subword_prefix)
-    return backend
+    tokenizer.pre_tokenizer = pre.BertPreTokenizer()
+    return tokenizer
 
 
 def _without_added(backend: Tokenizer) -> Tokenizer:

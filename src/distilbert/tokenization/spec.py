@@ -55,16 +55,8 @@ class Spec:
             )
 
 
-@dataclass(frozen=True)
-class Sides:
-    """The sides that a tokenizer.json remembers, None where it does not."""
-
-    padding: str | None = None
-    truncation: str | None = None
-
-
-def spec_of_json(content: Mapping[str, Any], origin: str) -> tuple[Spec, Sides]:
-    """Read the content of a tokenizer.json.
+def spec_of_json(content: Mapping[str, Any], origin: str) -> tuple[Spec, dict[str, str]]:
+    """Read the content of a tokenizer.json; the second result has the sides that it remembers.
 
     Raises:
         ValueError: it is malformed, or it describes another kind of tokenizer than BERT's.
@@ -87,10 +79,10 @@ def spec_of_json(content: Mapping[str, Any], origin: str) -> tuple[Spec, Sides]:
         continuing_subword_prefix=_typed(model, "continuing_subword_prefix", str, "##", origin),
         origin=origin,
     )
-    return spec, Sides(_direction(content, "padding"), _direction(content, "truncation"))
+    return spec, _sides(content)
 
 
-def spec_of_json_file(path: Path) -> tuple[Spec, Sides]:
+def spec_of_json_file(path: Path) -> tuple[Spec, dict[str, str]]:
     """Read a tokenizer.json.
 
     Raises:
@@ -181,7 +173,11 @@ def _typed(part: Mapping[str, Any], name: str, kind: type, default: Any, origin:
     return value
 
 
-def _direction(content: Mapping[str, Any], name: str) -> str | None:
-    part = content.get(name)
-    direction = part.get("direction") if isinstance(part, Mapping) else None
-    return direction.lower() if isinstance(direction, str) else None
+def _sides(content: Mapping[str, Any]) -> dict[str, str]:
+    sides = {}
+    for name in ("padding", "truncation"):
+        part = content.get(name)
+        direction = part.get("direction") if isinstance(part, Mapping) else None
+        if isinstance(direction, str):
+            sides[f"{name}_side"] = direction.lower()
+    return sides

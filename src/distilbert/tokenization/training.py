@@ -7,9 +7,9 @@ Here the alphabet is found first and handed over in order, so that nothing is le
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
-from tokenizers import Tokenizer, models, normalizers, trainers
-from tokenizers import pre_tokenizers as pre
+from tokenizers import models, trainers
 
+from distilbert.tokenization.rust_engine import cutting_words
 from distilbert.tokenization.spec import Spec
 
 Texts: TypeAlias = Iterable[str | Sequence[str]]
@@ -42,7 +42,7 @@ def train_vocab(
     if not alphabet:
         raise ValueError("there is no text to learn a vocabulary from")
     first = list(dict.fromkeys([*specials, *alphabet]))
-    learner = _cutter(Tokenizer(models.WordPiece(unk_token=spec.unk_token)), spec)
+    learner = cutting_words(models.WordPiece(unk_token=spec.unk_token), spec)
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
@@ -58,7 +58,7 @@ def train_vocab(
 
 def _alphabet(texts: Texts, spec: Spec) -> list[str]:
     """Return every character of the normalised words, then every one that continues a word."""
-    counter = _cutter(Tokenizer(models.WordLevel(unk_token=spec.unk_token)), spec)
+    counter = cutting_words(models.WordLevel(unk_token=spec.unk_token), spec)
     counter.train_from_iterator(
         _flat(texts),
         trainers.WordLevelTrainer(vocab_size=1 << 31, special_tokens=[], show_progress=False),
@@ -70,17 +70,6 @@ def _alphabet(texts: Texts, spec: Spec) -> list[str]:
         continuing.update(word[1:])
     prefix = spec.continuing_subword_prefix
     return [*sorted(whole), *(prefix + character for character in sorted(continuing))]
-
-
-def _cutter(tokenizer: Tokenizer, spec: Spec) -> Tokenizer:
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        clean_text=spec.clean_text,
-        handle_chinese_chars=spec.tokenize_chinese_chars,
-        strip_accents=spec.strip_accents,
-        lowercase=spec.do_lower_case,
-    )
-    tokenizer.pre_tokenizer = pre.BertPreTokenizer()
-    return tokenizer
 
 
 def _flat(texts: Texts) -> Iterator[str]:
