@@ -14,7 +14,7 @@ CHARACTERS = [*"aAbeé中 \t", "\u3000", "\u0301"]
 
 
 def make_both():
-    return PythonEngine(VOCAB), RustEngine(build_backend(Spec(VOCAB)))
+    return PythonEngine(Spec(VOCAB)), RustEngine(build_backend(Spec(VOCAB)))
 
 
 def outcome(call):

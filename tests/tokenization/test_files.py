@@ -199,7 +199,7 @@ def test_a_hostile_tokenizer_json(tmp_path, cls, content, message):
     ("change", "message"),
     [
         ({"model": {"type": "WordPiece", "vocab": {"a": "x"}}}, "not a token and its id"),
-        ({"model": {"type": "WordPiece", "vocab": {"a": 1, "b": 1}}}, "same id"),
+        ({"model": {"type": "WordPiece", "vocab": {"a": 1, "b": 1}}}, "'a' and 'b' the same id 1"),
         ({"model": {"type": "WordPiece", "vocab": {"a": -1}}}, "out of range"),
         ({"model": {"type": "WordPiece", "vocab": []}}, "no vocabulary"),
         ({"normalizer": {"type": "Lowercase"}}, "normalizer Lowercase"),

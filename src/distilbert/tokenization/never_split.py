@@ -5,43 +5,26 @@ it is, and so is one that has become one of them by folding, or by splitting off
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from distilbert.tokenization.normalization import Normalizer
+from distilbert.tokenization.spec import Spec
 from distilbert.tokenization.splitting import Splitter, word_pattern
 
 
 class KeepingSplitter(Splitter):
     """Splits a text into words, but for some words to be kept."""
 
-    def __init__(
-        self,
-        kept: frozenset[str],
-        *,
-        clean_text: bool,
-        tokenize_chinese_chars: bool,
-        strip_accents: bool | None,
-        do_lower_case: bool,
-    ) -> None:
-        super().__init__(
-            Normalizer(
-                clean_text=clean_text,
-                tokenize_chinese_chars=tokenize_chinese_chars,
-                strip_accents=strip_accents,
-                do_lower_case=do_lower_case,
-            )
-        )
-        self._kept = kept
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(Normalizer.of(spec))
+        self._kept = frozenset(spec.never_split)
         # transformers lower-cases the whole text before it looks for words to keep.
-        self._clean = Normalizer(
-            clean_text=clean_text,
-            tokenize_chinese_chars=tokenize_chinese_chars,
-            strip_accents=False,
-            do_lower_case=do_lower_case,
-        )
+        self._clean = Normalizer.of(replace(spec, strip_accents=False))
+        strip_accents = spec.strip_accents
         self._fold = Normalizer(
             clean_text=False,
             tokenize_chinese_chars=False,
-            strip_accents=do_lower_case if strip_accents is None else strip_accents,
+            strip_accents=spec.do_lower_case if strip_accents is None else strip_accents,
             do_lower_case=False,
         )
 

@@ -9,8 +9,10 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import chain, compress, repeat
+from typing import Self
 
 from distilbert.tokenization import characters
+from distilbert.tokenization.spec import Spec
 
 _MAX_IMAGES = 1 << 16  # a table never grows beyond a few megabytes
 
@@ -48,6 +50,16 @@ class Normalizer:
         self._images = _Images(before + after)
         self._before_sorting = _Images(before)
         self._after_sorting = _Images(after)
+
+    @classmethod
+    def of(cls, spec: Spec) -> Self:
+        """Return the normaliser of a tokenizer."""
+        return cls(
+            clean_text=spec.clean_text,
+            tokenize_chinese_chars=spec.tokenize_chinese_chars,
+            strip_accents=spec.strip_accents,
+            do_lower_case=spec.do_lower_case,
+        )
 
     def normalize(self, text: str) -> str:
         """Return the normalised text."""

@@ -5,7 +5,7 @@ what stands between two of them, a word and perhaps a comma, is looked up. Only 
 before is normalised, split into words, and cut into pieces.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, chain
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from distilbert.tokenization.python_pieces import (
     Spans,
     WordPieces,
 )
+from distilbert.tokenization.spec import Spec
 from distilbert.tokenization.splitting import Splitter
 from distilbert.tokenization.text import check_text
 from distilbert.tokenization.wordpiece import PieceFinder
@@ -38,7 +39,7 @@ class PythonEngine:
     `never_split` and `do_basic_tokenize=False` have no counterpart there: they do what they do in
     transformers 4.57.
 
-    >>> engine = PythonEngine({"[UNK]": 0, "un": 1, "##able": 2})
+    >>> engine = PythonEngine(Spec({"[UNK]": 0, "un": 1, "##able": 2}))
     >>> [pieces] = engine.encode_batch(["Unable? Ünable!"])
     >>> pieces.ids
     [1, 2, 0, 1, 2, 0]
@@ -46,57 +47,24 @@ class PythonEngine:
     [(0, 2), (2, 6), (6, 7), (8, 10), (10, 14), (14, 15)]
     """
 
-    def __init__(
-        self,
-        vocab: Mapping[str, int],
-        *,
-        unk_token: str = "[UNK]",
-        do_lower_case: bool = True,
-        strip_accents: bool | None = None,
-        tokenize_chinese_chars: bool = True,
-        clean_text: bool = True,
-        do_basic_tokenize: bool = True,
-        never_split: Iterable[str] = (),
-        max_input_chars_per_word: int = 100,
-        continuing_subword_prefix: str = "##",
-    ) -> None:
-        self._vocab = dict(vocab)
+    def __init__(self, spec: Spec) -> None:
+        self._vocab = spec.vocab
         self._tokens = {index: token for token, index in self._vocab.items()}
-        if len(self._tokens) < len(self._vocab):
-            token, index = next(t for t in self._vocab.items() if self._tokens[t[1]] != t[0])
-            raise ValueError(
-                f"the vocabulary gives {token!r} and {self._tokens[index]!r} the same id {index}: "
-                "each token needs its own"
-            )
-        self._unk_token = unk_token
-        self._max_word_length = max_input_chars_per_word
-        self._prefix = continuing_subword_prefix
-        self._finder = PieceFinder(self._vocab, continuing_subword_prefix)
+        self._unk_token = spec.unk_token
+        self._max_word_length = spec.max_input_chars_per_word
+        self._finder = PieceFinder(self._vocab, spec.continuing_subword_prefix)
 
-        self._kept = frozenset(never_split if do_basic_tokenize else ())
+        self._kept = frozenset(spec.never_split if spec.do_basic_tokenize else ())
         self._splitter: Splitter
-        if not do_basic_tokenize:
+        if not spec.do_basic_tokenize:
             nothing = Normalizer(
                 clean_text=False, tokenize_chinese_chars=False, do_lower_case=False
             )
             self._splitter = Splitter(nothing, split_on_punctuation=False)
         elif self._kept:
-            self._splitter = KeepingSplitter(
-                self._kept,
-                clean_text=clean_text,
-                tokenize_chinese_chars=tokenize_chinese_chars,
-                strip_accents=strip_accents,
-                do_lower_case=do_lower_case,
-            )
+            self._splitter = KeepingSplitter(spec)
         else:
-            self._splitter = Splitter(
-                Normalizer(
-                    clean_text=clean_text,
-                    tokenize_chinese_chars=tokenize_chinese_chars,
-                    strip_accents=strip_accents,
-                    do_lower_case=do_lower_case,
-                )
-            )
+            self._splitter = Splitter(Normalizer.of(spec))
         self._added = AddedTokens(self._vocab, self._splitter.normalizer.normalize)
         self._in_raw_text: Matcher | None = None
         self._in_normalized_text: Matcher | None = None

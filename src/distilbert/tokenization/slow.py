@@ -98,18 +98,7 @@ class DistilBertTokenizer(BertStyleTokenizer):
         self._set_up(spec, roles, kwargs)
 
     def _make_engine(self, spec: Spec) -> PythonEngine:
-        return PythonEngine(
-            spec.vocab,
-            unk_token=spec.unk_token,
-            do_lower_case=spec.do_lower_case,
-            strip_accents=spec.strip_accents,
-            tokenize_chinese_chars=spec.tokenize_chinese_chars,
-            clean_text=spec.clean_text,
-            do_basic_tokenize=spec.do_basic_tokenize,
-            never_split=spec.never_split,
-            max_input_chars_per_word=spec.max_input_chars_per_word,
-            continuing_subword_prefix=spec.continuing_subword_prefix,
-        )
+        return PythonEngine(spec)
 
     @property
     def do_basic_tokenize(self) -> bool:

@@ -102,15 +102,18 @@ def check_vocab(vocab: Any, origin: str) -> dict[str, int]:
     """
     if not isinstance(vocab, Mapping) or not vocab:
         raise ValueError(f"{origin} has no vocabulary: expected tokens and their ids, at least one")
-    seen = set()
+    seen: dict[int, str] = {}
     for token, index in vocab.items():
         if not isinstance(token, str) or not isinstance(index, int) or isinstance(index, bool):
             raise ValueError(f"{origin}: {token!r}: {index!r} is not a token and its id")
         if not 0 <= index < 1 << 31:
             raise ValueError(f"{origin}: the id of {token!r}, {index}, is out of range")
-        seen.add(index)
-    if len(seen) != len(vocab):
-        raise ValueError(f"{origin}: two tokens of the vocabulary have the same id")
+        if index in seen:
+            raise ValueError(
+                f"{origin} gives {seen[index]!r} and {token!r} the same id {index}: "
+                "each token needs its own"
+            )
+        seen[index] = token
     return dict(vocab)
 
 
