@@ -6,7 +6,7 @@ from typing import Any
 from distilbert.tokenization.batch_encoding import BatchEncoding
 from distilbert.tokenization.engine import Pieces
 from distilbert.tokenization.fitting import Fit
-from distilbert.tokenization.prepared import Prepared
+from distilbert.tokenization.from_ids import FromIds
 from distilbert.tokenization.row import Row
 from distilbert.tokenization.tensors import kind_of, tensor_kind, to_ids, to_tensor
 
@@ -19,7 +19,7 @@ Words = Sequence[str]
 Text = str | Words
 
 
-class Encoding(Prepared):
+class Encoding(FromIds):
     """Encodes texts; the engine cuts them, the rest is the same for both tokenizers."""
 
     def __call__(

@@ -26,12 +26,18 @@ DEFAULT_ROLES = {
     "mask_token": "[MASK]",
 }
 _MOST_UNUSED = 1 << 20  # ids without a token that a vocab.txt may name
-# Written by transformers for itself; true of a file, not of a tokenizer.
-_PASSING = {
+# Read beside the roles, the options of cutting and the settings.
+_READ = {
     "added_tokens_decoder",
     "additional_special_tokens",
-    "backend",
     "extra_special_tokens",
+    "max_len",
+    "model_input_names",
+    "never_split",
+}
+# Left behind: true of the files and of the class that wrote them, not of a tokenizer.
+_PASSING = {
+    "backend",
     "is_local",
     "local_files_only",
     "name_or_path",
@@ -94,7 +100,7 @@ def open_files(source: Source) -> Opened:
     if config.get("model_input_names") is not None:
         settings["model_input_names"] = _words(config, "model_input_names", origin)
     roles, additional, added = _special_tokens(source, config, origin, spec)
-    known = {*ROLES, *CUTTING, *SETTINGS, *_PASSING, "never_split", "max_len", "model_input_names"}
+    known = {*ROLES, *CUTTING, *SETTINGS, *_READ, *_PASSING}
     unknown = {name: value for name, value in config.items() if name not in known}
     return Opened(replace(spec, added=added), roles, additional, settings, unknown)
 

@@ -10,7 +10,7 @@ from distilbert.tokenization.tensors import kind_of, to_ids, to_lists
 from distilbert.tokenization.truncation import keep, kept_lengths
 
 
-class Prepared(Rows):
+class FromIds(Rows):
     """Works on ids instead of text."""
 
     model_input_names: list[str]
