@@ -220,6 +220,9 @@ def test_masks_per_query_on_any_number_of_threads(
     for count in (2, 5):
         again = with_threads(count, ours, **inputs)
         assert all(map(same, again.hidden_states, found.hidden_states))
+    inputs["attention_mask"] = torch.ones(7, 2, 43, 43)  # of 2 heads, where there are 3
+    with pytest.raises(ValueError, match="1 or 3, 43, 43"):
+        ours(**inputs)
 
 
 @pytest.mark.parametrize("head", ["Model", "ForSequenceClassification"])

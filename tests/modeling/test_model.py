@@ -258,12 +258,22 @@ def test_wrong_inputs(ids, tiny, model):
     refused(ValueError, "attention_mask must be", ids, attention_mask=torch.ones(3, 4))
     refused(ValueError, "attention_mask must be", ids, attention_mask=torch.ones(3, 5, 4))
     refused(ValueError, "attention_mask must be", ids, attention_mask=torch.ones(5))
+    refused(ValueError, r"\(3, 1 or 4, 5, 5\), got \(3, 2, 5, 5\)", ids,
+            attention_mask=torch.ones(3, 2, 5, 5))  # fmt: skip
     refused(TypeError, "attention_mask must be a torch.Tensor", ids, attention_mask=[[1]])
     refused(TypeError, "unexpected keyword argument 'atention_mask'", ids, atention_mask=ids)
     with pytest.raises(
         ValueError, match=r"inputs must be \(batch, choices, tokens\), got \(3, 5\)"
     ):
         d.DistilBertForMultipleChoice(tiny)(ids)
+
+
+def test_a_mask_per_head_is_for_all_heads_and_not_for_pruned_ones(ids, model):
+    mask = torch.ones(3, 4, 5, 5)
+    torch.testing.assert_close(model(ids, mask)[0], model(ids)[0])
+    model.prune_heads({0: [1]})
+    with pytest.raises(ValueError, match=r"\(3, 1, 5, 5\), got \(3, 4, 5, 5\)"):
+        model(ids, mask)
 
 
 def test_a_sequence_that_is_too_long(model):

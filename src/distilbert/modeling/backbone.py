@@ -68,7 +68,8 @@ class Backbone(PreTrainedModel):
             position_ids = torch.arange(columns, device=device)
         position_ids = position_ids.expand(batch, columns)
 
-        mask = inputs.keep_mask(attention_mask, lengths, shape, device)
+        heads = 1 if config.pruned_heads else config.n_heads  # pruned, layers differ in theirs
+        mask = inputs.keep_mask(attention_mask, lengths, shape, device, heads)
         layout, mask = inputs.choose_unpadding(
             config,
             mask,

@@ -101,9 +101,16 @@ def _check_integers(name: str, x: Tensor) -> None:
 
 
 def keep_mask(
-    mask: Tensor | None, lengths: Sequence[int] | None, shape: tuple[int, int], device: torch.device
+    mask: Tensor | None,
+    lengths: Sequence[int] | None,
+    shape: tuple[int, int],
+    device: torch.device,
+    heads: int,
 ) -> Tensor | None:
     """Bring a mask to one of two forms: boolean (B, T), or whatever it is in 3-D and 4-D.
+
+    Args:
+        heads: how many a 4-D mask may tell apart.
 
     Raises:
         ValueError: a shape that does not fit, or lengths that do not fit the mask.
@@ -131,12 +138,13 @@ def keep_mask(
     full = (batch, length) if mask.dim() == 2 else (batch, length, length)
     fits = tuple(mask.shape) == full
     if mask.dim() == 4:
-        sizes = zip(mask.shape, (batch, None, length, length), strict=True)
-        fits = all(given in (1, size) or size is None for given, size in sizes)
+        sizes = zip(mask.shape, (batch, heads, length, length), strict=True)
+        fits = all(given in (1, size) for given, size in sizes)
     if mask.dim() not in (2, 3, 4) or not fits:
+        one_or_all = "1" if heads == 1 else f"1 or {heads}"
         raise ValueError(
             f"attention_mask must be ({batch}, {length}), ({batch}, {length}, {length}) or "
-            f"({batch}, 1, {length}, {length}), got {tuple(mask.shape)}"
+            f"({batch}, {one_or_all}, {length}, {length}), got {tuple(mask.shape)}"
         )
     return mask != 0 if mask.dim() == 2 else mask
 
