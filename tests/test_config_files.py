@@ -243,6 +243,29 @@ class TestReading:
             DistilBertConfig.from_pretrained(tmp_path, num_label=3)
         assert DistilBertConfig.from_dict(SST2, n_layers=2).n_layers == 2
 
+    def test_options_of_transformers(self, tmp_path):
+        write(tmp_path, {"dim": 24})
+        config = DistilBertConfig.from_pretrained(
+            tmp_path,
+            finetuning_task="sst2",
+            trust_remote_code=False,
+            use_auth_token=None,
+            resume_download=False,
+            return_unused_kwargs=False,
+        )
+        config.save_pretrained(tmp_path)
+        again = DistilBertConfig.from_pretrained(tmp_path)
+        assert (again.finetuning_task, again.dim) == ("sst2", 24)
+        assert "trust_remote_code" not in again.to_dict()
+        for option, remedy in (
+            ({"use_auth_token": "secret"}, "say token="),
+            ({"torchscript": True}, "return_dict=False"),
+            ({"return_unused_kwargs": True}, "leave it out"),
+        ):
+            with pytest.raises(TypeError, match=f"no option '{next(iter(option))}'.*{remedy}") as e:
+                DistilBertConfig.from_pretrained(tmp_path, **option)
+            assert "secret" not in str(e.value)
+
     def test_place_is_remembered_but_not_written(self, tmp_path):
         config = DistilBertConfig.from_pretrained(write(tmp_path, {**SST2, "_name_or_path": "x"}))
         assert config.name_or_path == str(tmp_path)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from distilbert import fields
 from distilbert.fields import Check
+from distilbert.foreign_options import without_foreign
 from distilbert.hub import (
     CONFIG_FILE,
     Source,
@@ -69,6 +70,8 @@ class PretrainedConfig:
         "use_return_dict": "return_dict",
     }
     _not_written: ClassVar[tuple[str, ...]] = ("attn_implementation", "name_or_path")
+    # What transformers' configurations have besides: extra keys that are known without being set.
+    _of_transformers: ClassVar[dict[str, Any]] = {"finetuning_task": None}
 
     # The fields that models of either kind read, by DistilBERT's names.
     vocab_size: int
@@ -196,6 +199,8 @@ class PretrainedConfig:
         extra = self.__dict__.get("_extra", {})
         if name in extra:
             return extra[name]
+        if name in self._of_transformers:
+            return self._of_transformers[name]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     @property
@@ -312,7 +317,7 @@ class PretrainedConfig:
             revision=revision,
             subfolder=subfolder,
         )
-        return cls.from_source(source, **overrides)
+        return cls.from_source(source, **without_foreign(overrides))
 
     @classmethod
     def from_source(cls, source: Source, **overrides: Any) -> Self:
@@ -333,8 +338,9 @@ class PretrainedConfig:
             TypeError: a name is neither a field nor an attribute, or a value is of the wrong type.
             ValueError: a value is not allowed.
         """
+        known = self.__dict__.get("_extra", {}).keys() | self._of_transformers.keys()
         for name in config_dict:
-            if not self._is_field(name) and name not in self.__dict__.get("_extra", {}):
+            if not self._is_field(name) and name not in known:
                 raise TypeError(
                     f"{type(self).__name__} has no field {name!r}{self._like(name, 0.6)}"
                 )

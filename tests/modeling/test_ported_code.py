@@ -165,6 +165,27 @@ class TestFiles:
         with pytest.raises(TypeError, match=f"no option '{option}'.*{remedy}"):
             d.DistilBertModel.from_pretrained(tmp_path, **{option: "auto"})
 
+    def test_options_that_change_nothing(self, tiny, tmp_path):
+        d.DistilBertModel(tiny).save_pretrained(tmp_path)
+        model = d.DistilBertModel.from_pretrained(
+            tmp_path,
+            finetuning_task="sst2",
+            device_map="cpu",
+            from_flax=False,
+            from_tf=False,
+            low_cpu_mem_usage=True,
+            proxies=None,
+            quantization_config=None,
+            resume_download=None,
+            torchscript=False,
+            trust_remote_code=False,
+            use_auth_token=None,
+            variant=None,
+            weights_only=True,
+        )
+        assert model.config.finetuning_task == "sst2"
+        assert "trust_remote_code" not in model.config.to_dict()
+
     def test_a_configuration_of_another_package_is_named(self, tmp_path):
         with pytest.raises(TypeError, match=r"a distilbert\.DistilBertConfig, got a builtins\.str"):
             d.DistilBertModel.from_pretrained(tmp_path, config="somewhere")

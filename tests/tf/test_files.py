@@ -122,6 +122,20 @@ def test_files_that_are_refused(saved, tmp_path):
         cls.from_pretrained(folder, droput=0.5)
 
 
+def test_options_of_transformers(saved):
+    _, folder = saved
+    d.TFDistilBertModel.from_pretrained(
+        folder,
+        trust_remote_code=False,
+        use_safetensors=True,
+        torch_dtype=None,
+        low_cpu_mem_usage=True,
+    )
+    for option, remedy in (("torch_dtype", "say dtype="), ("use_safetensors", "leave it out")):
+        with pytest.raises(TypeError, match=f"no option '{option}': {remedy}"):
+            d.TFDistilBertModel.from_pretrained(folder, **{option: "float16"})
+
+
 def test_saving_is_safe_only(saved, tmp_path):
     model, _ = saved
     with pytest.raises(ValueError, match="safetensors only"):

@@ -157,6 +157,25 @@ def test_init_kwargs_are_what_the_configuration_says(tmp_path, tiny_vocab, cls):
     assert kwargs["model_max_length"] == 64
 
 
+@pytest.mark.parametrize("cls", BOTH)
+def test_options_of_transformers(cls, tmp_path, tiny_vocab):
+    cls(tiny_vocab).save_pretrained(tmp_path)
+    cls.from_pretrained(
+        tmp_path,
+        config=None,
+        proxies=None,
+        resume_download=False,
+        tokenizer_file=None,
+        trust_remote_code=False,
+        use_auth_token=None,
+        use_fast=cls.is_fast,
+    )
+    with pytest.raises(TypeError, match="no option 'use_fast': DistilBertTokenizerFast is"):
+        cls.from_pretrained(tmp_path, use_fast=not cls.is_fast)
+    with pytest.raises(TypeError, match="no option 'trust_remote_code': leave it out"):
+        cls.from_pretrained(tmp_path, trust_remote_code=True)
+
+
 def test_a_disk_that_is_full_is_an_oserror(tiny_vocab, tmp_path):
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

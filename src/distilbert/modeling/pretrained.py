@@ -11,23 +11,11 @@ from torch import Tensor, nn
 
 from distilbert.checkpoint import read_config
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
+from distilbert.foreign_options import without_foreign
 from distilbert.hub import Source, push_folder
 from distilbert.modeling import files, loading, resizing
 from distilbert.modeling.initialization import initialize, knows
 from distilbert.modeling.model import Embeddings, Transformer
-
-# Options of transformers' `from_pretrained` that are not ours, and what to do instead.
-_ELSEWHERE = {
-    "device_map": "say device=…",
-    "use_auth_token": "say token=…",
-    "low_cpu_mem_usage": "leave it out, it is always so",
-    "resume_download": "leave it out, it is always so",
-    "weights_only": "leave it out, it is always so",
-    "trust_remote_code": "leave it out, code from a repository is never run",
-    "from_tf": "only safetensors and pytorch_model.bin are read",
-    "from_flax": "only safetensors and pytorch_model.bin are read",
-    "variant": "rename the file to model.safetensors",
-}
 
 
 def _full_name(cls: type) -> str:
@@ -314,8 +302,7 @@ class PreTrainedModel(nn.Module):
             subfolder=subfolder,
         )
         place = loading.choose_device(device)
-        for option in overrides.keys() & _ELSEWHERE.keys():
-            raise TypeError(f"from_pretrained has no option {option!r}: {_ELSEWHERE[option]}")
+        overrides = without_foreign(overrides)
         if config is None:
             config = read_config(source, cls.config_class, overrides)
         elif isinstance(config, PretrainedConfig):

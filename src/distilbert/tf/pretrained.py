@@ -14,18 +14,15 @@ import keras
 
 from distilbert.checkpoint import read_config
 from distilbert.config import DistilBertConfig, PretrainedConfig
+from distilbert.foreign_options import Table, without_foreign
 from distilbert.hub import Source, push_folder
 from distilbert.tf import inputs, resizing, weights
 from distilbert.tf.model import Encoder
 
-# Options of transformers' `from_pretrained` that are not ours, and what to do instead.
-_ELSEWHERE = {
-    "from_flax": "only safetensors and tf_model.h5 are read",
-    "use_auth_token": "say token=…",
-    "resume_download": "leave it out, it is always so",
-    "torch_dtype": "say dtype=…",
-    "trust_remote_code": "leave it out, code from a repository is never run",
-    "variant": "rename the file to model.safetensors",
+# Those of transformers' `from_pretrained` that the Keras classes alone have not.
+_FOREIGN: Table = {
+    "torch_dtype": ((None,), "say dtype=…"),
+    "use_safetensors": ((None, True), "leave it out, safetensors are read where there are some"),
 }
 _SHAPES = ("input_ids", "inputs_embeds", "attention_mask", "position_ids", "head_mask")
 
@@ -309,8 +306,7 @@ class TFDistilBertPreTrainedModel(keras.Model):
             revision=revision,
             subfolder=subfolder,
         )
-        for option in overrides.keys() & _ELSEWHERE.keys():
-            raise TypeError(f"from_pretrained has no option {option!r}: {_ELSEWHERE[option]}")
+        overrides = without_foreign(overrides, _FOREIGN)
         own: Any
         if config is None:
             own = read_config(source, cls.config_class, overrides)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 from tokenizers import AddedToken, Tokenizer, processors
 
+from distilbert.foreign_options import Table, without_foreign
 from distilbert.hub import Source, push_folder, staged, write_json
 from distilbert.tokenization.added_tokens import flags_of
 from distilbert.tokenization.decoding import Decoding
@@ -189,8 +190,22 @@ class BertStyleTokenizer(Decoding, ABC):
         opened = open_files(source)
         settings = {"name_or_path": os.fspath(pretrained_model_name_or_path), **opened.settings}
         return cls._of(
-            opened, settings | {"additional_special_tokens": opened.additional}, overrides
+            opened,
+            settings | {"additional_special_tokens": opened.additional},
+            without_foreign(overrides, cls._foreign()),
         )
+
+    @classmethod
+    def _foreign(cls) -> Table:
+        """Return those of transformers' `from_pretrained` that tokenizers alone have not."""
+        return {
+            "config": ((None,), "leave it out, the class says which tokenizer it is"),
+            "tokenizer_file": ((None,), "DistilBertTokenizerFast(tokenizer_file=…) opens one file"),
+            "use_fast": (
+                (None, cls.is_fast),
+                "DistilBertTokenizerFast is the fast one, DistilBertTokenizer the slow one",
+            ),
+        }
 
     @classmethod
     def _of(cls, opened: Opened, settings: dict[str, Any], overrides: Mapping[str, Any]) -> Self:

@@ -1,0 +1,49 @@
+"""Options that transformers' `from_pretrained` has and ours has not.
+
+A value that changes nothing here is dropped; for any other the error says what to do instead.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Option: the values that change nothing, and what to do instead of another.
+Table = Mapping[str, tuple[tuple[Any, ...], str]]
+
+_EVERYWHERE: Table = {
+    "device_map": ((None, "cpu"), "say device=… to a PyTorch model"),
+    "from_flax": ((None, False), "files of Flax are not read"),
+    "from_tf": ((None, False), "the class with TF before its name reads tf_model.h5"),
+    "load_in_4bit": ((None, False), 'distilbert.load(folder, precision="int8") takes 8 bits'),
+    "load_in_8bit": ((None, False), 'say distilbert.load(folder, precision="int8")'),
+    "low_cpu_mem_usage": ((None, False, True), "leave it out, it is always so"),
+    "proxies": ((None,), "set HTTPS_PROXY in the environment"),
+    "quantization_config": ((None,), 'say distilbert.load(folder, precision="int8")'),
+    "resume_download": ((None, False, True), "leave it out, it is always so"),
+    "return_unused_kwargs": ((None, False), "leave it out, an unknown name is an error"),
+    "torchscript": ((None, False), "say return_dict=False, tuples are what tracing needs"),
+    "trust_remote_code": ((None, False), "leave it out, code from a repository is never run"),
+    "use_auth_token": ((None,), "say token=…"),
+    "variant": ((None,), "rename the file to model.safetensors"),
+    "weights_only": ((None, True), "leave it out, code in a file is never run"),
+}
+
+
+def without_foreign(options: Mapping[str, Any], also: Table | None = None) -> dict[str, Any]:
+    """Return the options that are left when those of transformers alone are dropped.
+
+    Args:
+        also: more of them, or others of the same name.
+
+    Raises:
+        TypeError: one has a value that asks for what is not done. It is not shown: it may be a
+            token or a password.
+
+    >>> without_foreign({"trust_remote_code": False, "dropout": 0.2})
+    {'dropout': 0.2}
+    """
+    table = {**_EVERYWHERE, **(also or {})}
+    for name in options.keys() & table.keys():
+        same, remedy = table[name]
+        if not any(options[name] is each or options[name] == each for each in same):
+            raise TypeError(f"from_pretrained has no option {name!r}: {remedy}")
+    return {name: value for name, value in options.items() if name not in table}
