@@ -306,6 +306,7 @@ class TestReading:
             ('{"dropout": 1e999}', "dropout must be between"),
             ({"id2label": ["a"]}, "id2label must map"),
             ({"id2label": {"a": "b"}}, "id2label must map"),
+            ({"id2label": {"2": "b", "1": "a"}}, r"must name the labels 0 to 1, got \[1, 2\]$"),
             ({"dim": 10, "n_heads": 3}, r"dim \(10\) must be a multiple of n_heads \(3\)"),
             ({"dtype": "int4"}, "dtype must be"),
         ],

@@ -106,14 +106,18 @@ def dtype_name(name: str, value: Any) -> str:
 
 
 def label_names(name: str, value: Any) -> dict[int, str]:
-    """Names by label number, in the order of the numbers."""
+    """Names by label number, 0 to n - 1, in this order: a head has a logit for each."""
     try:
         names = {int(index): str(label) for index, label in value.items()}
     except (AttributeError, TypeError, ValueError):
         raise TypeError(f"{name} must map label numbers to names, got {value!r}") from None
     if not names:
         raise ValueError(f"{name} must name at least one label")
-    return dict(sorted(names.items()))  # a JSON file has 10 before 2
+    numbers = sorted(names)  # a JSON file has 10 before 2
+    if numbers != list(range(len(numbers))):
+        shown = ", ".join(map(str, numbers[:8])) + (", …" if len(numbers) > 8 else "")
+        raise ValueError(f"{name} must name the labels 0 to {len(numbers) - 1}, got [{shown}]")
+    return {number: names[number] for number in numbers}
 
 
 def label_numbers(name: str, value: Any) -> dict[str, int]:
