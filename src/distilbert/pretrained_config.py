@@ -215,6 +215,25 @@ class PretrainedConfig:
             self.id2label = {i: f"LABEL_{i}" for i in range(count)}
             self.label2id = {f"LABEL_{i}": i for i in range(count)}
 
+    def problem_of(self, *, floating: bool) -> str:
+        """Return `problem_type`; where it is None, what labels mean that are floating or are not.
+
+        One label means regression, integer labels a single label, and floating ones several.
+
+        Raises:
+            ValueError: a single label of one class: the loss would be 0, whatever the model says.
+        """
+        if self.problem_type is None:
+            if self.num_labels == 1:
+                return "regression"
+            return "multi_label_classification" if floating else "single_label_classification"
+        if self.problem_type == "single_label_classification" and self.num_labels == 1:
+            raise ValueError(
+                "problem_type is 'single_label_classification' and num_labels is 1: with one class "
+                "there is nothing to learn; say num_labels=2, or problem_type='regression'"
+            )
+        return self.problem_type
+
     def validate(self) -> None:
         """Check the fields against each other.
 

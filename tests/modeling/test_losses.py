@@ -145,6 +145,12 @@ def test_impossible_labels(ids, tiny):
         several(ids, labels=torch.zeros(3, 2))
     with pytest.raises(ValueError, match=r"\(3,\), one class per text, got \(3, 3\).*multi_label"):
         several(ids, labels=torch.zeros(3, 3, dtype=torch.long))
+    alone = classifier(tiny, 1, "single_label_classification")
+    with pytest.raises(
+        ValueError, match=r"num_labels is 1.*nothing to learn; say num_labels=2, or"
+    ):
+        alone(ids, labels=torch.zeros(3, dtype=torch.long))
+    assert alone(ids).loss is None
     answers = d.DistilBertForQuestionAnswering(tiny)
     with pytest.raises(ValueError, match=r"positions must be \(3,\)"):
         answers(ids, start_positions=ids[:2, 0], end_positions=ids[:2, 0])

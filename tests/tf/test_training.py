@@ -210,6 +210,14 @@ def test_what_is_refused(config, texts):
     refused("need a loss of Keras's", inputs, labels, class_weight={0: 2.0, 1: 1.0, 2: 1.0})
     refused(r"labels hold 3; there are 3 classes", inputs, labels + 1)
 
+    config.update({"num_labels": 1, "problem_type": "single_label_classification"})
+    alone = d.TFDistilBertForSequenceClassification(config)
+    alone.compile(optimizer="sgd", run_eagerly=True)
+    with pytest.raises(ValueError, match="num_labels is 1: with one class there is nothing to"):
+        alone.fit(inputs, labels * 0, verbose=0)
+    with pytest.raises(ValueError, match="num_labels is 1: with one class there is nothing to"):
+        alone(**inputs, labels=labels * 0)
+
     answers = d.TFDistilBertForQuestionAnswering(config)
     answers.compile(optimizer="sgd", jit_compile=False)
     starts = ends = labels

@@ -39,21 +39,13 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def classification(logits: Tensor, labels: Tensor, config: PretrainedConfig) -> Tensor:
     """Regression, single-label or multi-label loss of (B, num_labels) logits.
 
-    Without `config.problem_type`, one label means regression, integer labels a single label, and
-    floating ones several.
+    Which one `config.problem_of` says.
 
     Raises:
-        ValueError: labels of a shape that does not fit.
+        ValueError: labels of a shape that does not fit, or a single label of one class.
     """
     _require_tensor("labels", labels)
-    kind = config.problem_type
-    if kind is None:
-        if config.num_labels == 1:
-            kind = "regression"
-        elif labels.is_floating_point():
-            kind = "multi_label_classification"
-        else:
-            kind = "single_label_classification"
+    kind = config.problem_of(floating=labels.is_floating_point())
     if kind == "single_label_classification":
         if labels.numel() != len(logits):
             raise ValueError(

@@ -53,27 +53,17 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     return total / ops.cast(ops.maximum(ops.sum(ops.cast(labelled, "int32")), 1), "float32")
 
 
-def problem_type(labels: Any, config: PretrainedConfig) -> str:
-    """Return what kind of classification the configuration, or else the labels' type, asks for."""
-    if config.problem_type is not None:
-        return config.problem_type
-    if config.num_labels == 1:
-        return "regression"
-    if "float" in dtype_of(labels):
-        return "multi_label_classification"
-    return "single_label_classification"
-
-
 def check_classification(labels: Any, batch: int | None, config: PretrainedConfig) -> None:
     """Check the labels of texts, for any kind of problem.
 
     Raises:
-        TypeError, ValueError: as in `check_classes`, or values of another shape than the logits.
+        TypeError, ValueError: as in `check_classes`, values of another shape than the logits, or
+            a single label of one class.
     """
     _require_tensor("labels", labels)
     shape = sizes(labels)
     per_text = fits(shape, (batch,)) or fits(shape, (batch, 1))
-    if problem_type(labels, config) == "single_label_classification":
+    if _problem(labels, config) == "single_label_classification":
         if not per_text:
             raise ValueError(
                 f"labels must be ({batch},), one class per text, got {shape}; "
@@ -88,10 +78,9 @@ def check_classification(labels: Any, batch: int | None, config: PretrainedConfi
 def classification(logits: Any, labels: Any, config: PretrainedConfig) -> Any:
     """Regression, single-label or multi-label loss of (B, num_labels) logits.
 
-    Without `config.problem_type`, one label means regression, integer labels a single label, and
-    floating ones several.
+    Which one `config.problem_of` says.
     """
-    kind = problem_type(labels, config)
+    kind = _problem(labels, config)
     if kind == "single_label_classification":
         return cross_entropy(logits, ops.reshape(labels, (-1,)))
     logits = ops.cast(logits, "float32")
@@ -154,6 +143,10 @@ def _position(logits: Any, positions: Any) -> Any:
     positions = ops.reshape(positions, (-1,))
     inside = ops.logical_and(positions >= 0, positions < ops.shape(logits)[1])
     return cross_entropy(logits, ops.where(inside, positions, ops.full_like(positions, IGNORED)))
+
+
+def _problem(labels: Any, config: PretrainedConfig) -> str:
+    return config.problem_of(floating="float" in dtype_of(labels))
 
 
 def _require_tensor(name: str, x: Any) -> None:
