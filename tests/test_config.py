@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from distilbert import BertConfig, DistilBertConfig
+from distilbert.config import student_config
 
 BOTH = [DistilBertConfig, BertConfig]
 ALIASES = {"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"}
@@ -73,6 +74,25 @@ def test_bert_answers_to_distilbert_names(alias, field):
     assert getattr(config, field) == value
     assert config.to_dict()[field] == value
     assert alias not in config.to_dict()
+
+
+def test_a_student_is_like_its_teacher():
+    """Heads are pruned in a layer; what the teacher shows and who wrote it is its own."""
+    teacher = BertConfig(
+        num_hidden_layers=4,
+        hidden_size=12,
+        pruned_heads={0: [1], 3: [2, 5]},
+        output_attentions=True,
+        output_hidden_states=True,
+        architectures=["BertForMaskedLM"],
+    )
+    expected = DistilBertConfig(n_layers=2, dim=12, dropout=0.3, pruned_heads={1: [2, 5]})
+    assert student_config(teacher, [2, 3], dropout=0.3) == expected
+    assert student_config(teacher.to_distilbert(), [2, 3], dropout=0.3) == expected
+    assert student_config(teacher, [1] * 6) == DistilBertConfig(dim=12)
+    for layers in ([], [4], [-1], [0, 7]):
+        with pytest.raises(ValueError, match="must be some of 0 to 3, the teacher's; got "):
+            student_config(teacher, layers)
 
 
 @pytest.mark.parametrize("cls", BOTH)

@@ -1,5 +1,6 @@
 """The two configurations: what is in `config.json`, with checks. No framework is imported here."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from distilbert import fields
@@ -220,3 +221,35 @@ class BertConfig(PretrainedConfig):
         }
         content = {n: getattr(self, n) for n in shared | set(self._base_checks)}
         return DistilBertConfig(**content)
+
+
+def student_config(
+    teacher: PretrainedConfig, layers: Sequence[int], **changes: Any
+) -> DistilBertConfig:
+    """Return the configuration of a DistilBERT like a teacher, of some of its layers.
+
+    Args:
+        layers: of the teacher, from 0, in order; their heads stay pruned.
+        changes: fields to replace.
+
+    Raises:
+        ValueError: a layer that the teacher does not have, no layer, or a BERT that a DistilBERT
+            cannot follow (`to_distilbert`).
+    """
+    count = teacher.n_layers
+    if not layers or any(not 0 <= layer < count for layer in layers):
+        raise ValueError(
+            f"the student's layers must be some of 0 to {count - 1}, the teacher's; got "
+            f"{list(layers)}"
+        )
+    own = teacher.to_distilbert() if isinstance(teacher, BertConfig) else teacher
+    pruned = teacher.pruned_heads
+    content = own.to_dict()
+    content.update(
+        n_layers=len(layers),
+        architectures=None,
+        pruned_heads={i: pruned[layer] for i, layer in enumerate(layers) if layer in pruned},
+        output_attentions=False,  # what the teacher was to show says nothing about its student
+        output_hidden_states=False,
+    )
+    return DistilBertConfig.from_dict({**content, **changes})

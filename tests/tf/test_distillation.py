@@ -107,6 +107,19 @@ def test_a_student_of_its_teacher(teacher):
         np.testing.assert_array_equal(weight.read(), other[source].read(), err_msg=name)
 
 
+def test_a_student_has_its_teachers_pruned_heads(teacher, batch):
+    content = {**teacher.config.to_dict(), "pruned_heads": {0: [1], 2: [0, 3]}}
+    content.update(output_hidden_states=True, output_attentions=True)
+    pruned = d.TFDistilBertForMaskedLM(d.DistilBertConfig.from_dict(content))
+    student = from_teacher(pruned, [1, 2])
+    assert student.config.pruned_heads == {1: [0, 3]}
+    assert not student.config.output_hidden_states
+    assert not student.config.output_attentions
+    whole = from_teacher(pruned, [0, 1, 2, 3])
+    given = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    np.testing.assert_allclose(whole(given).logits, pruned(given).logits, rtol=1e-5, atol=1e-5)
+
+
 def test_what_is_refused(teacher, batch):
     student = d.TFDistilBertForMaskedLM(config(1))
     with pytest.raises(ValueError, match="all weights are 0"):

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from distilbert.config import BertConfig, DistilBertConfig
+from distilbert.config import BertConfig, student_config
 from distilbert.keymap import to_bert_file
 from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.loading import load_weights
@@ -24,28 +24,6 @@ def default_layers(teacher_layers: int) -> list[int]:
     return _OF_TWELVE if teacher_layers == 12 else list(range(0, teacher_layers, 2))
 
 
-def student_config(teacher: PreTrainedModel, layers: int, **changes: Any) -> DistilBertConfig:
-    """Return the configuration of a DistilBERT like the teacher, with so many layers.
-
-    Args:
-        changes: fields to replace.
-
-    Raises:
-        ValueError: the teacher is a BERT that a DistilBERT cannot follow (`to_distilbert`).
-    """
-    config = teacher.config
-    own = config.to_distilbert() if isinstance(config, BertConfig) else config
-    content = own.to_dict()
-    content.update(
-        n_layers=layers,
-        architectures=None,
-        pruned_heads={},
-        output_attentions=False,  # what the teacher was to show says nothing about its student
-        output_hidden_states=False,
-    )
-    return DistilBertConfig.from_dict({**content, **changes})
-
-
 def from_teacher(
     teacher: PreTrainedModel, layers: Sequence[int], **changes: Any
 ) -> DistilBertForMaskedLM:
@@ -59,14 +37,9 @@ def from_teacher(
         changes: fields of the configuration to replace.
 
     Raises:
-        ValueError: a layer that the teacher does not have, or no layer.
+        ValueError: as `student_config`.
     """
-    count = teacher.config.n_layers
-    if not layers or any(not 0 <= layer < count for layer in layers):
-        raise ValueError(
-            f"the student's layers must be some of 0 to {count - 1}, the teacher's; got "
-            f"{list(layers)}"
-        )
+    config = student_config(teacher.config, layers, **changes)
     prefix = "transformer.layer."
     weights = {}
     for name, tensor in teacher.state_dict().items():
@@ -80,10 +53,8 @@ def from_teacher(
                 weights[f"{prefix}{own}.{rest}"] = tensor
     if isinstance(teacher.config, BertConfig):
         weights = {to_bert_file(name): tensor for name, tensor in weights.items()}
-    pruned = teacher.config.pruned_heads
-    changes["pruned_heads"] = {i: pruned[each] for i, each in enumerate(layers) if each in pruned}
     with torch.device("meta"):
-        student = DistilBertForMaskedLM(student_config(teacher, len(layers), **changes))
+        student = DistilBertForMaskedLM(config)
     load_weights(
         student,
         weights,

@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 import torch
 
-from distilbert.config import DistilBertConfig
+from distilbert.config import DistilBertConfig, student_config
 from distilbert.distillation.corpus import Corpus
 from distilbert.distillation.masking import Masking
 from distilbert.distillation.randomness import torch_seed
 from distilbert.distillation.step import DistillationStep, Weights
-from distilbert.distillation.student import default_layers, from_teacher, student_config
+from distilbert.distillation.student import default_layers, from_teacher
 from distilbert.inference.prepared import quicken
 from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import MaskedLM
@@ -244,11 +244,9 @@ def make_student(
     # L_ce compares distributions over the teacher's entries, some of which may be no token.
     entries = teacher.config.vocab_size if settings.ce else corpus.vocab_size
     if settings.start == "random":
-        if any(not 0 <= layer < count for layer in layers):
-            raise ValueError(
-                f"layers must be some of 0 to {count - 1}, the teacher's; got {layers}"
-            )
-        config = student_config(teacher, len(layers), vocab_size=entries, **dropouts)
+        config = student_config(
+            teacher.config, layers, vocab_size=entries, pruned_heads={}, **dropouts
+        )
         return DistilBertForMaskedLM(config), f"{len(layers)} layers of random weights"
     if settings.layers:
         raise ValueError(

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from distilbert.config import DistilBertConfig
+from distilbert.config import student_config
 from distilbert.tf import losses
 from distilbert.tf.layers import dense
 from distilbert.tf.masked_lm import TFDistilBertForMaskedLM
@@ -29,14 +29,9 @@ def from_teacher(
         changes: fields of the configuration to replace.
 
     Raises:
-        ValueError: a layer that the teacher does not have, or no layer.
+        ValueError: as `student_config`.
     """
-    count = teacher.config.n_layers
-    if not layers or any(not 0 <= layer < count for layer in layers):
-        raise ValueError(
-            f"the student's layers must be some of 0 to {count - 1}, the teacher's; got "
-            f"{list(layers)}"
-        )
+    config = student_config(teacher.config, layers, **changes)
     prefix = "distilbert.transformer.layer."
     weights = {}
     for name, weight in named_weights(teacher).items():
@@ -47,8 +42,7 @@ def from_teacher(
             for own, layer in enumerate(layers):
                 if int(number) == layer:
                     weights[f"{prefix}{own}.{rest}"] = weight.read()
-    content = {**teacher.config.to_dict(), "n_layers": len(layers), "architectures": None}
-    student = TFDistilBertForMaskedLM(DistilBertConfig.from_dict({**content, **changes}))
+    student = TFDistilBertForMaskedLM(config)
     load_weights(student, weights, name="the teacher", ignore_mismatched_sizes=False)
     return student
 
