@@ -230,6 +230,9 @@ class TestPush:
             create_pr=True,
         )
         assert url == "https://huggingface.co/me/x/commit/1"
+        push_folder(folder)
+        assert calls[4][1] == folder.name
+        del calls[3:]
         assert calls == [
             ("token", "t"),
             ("create", "mine", {"private": True, "exist_ok": True}),
@@ -272,5 +275,8 @@ class TestPush:
 
         vocab = tmp_path / "vocab.txt"
         vocab.write_text("\n".join(tiny_vocab), encoding="utf-8")
-        DistilBertTokenizerFast(vocab_file=str(vocab)).push_to_hub("mine")
+        tokenizer = DistilBertTokenizerFast(vocab_file=str(vocab))
+        tokenizer.push_to_hub("mine")
         assert calls[2][2].keys() >= {"vocab.txt", "tokenizer.json", "tokenizer_config.json"}
+        tokenizer.save_pretrained(tmp_path / "named", push_to_hub=True)
+        assert calls[4][1] == "named"

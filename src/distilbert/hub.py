@@ -311,7 +311,7 @@ def write_weights(
 
 def push_folder(
     folder: str | os.PathLike[str],
-    repo_id: str,
+    repo_id: str | None = None,
     *,
     commit_message: str | None = None,
     private: bool | None = None,
@@ -319,11 +319,16 @@ def push_folder(
     revision: str | None = None,
     create_pr: bool = False,
 ) -> str:
-    """Upload a folder to a hub repository, made if missing, and return the commit's address."""
+    """Upload a folder to a hub repository, made if missing, and return the commit's address.
+
+    Args:
+        repo_id: by default the folder's name.
+    """
     import huggingface_hub as hub
 
     api = hub.HfApi(token=token)
-    repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+    wanted = repo_id or Path(folder).resolve().name
+    repo_id = api.create_repo(wanted, private=private, exist_ok=True).repo_id
     commit = api.upload_folder(
         repo_id=repo_id,
         folder_path=Path(folder),
@@ -332,3 +337,33 @@ def push_folder(
         create_pr=create_pr,
     )
     return commit.commit_url
+
+
+def refuse_hub_options(push_to_hub: bool, options: Mapping[str, Any]) -> None:
+    """Refuse what is left of the arguments of `save_pretrained` where nothing is uploaded.
+
+    Raises:
+        TypeError: there is something.
+    """
+    if options and not push_to_hub:
+        first = min(options)
+        raise TypeError(
+            f"save_pretrained has no option {first!r}; those of push_to_hub need push_to_hub=True"
+        )
+
+
+class Pushable:
+    """What is saved into a folder and can be uploaded to a hub repository."""
+
+    save_pretrained: Callable[..., Any]
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload the files of `save_pretrained` to a hub repository; return the commit's address.
+
+        Args:
+            repo_id: made if missing.
+            options: commit_message, private, token, revision, create_pr.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push_folder(folder, repo_id, **options)

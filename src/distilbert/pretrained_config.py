@@ -13,16 +13,18 @@ from distilbert.fields import Check
 from distilbert.foreign_options import without_foreign
 from distilbert.hub import (
     CONFIG_FILE,
+    Pushable,
     Source,
     json_text,
     push_folder,
     read_json,
+    refuse_hub_options,
     staged,
     write_json,
 )
 
 
-class PretrainedConfig:
+class PretrainedConfig(Pushable):
     """The fields that every model has, and everything a configuration can do.
 
     A key that no field has (from a file, or a keyword) is kept as an attribute and written again.
@@ -406,22 +408,11 @@ class PretrainedConfig:
         self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **hub: Any
     ) -> None:
         """Write `config.json` into a folder, made if missing; `hub` goes to `push_to_hub`."""
-        if hub and not push_to_hub:
-            raise TypeError(f"save_pretrained has no option {sorted(hub)[0]!r}")
+        refuse_hub_options(push_to_hub, hub)
         with staged(save_directory) as scratch:
             write_json(scratch / CONFIG_FILE, self.to_diff_dict())
         if push_to_hub:
-            push_folder(
-                save_directory, hub.pop("repo_id", Path(save_directory).resolve().name), **hub
-            )
-
-    def push_to_hub(self, repo_id: str, **hub: Any) -> str:
-        """Upload `config.json` to a hub repository; options as in `hub.push_folder`."""
-        import tempfile
-
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push_folder(folder, repo_id, **hub)
+            push_folder(save_directory, **hub)
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other.to_dict() == self.to_dict()

@@ -135,8 +135,9 @@ def test_saving_again_removes_what_is_superseded(tmp_path, tiny_vocab):
 
 
 def test_options_of_the_hub_without_it(tmp_path, tiny_vocab):
-    with pytest.raises(TypeError, match="has no option 'private' without push_to_hub=True"):
+    with pytest.raises(TypeError, match="no option 'private'; those of push_to_hub need"):
         DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path, private=True)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("cls", BOTH)

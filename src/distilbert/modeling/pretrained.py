@@ -3,7 +3,6 @@
 import copy
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, overload
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from distilbert.checkpoint import read_config
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
 from distilbert.foreign_options import without_foreign
-from distilbert.hub import Source, push_folder
+from distilbert.hub import Pushable, Source, push_folder, refuse_hub_options
 from distilbert.modeling import files, loading, resizing
 from distilbert.modeling.initialization import initialize, knows
 from distilbert.modeling.model import Embeddings, Transformer
@@ -22,7 +21,7 @@ def _full_name(cls: type) -> str:
     return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}"
 
 
-class PreTrainedModel(nn.Module):
+class PreTrainedModel(nn.Module, Pushable):
     """The part that DistilBERT's and BERT's classes share; not used directly."""
 
     config_class: ClassVar[type[PretrainedConfig]]
@@ -358,23 +357,12 @@ class PreTrainedModel(nn.Module):
         """
         if not safe_serialization:
             raise ValueError("weights are written as safetensors only (safe_serialization=True)")
-        if hub and not push_to_hub:
-            raise TypeError(f"save_pretrained has no option {sorted(hub)[0]!r}")
+        refuse_hub_options(push_to_hub, hub)
         if not is_main_process:
             return
         files.save_model(self, save_directory, state_dict, max_shard_size)
         if push_to_hub:
-            push_folder(
-                save_directory, hub.pop("repo_id", Path(save_directory).resolve().name), **hub
-            )
-
-    def push_to_hub(self, repo_id: str, **hub: Any) -> str:
-        """Upload configuration and weights to a hub repository; options as `hub.push_folder`."""
-        import tempfile
-
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push_folder(folder, repo_id, **hub)
+            push_folder(save_directory, **hub)
 
 
 class DistilBertPreTrainedModel(PreTrainedModel):

@@ -4,10 +4,8 @@ import copy
 import inspect
 import math
 import os
-import tempfile
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, overload
 
 import keras
@@ -15,7 +13,7 @@ import keras
 from distilbert.checkpoint import read_config
 from distilbert.config import DistilBertConfig, PretrainedConfig
 from distilbert.foreign_options import Table, without_foreign
-from distilbert.hub import Source, push_folder
+from distilbert.hub import Pushable, Source, push_folder, refuse_hub_options
 from distilbert.tf import inputs, resizing, weights
 from distilbert.tf.model import Encoder
 
@@ -27,7 +25,7 @@ _FOREIGN: Table = {
 _SHAPES = ("input_ids", "inputs_embeds", "attention_mask", "position_ids", "head_mask")
 
 
-class TFDistilBertPreTrainedModel(keras.Model):
+class TFDistilBertPreTrainedModel(keras.Model, Pushable):
     """Base of the Keras classes: inputs, files, embeddings, sizes.
 
     A class of your own on it has the encoder as `self.distilbert = Encoder(self.config)`
@@ -344,16 +342,7 @@ class TFDistilBertPreTrainedModel(keras.Model):
         """
         if not safe_serialization:
             raise ValueError("weights are written as safetensors only (safe_serialization=True)")
-        if hub and not push_to_hub:
-            raise TypeError(f"save_pretrained has no option {sorted(hub)[0]!r}")
+        refuse_hub_options(push_to_hub, hub)
         weights.save_model(self, save_directory, max_shard_size)
         if push_to_hub:
-            push_folder(
-                save_directory, hub.pop("repo_id", Path(save_directory).resolve().name), **hub
-            )
-
-    def push_to_hub(self, repo_id: str, **hub: Any) -> str:
-        """Upload configuration and weights to a hub repository; options as `hub.push_folder`."""
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push_folder(folder, repo_id, **hub)
+            push_folder(save_directory, **hub)

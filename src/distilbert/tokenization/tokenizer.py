@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from tokenizers import AddedToken, Tokenizer, processors
 
 from distilbert.foreign_options import Table, without_foreign
-from distilbert.hub import Source, push_folder, staged, write_json
+from distilbert.hub import Pushable, Source, push_folder, refuse_hub_options, staged, write_json
 from distilbert.tokenization.added_tokens import flags_of
 from distilbert.tokenization.decoding import Decoding
 from distilbert.tokenization.engine import Engine
@@ -34,7 +34,7 @@ PathLike = str | os.PathLike[str]
 _MODEL_INPUTS = ("input_ids", "attention_mask")
 
 
-class BertStyleTokenizer(Decoding, ABC):
+class BertStyleTokenizer(Decoding, Pushable, ABC):
     """What `DistilBertTokenizer` and `DistilBertTokenizerFast` share: all but the engine."""
 
     vocab_files_names: ClassVar[dict[str, str]] = {
@@ -268,8 +268,7 @@ class BertStyleTokenizer(Decoding, ABC):
         legacy_format: bool | None = None,
         filename_prefix: str | None = None,
         push_to_hub: bool = False,
-        repo_id: str | None = None,
-        **kwargs: Any,
+        **hub: Any,
     ) -> tuple[str, ...]:
         """Write every file that either tokenizer, here or in transformers, opens.
 
@@ -280,9 +279,7 @@ class BertStyleTokenizer(Decoding, ABC):
             save_directory: made if missing.
             legacy_format: None, which is all files.
             filename_prefix: put before each name, with a hyphen.
-            push_to_hub: uploads the folder afterwards.
-            repo_id: where to; the folder's name if not given.
-            kwargs: options of `push_to_hub`.
+            push_to_hub: uploads the folder afterwards; `hub` goes to `push_to_hub`.
 
         Returns:
             The paths of the files.
@@ -295,6 +292,7 @@ class BertStyleTokenizer(Decoding, ABC):
                 f"legacy_format={legacy_format!r} asks for some of the files, and all are written: "
                 "leave it out, and delete the files that you do not want"
             )
+        refuse_hub_options(push_to_hub, hub)
         prefix = f"{filename_prefix}-" if filename_prefix else ""
         superseded = [f"{prefix}{name}" for name in (TOKENIZER_FILE, ADDED_FILE)]
         with staged(save_directory, replaces=superseded) as folder:
@@ -311,25 +309,8 @@ class BertStyleTokenizer(Decoding, ABC):
                 write_json(folder / f"{prefix}{ADDED_FILE}", added)
             names = sorted(path.name for path in folder.iterdir())
         if push_to_hub:
-            name = repo_id or Path(save_directory).resolve().name
-            push_folder(save_directory, name, **kwargs)
-        elif kwargs or repo_id:
-            given = [*kwargs, *(["repo_id"] if repo_id else [])]
-            raise TypeError(f"save_pretrained has no option {given[0]!r} without push_to_hub=True")
+            push_folder(save_directory, **hub)
         return tuple(os.path.join(save_directory, name) for name in names)
-
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
-        """Upload the tokenizer's files to a hub repository and return the commit's address.
-
-        Args:
-            repo_id: made if missing.
-            kwargs: commit_message, private, token, revision, create_pr.
-        """
-        import tempfile
-
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push_folder(folder, repo_id, **kwargs)
 
     def _config(self) -> dict[str, Any]:
         spec = self._spec
