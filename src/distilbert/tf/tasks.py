@@ -83,16 +83,19 @@ class TaskModel(TFDistilBertPreTrainedModel):
         """
         loss = None
         if all(value is not None for value in labels.values()):
-            real = self.real_tokens(attention_mask)
-            if real is not None:
-                labels = self.labels_that_count(labels, real)
-            loss = self.task_loss(values, labels)
+            loss = self._loss(values, labels, attention_mask)
         output = self.output_class(
             loss=loss,
             **values,
             **layers_asked_for(self.config, encoded, output_attentions, output_hidden_states),
         )
         return to_result(self.config, output, return_dict)
+
+    def _loss(self, output: Mapping[str, Any], labels: dict[str, Any], attention_mask: Any) -> Any:
+        real = self.real_tokens(attention_mask)
+        if real is not None:
+            labels = self.labels_that_count(labels, real)
+        return self.task_loss(output, labels)
 
     # What Keras's loops call
 
@@ -122,10 +125,7 @@ class TaskModel(TFDistilBertPreTrainedModel):
         loss = output.get("loss")
         if loss is None:
             mask = self._by_name((x,), {}).get("attention_mask")
-            real = self.real_tokens(mask)
-            if real is not None:
-                labels = self.labels_that_count(labels, real)
-            loss = self.task_loss(output, labels)
+            loss = self._loss(output, labels, mask)
         return loss + sum(self.losses) if self.losses else loss
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
