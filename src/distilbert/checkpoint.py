@@ -26,6 +26,17 @@ class HasConfig(Protocol):
     config: PretrainedConfig
 
 
+def model_type_of(content: Mapping[str, Any]) -> Any:
+    """Return the kind of model that the content of a `config.json` describes.
+
+    The first BERT files did not say what they are.
+
+    >>> model_type_of({"type_vocab_size": 2})
+    'bert'
+    """
+    return content.get("model_type", "bert" if "type_vocab_size" in content else None)
+
+
 def read_config(
     source: Source, config_class: type[PretrainedConfig], overrides: Mapping[str, Any]
 ) -> PretrainedConfig:
@@ -37,9 +48,7 @@ def read_config(
     """
     path = source.require(CONFIG_FILE)
     content = read_json(path)
-    # The first BERT files did not say what they are.
-    model_type = content.get("model_type", "bert" if "type_vocab_size" in content else None)
-    if config_class is not DistilBertConfig or model_type != "bert":
+    if config_class is not DistilBertConfig or model_type_of(content) != "bert":
         return config_class.from_source(source, **overrides)
     try:
         config = BertConfig.from_source(source).to_distilbert()

@@ -10,7 +10,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +167,10 @@ def _http_error() -> type[Exception]:
     from huggingface_hub import errors
 
     return errors.HfHubHTTPError.__bases__[0]
+
+
+# The options that say how to reach a source.
+REACH = frozenset(field.name for field in fields(Source)) - {"name"}
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,21 +2,18 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import fields
 from typing import Any
 
 import torch
 
 from distilbert.checkpoint import read_config
-from distilbert.hub import Source
+from distilbert.hub import REACH, Source
 from distilbert.inference.checking import Check
 from distilbert.inference.memory import give_back
 from distilbert.inference.prepared import PreparedModel, prepare
 from distilbert.modeling import files, loading
 from distilbert.modeling.opening import class_for, kind_of, refuse_missing
 from distilbert.tokenization import DistilBertTokenizerFast
-
-_REACH = {field.name for field in fields(Source)} - {"name"}
 
 
 def load(
@@ -64,9 +61,9 @@ def load(
         >>> tagger(torch.tensor([[2, 7, 9, 3]])).logits.shape
         torch.Size([1, 4, 2])
     """
-    unknown = sorted(options.keys() - _REACH)
+    unknown = sorted(options.keys() - REACH)
     if unknown:
-        raise TypeError(f"load has no option {unknown[0]!r}; it has {', '.join(sorted(_REACH))}")
+        raise TypeError(f"load has no option {unknown[0]!r}; it has {', '.join(sorted(REACH))}")
     place = loading.choose_device(device)
     if threads is not None:
         if threads < 1:

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from distilbert.hub import Source
+from distilbert.hub import REACH, Source
 from distilbert.modeling.opening import class_for, refuse_missing
 from distilbert.modeling.pretrained import PreTrainedModel
 
@@ -56,8 +55,7 @@ def open_arrays(name: str | os.PathLike[str], head: str, **options: Any) -> Arra
         OSError: it cannot be found.
         ValueError: it is neither kind, or has not this head.
     """
-    reach = {field.name for field in fields(Source)}
-    source = Source(name, **{k: v for k, v in options.items() if k in reach})
+    source = Source(name, **{k: v for k, v in options.items() if k in REACH})
     cls = class_for(source, head)
     options = {"attn_implementation": "varlen"} | options
     model, info = cls.from_pretrained(name, output_loading_info=True, **options)

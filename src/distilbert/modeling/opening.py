@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from distilbert.checkpoint import model_type_of
 from distilbert.config import BertConfig
 from distilbert.hub import CONFIG_FILE, Source, read_json
 from distilbert.modeling import bert, distilbert
@@ -21,9 +22,7 @@ def is_bert(name: str | Source) -> bool:
     """
     source = name if isinstance(name, Source) else Source(name)
     path = source.require(CONFIG_FILE)
-    content = read_json(path)
-    # The first BERT files did not say what they are.
-    kind = content.get("model_type", "bert" if "type_vocab_size" in content else None)
+    kind = model_type_of(read_json(path))
     if kind not in ("bert", "distilbert"):
         raise ValueError(f"{path}: model_type is {kind!r}; only bert and distilbert are read")
     return kind == "bert"

@@ -2,10 +2,9 @@
 
 import difflib
 import os
-from dataclasses import fields
 from typing import Any
 
-from distilbert.hub import Source
+from distilbert.hub import REACH
 from distilbert.pipelines.feature_extraction import (
     FeatureExtractionPipeline,
     SentenceEmbeddingPipeline,
@@ -32,7 +31,6 @@ _CLASSES: tuple[type[Pipeline], ...] = (
 )
 TASKS = {cls.task: cls for cls in _CLASSES}
 ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
-_FROM_HUB = {field.name for field in fields(Source)} - {"name"}
 _OF_PLACE = {"revision", "subfolder"}  # of the model, where the tokenizer has its own place
 _OF_PREPARED = {"engine", "threads"}
 _OF_MODEL = {"device", "dtype", "attn_implementation", "precision"} | _OF_PREPARED
@@ -86,7 +84,7 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         raise ValueError("a model that is no folder or hub id needs its tokenizer: tokenizer=…")
     reach: dict[str, Any] = {}
     if opens_model or opens_tokenizer:
-        reach = {key: options.pop(key) for key in _FROM_HUB & options.keys()}
+        reach = {key: options.pop(key) for key in REACH & options.keys()}
     if opens_tokenizer:  # whose files may be elsewhere than the model's
         elsewhere = {key: reach[key] for key in reach if not (opens_model and key in _OF_PLACE)}
         tokenizer = DistilBertTokenizerFast.from_pretrained(tokenizer, **elsewhere)
