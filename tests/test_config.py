@@ -96,6 +96,18 @@ def test_a_student_is_like_its_teacher():
 
 
 @pytest.mark.parametrize("cls", BOTH)
+def test_names_of_transformers_that_are_no_fields(cls):
+    config = cls()
+    assert config.is_decoder is config.is_encoder_decoder is False
+    assert config.bos_token_id is config.eos_token_id is config.finetuning_task is None
+    assert "is_decoder" not in config.to_dict()
+    config.update({"finetuning_task": "sst2", "bos_token_id": 101})
+    assert (config.finetuning_task, config.bos_token_id) == ("sst2", 101)
+    assert config.to_dict()["bos_token_id"] == 101
+    assert cls.attribute_map == cls.aliases
+
+
+@pytest.mark.parametrize("cls", BOTH)
 class TestLabels:
     def test_number_makes_names(self, cls):
         config = cls(num_labels=3)

@@ -266,6 +266,12 @@ class TestReading:
                 DistilBertConfig.from_pretrained(tmp_path, **option)
             assert "secret" not in str(e.value)
 
+    def test_content_as_it_is(self, tmp_path):
+        write(tmp_path, {**SST2, "note": 1})
+        content, left = DistilBertConfig.get_config_dict(tmp_path, revision="main", dim=3)
+        assert content == {**SST2, "note": 1}
+        assert left == {"dim": 3}
+
     def test_place_is_remembered_but_not_written(self, tmp_path):
         config = DistilBertConfig.from_pretrained(write(tmp_path, {**SST2, "_name_or_path": "x"}))
         assert config.name_or_path == str(tmp_path)

@@ -46,6 +46,7 @@ class DistilBertConfig(PretrainedConfig):
         "num_attention_heads": "n_heads",
         "num_hidden_layers": "n_layers",
     }
+    attribute_map = aliases
     checks: ClassVar[dict[str, Check]] = {
         "vocab_size": fields.integer(1),
         "max_position_embeddings": fields.integer(1),
@@ -137,6 +138,7 @@ class BertConfig(PretrainedConfig):
         "dropout": "hidden_dropout_prob",
         "attention_dropout": "attention_probs_dropout_prob",
     }
+    attribute_map = aliases
     checks: ClassVar[dict[str, Check]] = {
         "vocab_size": fields.integer(1),
         "hidden_size": fields.integer(1),

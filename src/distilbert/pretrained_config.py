@@ -13,6 +13,7 @@ from distilbert.fields import Check
 from distilbert.foreign_options import without_foreign
 from distilbert.hub import (
     CONFIG_FILE,
+    REACH,
     Pushable,
     Source,
     json_text,
@@ -49,6 +50,7 @@ class PretrainedConfig(Pushable):
 
     model_type: ClassVar[str] = ""
     aliases: ClassVar[dict[str, str]] = {}
+    attribute_map: ClassVar[dict[str, str]] = aliases  # transformers' name of it
     checks: ClassVar[dict[str, Check]] = {}
     _base_checks: ClassVar[dict[str, Check]] = {
         "output_hidden_states": fields.boolean,
@@ -73,7 +75,13 @@ class PretrainedConfig(Pushable):
     }
     _not_written: ClassVar[tuple[str, ...]] = ("attn_implementation", "name_or_path")
     # What transformers' configurations have besides: extra keys that are known without being set.
-    _of_transformers: ClassVar[dict[str, Any]] = {"finetuning_task": None}
+    _of_transformers: ClassVar[dict[str, Any]] = {
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "finetuning_task": None,
+        "is_decoder": False,
+        "is_encoder_decoder": False,
+    }
 
     # The fields that models of either kind read, by DistilBERT's names.
     vocab_size: int
@@ -339,6 +347,20 @@ class PretrainedConfig(Pushable):
             subfolder=subfolder,
         )
         return cls.from_source(source, **without_foreign(overrides))
+
+    @classmethod
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the content of a `config.json`, unchecked, and the options not used to find it.
+
+        Raises:
+            OSError: the file cannot be found or reached.
+            ValueError: it is not JSON.
+        """
+        reach = {name: options.pop(name) for name in REACH & options.keys()}
+        source = Source(pretrained_model_name_or_path, **reach)
+        return read_json(source.require(CONFIG_FILE)), options
 
     @classmethod
     def from_source(cls, source: Source, **overrides: Any) -> Self:

@@ -124,6 +124,21 @@ class TestParts:
         assert model(IDS, MASK, labels=torch.tensor([6, 5, 4])).loss.isfinite()
         assert len(model.config.id2label) == 7
 
+    def test_names_that_other_code_reads(self, tiny, tmp_path):
+        model = d.DistilBertForTokenClassification(tiny)
+        model.save_pretrained(tmp_path)
+        assert model.name_or_path == ""
+        assert type(model).from_pretrained(tmp_path).name_or_path == str(tmp_path)
+        assert model.main_input_name == "input_ids"
+
+    def test_gradients_at_the_input_of_a_frozen_model(self, tiny):
+        model = d.DistilBertModel(tiny).requires_grad_(False)
+        assert not model(IDS, MASK)[0].requires_grad
+        hook = model.enable_input_require_grads()
+        assert model(IDS, MASK)[0].requires_grad
+        hook.remove()
+        assert not model(IDS, MASK)[0].requires_grad
+
     def test_new_rows_as_the_mean_of_the_old(self, tiny):
         model = d.DistilBertForMaskedLM(tiny)
         old = model.get_input_embeddings().weight.detach().clone()

@@ -197,6 +197,11 @@ def test_names_that_tensorflow_classes_wrote(saved):
     assert_same_weights(model, back)
 
 
+def test_the_encoder_of_a_head(tiny):
+    model = d.TFDistilBertForMaskedLM(tiny)
+    assert model.base_model is model.distilbert
+
+
 def test_sizes(tiny):
     model = d.TFDistilBertForMaskedLM(tiny)
     tables = (60 + 16) * 32

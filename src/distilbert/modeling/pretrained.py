@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self, overload
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from distilbert.checkpoint import read_config
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
@@ -21,12 +22,17 @@ def _full_name(cls: type) -> str:
     return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}"
 
 
+def _require_grad(module: nn.Module, inputs: Any, output: Tensor) -> None:
+    output.requires_grad_()
+
+
 class PreTrainedModel(nn.Module, Pushable):
     """The part that DistilBERT's and BERT's classes share; not used directly."""
 
     config_class: ClassVar[type[PretrainedConfig]]
     base_model_prefix: ClassVar[str]
     supports_gradient_checkpointing = True
+    main_input_name = "input_ids"
 
     embeddings: Embeddings
     transformer: Transformer
@@ -65,6 +71,11 @@ class PreTrainedModel(nn.Module, Pushable):
     def base_model(self) -> Any:
         """The encoder, without a head."""
         return getattr(self, self.base_model_prefix, self)
+
+    @property
+    def name_or_path(self) -> str:
+        """The folder or hub id that it was opened from; empty for a new model."""
+        return self.config.name_or_path
 
     @property
     def device(self) -> torch.device:
@@ -199,6 +210,14 @@ class PreTrainedModel(nn.Module, Pushable):
     def is_gradient_checkpointing(self) -> bool:
         """Whether activations are computed again in the backward pass."""
         return self.base_model.transformer.gradient_checkpointing
+
+    def enable_input_require_grads(self) -> RemovableHandle:
+        """Let gradients reach the output of the word embeddings, also where these are frozen.
+
+        Returns:
+            The hook, whose `remove()` undoes it.
+        """
+        return self.get_input_embeddings().register_forward_hook(_require_grad)
 
     # Sizes
 

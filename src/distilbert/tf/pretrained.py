@@ -118,6 +118,11 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
     # Parts
 
     @property
+    def base_model(self) -> Encoder:
+        """The encoder, without a head: a Keras layer."""
+        return self.distilbert
+
+    @property
     def num_labels(self) -> int:
         """`config.num_labels`."""
         return self.config.num_labels
