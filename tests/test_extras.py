@@ -18,7 +18,7 @@ def test_missing(monkeypatch):
         require("accelerate")
     with pytest.raises(ImportError, match=r"pip install 'distilbert\[mine\]'"):
         require("no_such_module_here", extra="mine")
-    assert missing("rich") == "rich is not installed: pip install --upgrade distilbert"
+    assert missing("rich") == "rich is not installed: pip install rich"
     assert missing("other.part") == "other is not installed: pip install other"
 
 

@@ -75,11 +75,7 @@ if TYPE_CHECKING:  # the same names, for type checkers
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'distilbert' has no attribute {name!r}")
-    home = import_module(f"distilbert.{_HOME[name]}")
-    try:
-        value = getattr(home, name)
-    except AttributeError:
-        raise AttributeError(f"distilbert.{_HOME[name]} has no {name!r}") from None
+    value = getattr(import_module(f"distilbert.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 

@@ -3,7 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-EXTRA_OF = {
+EXTRA_OF = {  # "": the core needs it
     "accelerate": "train",
     "datasets": "train",
     "jsonargparse": "",
@@ -46,8 +46,6 @@ def missing(name: str, extra: str | None = None) -> str:
     "accelerate is not installed: pip install 'distilbert[train]'"
     """
     package = name.partition(".")[0]
-    extra = EXTRA_OF.get(package, package) if extra is None else extra
-    if extra == package and package not in EXTRA_OF:
-        return f"{package} is not installed: pip install {package}"
-    wanted = f"'distilbert[{extra}]'" if extra else "--upgrade distilbert"
+    extra = EXTRA_OF.get(package, "") if extra is None else extra
+    wanted = f"'distilbert[{extra}]'" if extra else package
     return f"{package} is not installed: pip install {wanted}"
