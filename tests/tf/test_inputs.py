@@ -125,6 +125,8 @@ def test_wrong_inputs(ids, tiny, model):
     refused(ValueError, "attention_mask must be", ids, attention_mask=np.ones((3, 4)))
     refused(ValueError, "attention_mask must be", ids, attention_mask=np.ones((3, 5, 4)))
     refused(ValueError, "attention_mask must be", ids, attention_mask=np.ones((3, 2, 4, 5)))
+    refused(ValueError, r"attention_mask must be .*\(3, 1 or 4, 5, 5\), got \(3, 3, 5, 5\)",
+            ids, attention_mask=np.ones((3, 3, 5, 5)))  # fmt: skip
     refused(ValueError, "attention_mask must be", ids, attention_mask=np.ones(5))
     refused(TypeError, "attention_mask must be an array", ids, attention_mask=[[1]])
     refused(ValueError, r"head_mask must be \(4,\) or \(2, 4\), got \(3,\)",

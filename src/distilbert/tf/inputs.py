@@ -132,7 +132,7 @@ def check(
             f"(model.resize_position_embeddings({length}))"
         )
     if attention_mask is not None:
-        _check_mask(attention_mask, batch, length)
+        _check_mask(attention_mask, config.n_heads, batch, length)
     if head_mask is not None:
         layers, heads = config.n_layers, config.n_heads
         if sizes(head_mask) not in ((heads,), (layers, heads)):
@@ -152,18 +152,19 @@ def _check_positions(config: PretrainedConfig, positions: Any, batch: Size, leng
     check_range("position_ids", positions, config.max_position_embeddings)
 
 
-def _check_mask(mask: Any, batch: Size, length: Size) -> None:
+def _check_mask(mask: Any, heads: int, batch: Size, length: Size) -> None:
     if not is_tensor(mask):
         raise TypeError(f"attention_mask must be an array or a tensor, got {type(mask).__name__}")
     shape = sizes(mask)
     possible = [(batch, length), (batch, length, length)]
     if len(shape) == 4:
-        given = (batch, None, length, length)
+        given = (batch, heads, length, length)
         possible = [tuple(1 if s == 1 else g for s, g in zip(shape, given, strict=True))]
     if not any(fits(shape, each) for each in possible):
+        one_or_all = "1" if heads == 1 else f"1 or {heads}"
         raise ValueError(
             f"attention_mask must be ({batch}, {length}), ({batch}, {length}, {length}) or "
-            f"({batch}, 1, {length}, {length}), got {shape}"
+            f"({batch}, {one_or_all}, {length}, {length}), got {shape}"
         )
 
 
