@@ -8,7 +8,8 @@ compiled, and by PyTorch alone. Peers, each in its best fair settings:
 - ONNX Runtime: fp32; int8 dynamic, per channel (7-bit weights without VNNI, which saturates else);
 - OpenVINO, latency hint: fp32; bf16 where the processor has it; int8 static by NNCF (transformer
   preset, calibrated on 64 batches) if nncf is installed;
-- CTranslate2: float32 and int8; it drops the padding, and wants lists of ids.
+- CTranslate2: float32 and int8; it drops the padding, and wants lists of ids;
+- beside them our ONNX file (`distilbert export`), in ONNX Runtime fp32 and int8, in OpenVINO fp32.
 
 `distilbert bench` does the timing, and prints the table and the line of JSON.
 
@@ -27,6 +28,7 @@ import numpy as np
 import torch
 import transformers as peer
 
+import distilbert.export.onnx
 from distilbert.native import processor
 from distilbert.recipes import bench
 from distilbert.recipes.bench_runs import workloads
@@ -80,6 +82,13 @@ def of_onnxruntime(path, threads):
         return session.run(["last_hidden_state"], feed)[0]
 
     return call
+
+
+def our_onnx(folder, scratch, precision):
+    target = scratch / f"exported-{precision}"
+    if not (target / "model.onnx").exists():
+        distilbert.export_onnx(folder, target, precision=precision, head="Model")
+    return target / "model.onnx"
 
 
 def onnx_int8(path, scratch):
@@ -174,9 +183,16 @@ def make_peers(folder, scratch, only, threads):
         path = onnx_file(folder, scratch)
     if path is not None and installed("onnxruntime"):
         makers["onnxruntime fp32"] = lambda: of_onnxruntime(path, threads)
+        for kind in distilbert.export.onnx.PRECISIONS:
+            makers[f"our export in onnxruntime {kind}"] = lambda kind=kind: of_onnxruntime(
+                our_onnx(folder, scratch, kind), threads
+            )
         makers["onnxruntime int8"] = lambda: of_onnxruntime(onnx_int8(path, scratch), threads)
     if path is not None and installed("openvino"):
         makers["openvino fp32"] = lambda: of_openvino(str(path), threads, "f32")
+        makers["our export in openvino fp32"] = lambda: of_openvino(
+            str(our_onnx(folder, scratch, "fp32")), threads, "f32"
+        )
         if fast_bf16:
             makers["openvino bf16"] = lambda: of_openvino(str(path), threads, "bf16")
         if installed("nncf"):

@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "config": ("BertConfig", "DistilBertConfig"),
+    "export": ("OnnxModel", "export_onnx"),
     "inference": ("PreparedModel", "load", "prepare"),
     "modeling": (
         "BertForMaskedLM",
@@ -65,6 +66,7 @@ __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:  # the same names, for type checkers
     from distilbert.config import *  # noqa: F403
+    from distilbert.export import *  # noqa: F403
     from distilbert.inference import *  # noqa: F403
     from distilbert.modeling import *  # noqa: F403
     from distilbert.pipelines import *  # noqa: F403

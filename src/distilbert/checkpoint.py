@@ -17,6 +17,15 @@ logger = logging.getLogger("distilbert")
 
 _MANY = 6  # modules that are still named one by one
 
+KINDS = (
+    "ForMaskedLM",
+    "ForSequenceClassification",
+    "ForMultipleChoice",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+)
+NOT_TRAINED = "fine-tune it for this task first, or choose the task that it is for"
+
 Shape = tuple[int, ...]
 
 
@@ -56,6 +65,55 @@ def read_config(
         raise ValueError(f"{path}: {error}") from error
     config.update(overrides)
     return config
+
+
+def open_config(source: Source) -> PretrainedConfig:
+    """Read the configuration of a DistilBERT or a BERT, whichever it is.
+
+    Raises:
+        OSError: there is no `config.json`.
+        ValueError, TypeError: it is not valid, or of another model.
+    """
+    content = read_json(source.require(CONFIG_FILE))
+    kind = BertConfig if model_type_of(content) == "bert" else DistilBertConfig
+    return kind.from_source(source)
+
+
+def _written_by(source: Source) -> list[str]:
+    return read_json(source.require(CONFIG_FILE)).get("architectures") or []
+
+
+def kind_of(source: Source) -> str:
+    """Return the end of the name of the class that wrote a checkpoint, such as "ForMaskedLM".
+
+    Raises:
+        ValueError: it does not say.
+    """
+    for name in _written_by(source):
+        for kind in (*KINDS, "Model"):
+            if name.endswith(kind):
+                return kind
+    raise ValueError(
+        f"{source} does not say which class wrote it (architectures in {CONFIG_FILE}): say which "
+        f"head it has, {', '.join(KINDS)} or Model"
+    )
+
+
+def require_kind(source: Source, kind: str) -> None:
+    """Refuse a checkpoint of another head; the bare encoder ("Model") is in each.
+
+    Weights alone do not tell: a tagger's layer has the name and shape of a classifier's.
+
+    Raises:
+        OSError: it cannot be found.
+        ValueError: it has another head, or `kind` is none.
+    """
+    if kind not in (*KINDS, "Model"):
+        raise ValueError(f"a head is one of {', '.join(KINDS)} or Model; got {kind!r}")
+    other = [n for n in _written_by(source) if n.endswith(KINDS) and not n.endswith(kind)]
+    if other and kind != "Model":
+        family = other[0].partition("For")[0]
+        raise ValueError(f"{source} is a {other[0]}, not a {family}{kind}; {NOT_TRAINED}")
 
 
 def by_module_name(weights: Iterable[str]) -> dict[str, str]:

@@ -32,6 +32,7 @@ RECIPES = {
     "distill": ("distilbert.recipes.distill", "make a student of a teacher"),
     "finetune": ("distilbert.recipes.finetune", "train a model for a task"),
     "evaluate": ("distilbert.recipes.evaluate", "scores, size and speed of a model"),
+    "export": ("distilbert.recipes.export", "a model as ONNX, to run without PyTorch"),
     "predict": ("distilbert.recipes.predict", "a model's answers to texts"),
     "bench": ("distilbert.recipes.bench", "how fast a model answers on this machine"),
 }

@@ -9,6 +9,8 @@ EXTRA_OF = {  # "": the core needs it
     "jsonargparse": "",
     "keras": "tf",
     "matplotlib": "train",
+    "onnx": "onnx",
+    "onnxruntime": "edge",
     "pyarrow": "train",
     "rich": "",
     "scipy": "train",

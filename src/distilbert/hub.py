@@ -22,6 +22,7 @@ SAFE_WEIGHTS = "model.safetensors"
 SAFE_INDEX = "model.safetensors.index.json"
 TORCH_WEIGHTS = "pytorch_model.bin"
 TORCH_INDEX = "pytorch_model.bin.index.json"
+ONNX_WEIGHTS = "model.onnx"
 
 
 @dataclass(frozen=True)

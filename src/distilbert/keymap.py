@@ -31,6 +31,9 @@ BERT_BIAS, BERT_DECODER_BIAS = "cls.predictions.bias", "cls.predictions.decoder.
 _ENCODER_PARTS = ("embeddings.", "transformer.", "pooler.")
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 
+# The last part of Keras's names.
+_KERAS = {"kernel": "weight", "embeddings": "weight", "gamma": "weight", "beta": "bias"}
+
 TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
 
@@ -59,6 +62,17 @@ def from_file(name: str) -> str | None:
         for theirs, ours in _BERT_ENCODER:
             name = name.replace(theirs, ours)
     return name
+
+
+def from_keras_file(name: str) -> tuple[str, bool]:
+    """Return PyTorch's name for one of Keras's, and whether the matrix is to be transposed.
+
+    >>> from_keras_file("distilbert/transformer/layer_._0/ffn/lin1/kernel:0")
+    ('distilbert.transformer.layer.0.ffn.lin1.weight', True)
+    """
+    *parts, last = name.removesuffix(":0").split("/")
+    numbered = (re.sub(r"_\._(\d+)$", r".\1", part) for part in parts)  # layer_._0
+    return ".".join([*numbered, _KERAS.get(last, last)]), last == "kernel"
 
 
 def is_encoder(name: str) -> bool:

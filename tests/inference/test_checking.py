@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import distilbert as d
+from distilbert.harm import encode
 from distilbert.inference import checking
 from distilbert.inference.prepared import build
 from distilbert.native import library
@@ -68,7 +69,7 @@ def test_the_layer_that_hurts_is_spared(model_of, tokenizer):
     assert list(fast.layers.values()).count("int8") == len(fast.layers) - 1
     unchecked = d.prepare(model, "int8", check=TEXTS, tokenizer=tokenizer, tolerance=9.0)
     assert fast.harm.error < 0.08 < unchecked.harm.error
-    inputs = checking.encode(TEXTS, tokenizer, model.config, False)
+    inputs = encode(TEXTS, tokenizer, model.config, False)
     order = checking.most_harmful(build(model, "fp32"), build(model, "int8"), inputs)
     assert order[0] == "layer.1.lin2"
     assert sorted(order) == sorted(fast.layers)

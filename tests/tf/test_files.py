@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import distilbert as d
-from distilbert.tf.old_files import from_keras_names
+from distilbert.keymap import from_keras_file
 from distilbert.tf.weights import named_weights
 
 NOTHING = {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": []}
@@ -183,7 +183,7 @@ def test_names_that_tensorflow_classes_wrote(saved):
         keras_name(n): w.T.copy() if keras_name(n).endswith("kernel:0") else w
         for n, w in weights.items()
     }
-    assert {from_keras_names(name)[0] for name in kerased} == set(weights)
+    assert {from_keras_file(name)[0] for name in kerased} == set(weights)
     save_file(kerased, folder / "model.safetensors", metadata={"format": "tf"})
     back, info = type(model).from_pretrained(folder, output_loading_info=True)
     assert info == NOTHING

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from distilbert.checkpoint import read_config
+from distilbert.checkpoint import kind_of, read_config
+from distilbert.harm import Check
 from distilbert.hub import REACH, Source
-from distilbert.inference.checking import Check
 from distilbert.inference.memory import give_back
 from distilbert.inference.prepared import PreparedModel, prepare
 from distilbert.modeling import files, loading
-from distilbert.modeling.opening import class_for, kind_of, refuse_missing
+from distilbert.modeling.opening import class_for, refuse_missing
 from distilbert.tokenization import DistilBertTokenizerFast
 
 

@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from distilbert.inference.checking import Check, Harm, Inputs, Reference, encode, most_harmful
+from distilbert.harm import Check, Harm, Inputs, Reference, encode
+from distilbert.inference.checking import most_harmful
 from distilbert.inference.encoder import FastTransformer
 from distilbert.inference.graphs import GraphedTransformer
 from distilbert.inference.linear import (
@@ -32,6 +33,7 @@ from distilbert.inference.native_embedding import NativeEmbeddings
 from distilbert.inference.native_linear import NativeLinear
 from distilbert.inference.native_stack import NativeTransformer
 from distilbert.modeling import attention
+from distilbert.modeling.arrays import ArrayModel
 from distilbert.modeling.heads import FirstTokenHead, MaskedLM, MultipleChoice
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.native import library, processor, threads
@@ -120,10 +122,7 @@ class PreparedModel:
     def _harm(self) -> str:
         if self.harm is None:
             return "" if self.precision == "fp32" else ", not checked"
-        changed = (
-            "" if math.isnan(self.harm.changed) else f", {self.harm.changed:.1%} decisions changed"
-        )
-        return f", error {self.harm.error:.1%}{changed}"
+        return f", {self.harm}"
 
 
 def prepare(
@@ -191,9 +190,9 @@ def _checked(
 ) -> PreparedModel:
     """Prepare a model and compare it; while it is too far off, spare twice as many layers."""
     exact = build(model, "fp32", engine=engine)
-    reference = Reference(exact, inputs)
+    reference = Reference(ArrayModel(exact), inputs)
     prepared = build(model, precision, engine=engine)
-    harm = reference.harm(prepared)
+    harm = reference.harm(ArrayModel(prepared))
     # Compared so that an error that is nan is too large.
     if precision == "int8" and not harm.error <= tolerance:
         order = most_harmful(exact, prepared, inputs)
@@ -201,7 +200,7 @@ def _checked(
         while not harm.error <= tolerance and spared < 2 * len(order):
             names = order[:spared]
             prepared = build(model, precision, names, engine)
-            harm = reference.harm(prepared, names)
+            harm = reference.harm(ArrayModel(prepared), names)
             spared *= 2
     prepared.harm = harm
     if not harm.error <= tolerance:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from distilbert.checkpoint import model_type_of
+from distilbert.checkpoint import NOT_TRAINED, model_type_of, require_kind
 from distilbert.config import BertConfig
 from distilbert.hub import CONFIG_FILE, Source, read_json
 from distilbert.modeling import bert, distilbert
@@ -28,36 +28,6 @@ def is_bert(name: str | Source) -> bool:
     return kind == "bert"
 
 
-KINDS = (
-    "ForMaskedLM",
-    "ForSequenceClassification",
-    "ForMultipleChoice",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-)
-_REMEDY = "fine-tune it for this task first, or choose the task that it is for"
-
-
-def _written_by(source: Source) -> list[str]:
-    return read_json(source.require(CONFIG_FILE)).get("architectures") or []
-
-
-def kind_of(source: Source) -> str:
-    """Return the end of the name of the class that wrote a checkpoint, such as "ForMaskedLM".
-
-    Raises:
-        ValueError: it does not say.
-    """
-    for name in _written_by(source):
-        for kind in (*KINDS, "Model"):
-            if name.endswith(kind):
-                return kind
-    raise ValueError(
-        f"{source} does not say which class wrote it (architectures in {CONFIG_FILE}): say which "
-        f"head it has, {', '.join(KINDS)} or Model"
-    )
-
-
 def _class_of(source: Source, kind: str) -> type[Any]:
     if is_bert(source):
         return getattr(bert, f"Bert{kind}")
@@ -71,15 +41,8 @@ def class_for(source: Source, kind: str) -> type[PreTrainedModel]:
         OSError: it cannot be found.
         ValueError: it is neither a BERT nor a DistilBERT, or has another head.
     """
-    if kind not in (*KINDS, "Model"):
-        raise ValueError(f"a head is one of {', '.join(KINDS)} or Model; got {kind!r}")
-    cls = _class_of(source, kind)
-    # Weights alone do not tell: a tagger's layer has the name and shape of a classifier's.
-    written_by = _written_by(source)
-    other = [n for n in written_by if n.endswith(KINDS) and not n.endswith(kind)]
-    if other and kind != "Model":
-        raise ValueError(f"{source} is a {other[0]}, not a {cls.__name__}; {_REMEDY}")
-    return cls
+    require_kind(source, kind)
+    return _class_of(source, kind)
 
 
 def refuse_missing(source: Source, cls: type, info: dict[str, list[Any]]) -> None:
@@ -91,7 +54,7 @@ def refuse_missing(source: Source, cls: type, info: dict[str, list[Any]]) -> Non
     missing = [key for key in info["missing_keys"] if not key.startswith("pooler.")]
     if missing:
         raise ValueError(
-            f"{source} is not a whole {cls.__name__}: {missing[0]} is missing; {_REMEDY}"
+            f"{source} is not a whole {cls.__name__}: {missing[0]} is missing; {NOT_TRAINED}"
         )
 
 

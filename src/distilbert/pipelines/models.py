@@ -4,7 +4,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from distilbert.checkpoint import require_kind
 from distilbert.extras import require
+from distilbert.hub import ONNX_WEIGHTS, REACH, Source, find_weights
 
 HEADS = {
     "ForMaskedLM": "a masked-LM head",
@@ -57,13 +59,24 @@ def as_arrays(model: Any) -> Callable[..., Any]:
 def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Callable[..., Any]:
     """Open a folder or hub repository in PyTorch; options as `from_pretrained` or `load` take.
 
-    With a `precision` it is opened for inference only, by `distilbert.load`.
+    With a `precision` it is opened for inference only, by `distilbert.load`. Where there is only an
+    exported `model.onnx`, ONNX Runtime opens it; `threads` is then the one option.
 
     Raises:
-        ImportError: torch is not installed.
+        ImportError: torch, or onnxruntime, is not installed.
         OSError: it cannot be found.
         ValueError: it is no DistilBERT or BERT, or has another head.
+        TypeError: an option that an exported model has not.
     """
+    source = Source(name, **{k: v for k, v in options.items() if k in REACH})
+    if _is_exported(source):
+        from distilbert.export import OnnxModel
+
+        fixed = sorted(options.keys() - REACH - {"threads"})
+        if fixed:
+            raise TypeError(f"{source} is an ONNX file, for which {fixed[0]} cannot be chosen")
+        require_kind(source, head)
+        return OnnxModel(name, **options)
     require("torch")
     from distilbert.modeling.arrays import ArrayModel, open_arrays
 
@@ -73,3 +86,12 @@ def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Calla
         return ArrayModel(load(name, head=head, **options))
 
     return open_arrays(name, head, **options)
+
+
+def _is_exported(source: Source) -> bool:
+    """Whether there is an ONNX file and nothing that PyTorch would open."""
+    try:
+        find_weights(source)
+    except OSError:
+        return source.find(ONNX_WEIGHTS) is not None
+    return False

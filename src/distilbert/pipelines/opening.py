@@ -43,8 +43,9 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         task: feature-extraction, fill-mask, multiple-choice, question-answering,
             sentence-embedding, text-classification (sentiment-analysis), token-classification
             (ner) or zero-shot-classification.
-        model: a folder or hub id, opened in PyTorch without padding in the computation; or a
-            model, or any callable in its place (see the task's class).
+        model: a folder or hub id, opened in PyTorch without padding in the computation, or by ONNX
+            Runtime if it holds an export; or a model, or any callable in its place (see the task's
+            class).
         tokenizer: a tokenizer, its folder or hub id; by default that beside the model.
         options: of the task's class; for a folder or hub id also `device`, `dtype`,
             `attn_implementation`, `cache_dir`, `force_download`, `local_files_only`, `token`,

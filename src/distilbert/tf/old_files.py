@@ -1,26 +1,14 @@
 """Files that transformers' TensorFlow classes wrote: Keras's names, and `tf_model.h5`."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from distilbert.keymap import from_keras_file
+
 KERAS_WEIGHTS = "tf_model.h5"
-
-_LAST = {"kernel": "weight", "embeddings": "weight", "gamma": "weight", "beta": "bias"}
-
-
-def from_keras_names(name: str) -> tuple[str, bool]:
-    """Return PyTorch's name for one of Keras's, and whether the matrix is to be transposed.
-
-    >>> from_keras_names("distilbert/transformer/layer_._0/ffn/lin1/kernel:0")
-    ('distilbert.transformer.layer.0.ffn.lin1.weight', True)
-    """
-    *parts, last = name.removesuffix(":0").split("/")
-    numbered = (re.sub(r"_\._(\d+)$", r".\1", part) for part in parts)  # layer_._0
-    return ".".join([*numbered, _LAST.get(last, last)]), last == "kernel"
 
 
 def read_h5(path: Path) -> dict[str, np.ndarray]:
@@ -38,7 +26,7 @@ def read_h5(path: Path) -> dict[str, np.ndarray]:
             return
         if name.count("/") < 2:
             raise ValueError(f"{path} does not hold a model's weights: it has {name!r}")
-        own, transposed = from_keras_names(name.split("/", 2)[2])
+        own, transposed = from_keras_file(name.split("/", 2)[2])
         value = np.asarray(item)
         weights[own] = value.T if transposed else value
 

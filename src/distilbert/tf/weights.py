@@ -4,16 +4,14 @@ The files are PyTorch's: a linear layer's matrix is (out, in) there and (in, out
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 import ml_dtypes
 import numpy as np
 from huggingface_hub import split_state_dict_into_shards_factory
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from distilbert import checkpoint, keymap
@@ -21,10 +19,10 @@ from distilbert.hub import (
     TORCH_INDEX,
     TORCH_WEIGHTS,
     Source,
-    find_weights,
     write_weights,
 )
-from distilbert.tf.old_files import KERAS_WEIGHTS, from_keras_names, read_h5
+from distilbert.stored_weights import read_safe_weights
+from distilbert.tf.old_files import KERAS_WEIGHTS, read_h5
 
 if TYPE_CHECKING:
     from distilbert.tf.pretrained import TFDistilBertPreTrainedModel
@@ -96,42 +94,6 @@ def _below(layer: Any, prefix: str = "") -> Iterator[tuple[str, Weight]]:
                         yield from _below(item, f"{prefix}{name}.{number}.")
 
 
-class SafeWeights(Mapping[str, np.ndarray]):
-    """The tensors of safetensors files, each read when it is asked for.
-
-    A file that transformers' TensorFlow classes wrote shows the names and layout of PyTorch's.
-    """
-
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._home: dict[str, tuple[Any, Path, str, bool]] = {}
-        for path in paths:
-            try:
-                file = safe_open(path, framework="np")
-                names = list(file.keys())
-                is_keras = (file.metadata() or {}).get("format") == "tf"
-            except (SafetensorError, OSError) as error:
-                raise ValueError(f"{path} is not a valid safetensors file: {error}") from error
-            for stored in names:
-                name, transposed = from_keras_names(stored) if is_keras else (stored, False)
-                if name in self._home:
-                    raise ValueError(f"{path} holds {name}, and so does {self._home[name][1]}")
-                self._home[name] = (file, path, stored, transposed)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        file, path, stored, transposed = self._home[name]
-        try:
-            value = file.get_tensor(stored)
-        except (SafetensorError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: {name} cannot be read: {error}") from error
-        return value.T if transposed else value
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._home)
-
-    def __len__(self) -> int:
-        return len(self._home)
-
-
 def read_weights(source: Source) -> Mapping[str, np.ndarray]:
     """Return the weights of a checkpoint by PyTorch's names: safetensors, or `tf_model.h5`.
 
@@ -140,7 +102,7 @@ def read_weights(source: Source) -> Mapping[str, np.ndarray]:
         ValueError: a file is damaged, or only PyTorch can read it.
     """
     try:
-        promised = find_weights(source, use_safetensors=True)
+        return read_safe_weights(source)
     except OSError:
         path = source.find(KERAS_WEIGHTS)
         if path is not None:
@@ -152,12 +114,6 @@ def read_weights(source: Source) -> Mapping[str, np.ndarray]:
                     "PyTorch class of the same name (without TF) and save_pretrained it once"
                 ) from None
         raise
-    weights = SafeWeights(promised)
-    for path, names in promised.items():
-        absent = sorted(names - weights.keys())
-        if absent:
-            raise ValueError(f"{path} does not hold {absent[0]}, which its index says it does")
-    return weights
 
 
 def load_weights(

@@ -1,0 +1,122 @@
+"""`export_onnx(folder, out)`: a checkpoint as an ONNX file, without PyTorch."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import distilbert
+from distilbert import checkpoint
+from distilbert.config import PretrainedConfig
+from distilbert.export.graph import Graph
+from distilbert.export.network import add_network
+from distilbert.export.session import Session
+from distilbert.harm import Check, Harm, Reference, encode
+from distilbert.hub import CONFIG_FILE, ONNX_WEIGHTS, Source, staged, write_json
+from distilbert.stored_weights import read_safe_weights
+from distilbert.tokenization import DistilBertTokenizerFast
+
+PRECISIONS = ("fp32", "int8")
+_WORDS, _DECODER = "embeddings.word_embeddings.weight", "vocab_projector.weight"
+
+
+def export_onnx(
+    name: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    precision: str = "fp32",
+    head: str | None = None,
+    check: Iterable[Check] | None = None,
+    tolerance: float = 0.1,
+    **options: Any,
+) -> Harm | None:
+    """Write `model.onnx` and `config.json` for a DistilBERT or BERT with any head.
+
+    The file takes `input_ids` and `attention_mask`, int64 (B, T) of any size, or (B, choices, T)
+    for multiple choice, and a BERT's `token_type_ids`. It gives what the model's class gives,
+    float32. Linear layers compute nothing at padding. What only a call in Python can ask for is
+    not in it: attentions, layers' hidden states, `position_ids`, `head_mask`, `inputs_embeds`.
+
+    Args:
+        name: a folder or hub id, with weights in safetensors.
+        folder: made if missing.
+        precision: fp32, or int8: weights in 8 bits with a scale for each row, a quarter of the
+            size, and what layers read in 8 bits with a scale for each token.
+        head: the end of the class's name, such as "ForTokenClassification", or "Model" for the bare
+            encoder; by default what the checkpoint says that it is.
+        check: typical texts, or pairs of them, to compare the answers in int8 with those in fp32;
+            the tokenizer is that of the folder.
+        tolerance: largest error of a check (see `Harm`) with which the file is written.
+        options: `cache_dir`, `force_download`, `local_files_only`, `token`, `revision`,
+            `subfolder`.
+
+    Returns:
+        What the check found, if there was one.
+
+    Raises:
+        ImportError: onnx, or for a check onnxruntime, is not installed.
+        OSError: files that cannot be found, read or written.
+        ValueError: an unknown precision or head; a checkpoint of another kind; weights that are
+            not there, of another shape or not finite; or an error above the tolerance.
+        TypeError: an unknown option.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision={precision!r} must be {' or '.join(PRECISIONS)}")
+    source = Source(name, **options)
+    kind = head or checkpoint.kind_of(source)
+    checkpoint.require_kind(source, kind)
+    config = checkpoint.open_config(source)
+    config.architectures = [("Bert" if config.type_vocab_size else "DistilBert") + kind]
+    file = _build(source, config, precision, kind)
+    harm = None
+    if check is not None:
+        tokenizer = DistilBertTokenizerFast.from_pretrained(name, **options)
+        inputs = encode(check, tokenizer, config, kind == "ForMultipleChoice")
+        reference = Reference(Session(_build(source, config, "fp32", kind)), inputs)
+        harm = reference.harm(Session(file))
+        if not harm.error <= tolerance:  # so that one that is nan is too large
+            raise ValueError(
+                f"{source} in {precision}: {harm}; that is above the tolerance of {tolerance}: "
+                "nothing was written. Keep it in fp32, or allow more"
+            )
+    with staged(folder) as scratch:
+        (scratch / ONNX_WEIGHTS).write_bytes(file)
+        write_json(scratch / CONFIG_FILE, config.to_diff_dict())
+    return harm
+
+
+class _Stored:
+    """A checkpoint's weights in float32."""
+
+    def __init__(self, source: Source, config: PretrainedConfig) -> None:
+        self._source, self._class = source, (config.architectures or [""])[0]
+        self._stored = read_safe_weights(source)
+        self._names = checkpoint.by_module_name(self._stored)
+        if config.tie_word_embeddings and _WORDS in self._names:
+            self._names[_DECODER] = self._names[_WORDS]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def take(self, name: str, *shape: int) -> NDArray[np.float32]:
+        if name not in self._names:
+            raise ValueError(
+                f"{self._source} is not a whole {self._class}: {name} is missing; "
+                f"{checkpoint.NOT_TRAINED}"
+            )
+        stored = self._names[name]
+        value = np.asarray(self._stored[stored], np.float32)
+        wrong = [(stored, value.shape, shape)] if value.shape != shape else []
+        checkpoint.require_fit(str(self._source), wrong, ignore_mismatched_sizes=False)
+        if not np.isfinite(value).all():
+            raise ValueError(f"{self._source}: {stored} has values that are not finite")
+        return value
+
+
+def _build(source: Source, config: PretrainedConfig, precision: str, kind: str) -> bytes:
+    """Return the file of a checkpoint."""
+    graph = Graph(int8=precision == "int8")
+    add_network(graph, config, _Stored(source, config), kind)
+    return graph.serialize(distilbert.__version__)

@@ -1,0 +1,107 @@
+"""How far a model's answers in a lower precision are from those in fp32, on some texts.
+
+Not the score of a task, which needs labels: `distilbert evaluate` has that.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BATCH = 16
+_ANSWERS = ("logits", "start_logits", "end_logits", "last_hidden_state")
+
+Check = str | tuple[str, str]
+Inputs = dict[str, NDArray[Any]]
+Model = Callable[..., Mapping[str, NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class Harm:
+    """How far answers are from those in fp32, on the texts of a check.
+
+    Args:
+        error: root mean square of the difference, relative to that of the answers (logits, or the
+            hidden states of a model without a head), at real tokens.
+        changed: share of decisions that change (the largest logit is elsewhere); nan where there
+            is nothing to decide.
+        exact: layers that were left out of int8 for it.
+    """
+
+    error: float
+    changed: float
+    exact: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        changed = "" if math.isnan(self.changed) else f", {self.changed:.1%} decisions changed"
+        return f"error {self.error:.1%}{changed}"
+
+
+def encode(texts: Iterable[Check], tokenizer: Any, config: Any, choices: bool) -> list[Inputs]:
+    """Return texts, or pairs of them, as batches for a model; long ones are cut to what it takes.
+
+    Args:
+        choices: the model takes (B, choices, T): each text becomes the only choice of a question.
+
+    Raises:
+        TypeError, ValueError: no tokenizer, no texts, or something else than texts.
+    """
+    if tokenizer is None:
+        raise TypeError("check=… needs the tokenizer that reads the texts: tokenizer=…")
+    given = [texts] if isinstance(texts, str) else list(texts)
+    if not given:
+        raise ValueError("check=… has no texts; a hundred typical ones are enough")
+    wrong = [text for text in given if not isinstance(text, str | tuple)]
+    if wrong:
+        raise TypeError(f"check=… takes texts, or pairs (tuples) of them; got {wrong[0]!r:.60}")
+    made = []
+    for kind in (str, tuple):  # the tokenizer takes one kind at a time
+        some = [text for text in given if isinstance(text, kind)]
+        for at in range(0, len(some), _BATCH):
+            encoded = tokenizer(
+                some[at : at + _BATCH],
+                padding=True,
+                truncation=True,
+                max_length=config.max_position_embeddings,
+                return_token_type_ids=config.type_vocab_size > 1,
+                return_tensors="np",
+            )
+            made.append({k: v[:, None] if choices else v for k, v in encoded.items()})
+    return made
+
+
+class Reference:
+    """Answers in fp32, to compare with.
+
+    Args:
+        model: in fp32, a function of arrays.
+        inputs: as `encode` returns them.
+    """
+
+    def __init__(self, model: Model, inputs: Sequence[Inputs]) -> None:
+        self.inputs = inputs
+        self.answers = [model(**batch) for batch in inputs]
+
+    def harm(self, model: Model, exact: Sequence[str] = ()) -> Harm:
+        """Compare a model with it."""
+        squares = total = 0.0
+        changed = decisions = 0
+        for batch, answers in zip(self.inputs, self.answers, strict=True):
+            keep, found = batch["attention_mask"] != 0, model(**batch)
+            for name in answers.keys() & set(_ANSWERS):
+                wanted, given = answers[name], found[name]
+                if wanted.ndim == 3:
+                    wanted, given = wanted[keep], given[keep]
+                real = wanted > np.finfo(wanted.dtype).min  # not so at masked positions of spans
+                right = wanted[real].astype(np.float64)
+                with np.errstate(invalid="ignore"):  # inf - inf is nan, as it should be
+                    squares += float(np.square(given[real] - right).sum())
+                total += float(np.square(right).sum())
+                if name != "last_hidden_state" and wanted.shape[-1] > 1:
+                    changed += int((given.argmax(-1) != wanted.argmax(-1)).sum())
+                    decisions += len(wanted)
+        share = changed / decisions if decisions else float("nan")
+        return Harm((squares / max(total, 1e-30)) ** 0.5, share, tuple(exact))

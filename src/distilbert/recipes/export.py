@@ -1,0 +1,61 @@
+"""`distilbert export`: a model as a folder that runs without PyTorch."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from distilbert.export import export_onnx
+from distilbert.hub import ONNX_WEIGHTS
+from distilbert.tokenization import DistilBertTokenizerFast
+
+_logger = logging.getLogger("distilbert")
+
+
+@dataclass
+class Settings:
+    """Write a model as ONNX, with configuration and tokenizer, to run without PyTorch.
+
+    Args:
+        model: folder or hub id of a BERT or DistilBERT, with its tokenizer.
+        out: the new folder.
+        precision: fp32 or int8.
+        head: the end of the class's name, such as ForTokenClassification, or Model for the bare
+            encoder; by default what the checkpoint says that it is.
+        check: a file of typical texts, one per line, whose answers are compared with those in fp32.
+        tolerance: the largest error of a check with which the model is written.
+    """
+
+    model: str
+    out: str
+    precision: str = "fp32"
+    head: str | None = None
+    check: str | None = None
+    tolerance: float = 0.1
+
+
+def main(settings: Settings) -> Path:
+    """Export, and return the folder.
+
+    Raises:
+        ImportError: the extra `onnx` is not installed.
+        OSError: a file or folder cannot be found, read or written.
+        ValueError: as `export_onnx` raises it.
+    """
+    tokenizer = DistilBertTokenizerFast.from_pretrained(settings.model)
+    texts = None
+    if settings.check is not None:
+        lines = Path(settings.check).read_text(encoding="utf-8").splitlines()
+        texts = [line for line in lines if line.strip()]
+    harm = export_onnx(
+        settings.model,
+        settings.out,
+        precision=settings.precision,
+        head=settings.head,
+        check=texts,
+        tolerance=settings.tolerance,
+    )
+    tokenizer.save_pretrained(settings.out)
+    path = Path(settings.out) / ONNX_WEIGHTS
+    found = "" if harm is None else f"; against fp32 on {len(texts or ())} texts: {harm}"
+    _logger.info("%s: %.1f MB in %s%s", path, path.stat().st_size / 1e6, settings.precision, found)
+    return Path(settings.out)

@@ -1,0 +1,204 @@
+"""An exported model gives what the model gives."""
+
+import numpy as np
+import pytest
+import torch
+
+import distilbert as d
+
+from .conftest import HEADS, LONGEST
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+def answers(model, inputs):
+    """The model's outputs as arrays, computed without padding."""
+    with torch.no_grad():
+        output = model(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+    return {name: value.numpy() for name, value in output.items()}
+
+
+def same(found, expected, inputs):
+    """Equal in float32 at real tokens; elsewhere 0, or the lowest number for a span's scores."""
+    assert found.keys() == expected.keys()
+    shape = inputs["input_ids"].shape
+    seen = inputs.get("attention_mask", np.ones(shape)) != 0
+    for name, value in expected.items():
+        assert found[name].dtype == np.float32
+        assert found[name].shape == value.shape
+        real = seen if value.shape[:2] == shape else np.ones(value.shape, bool)
+        error = np.linalg.norm(found[name][real] - value[real]) / np.linalg.norm(value[real])
+        assert error < 5e-6
+        elsewhere = np.finfo(np.float32).min if name in ("start_logits", "end_logits") else 0
+        assert (found[name][~real] == elsewhere).all()
+
+
+@pytest.mark.parametrize("family", ["DistilBert", "Bert"])
+@pytest.mark.parametrize("head", HEADS)
+def test_outputs_are_the_models(made, exported, batch, head, family):
+    model, inputs = made(head, family), batch(head, family)
+    file = exported(model)
+    same(file(**inputs), answers(model, inputs), inputs)
+    del inputs["attention_mask"]
+    inputs.pop("token_type_ids", None)
+    same(file(**inputs), answers(model, inputs), inputs)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_int8_is_near(made, exported, batch, head):
+    model, inputs = made(head), batch(head)
+    found, expected = exported(model, precision="int8")(**inputs), answers(model, inputs)
+    for name, value in expected.items():
+        real = value > np.finfo(np.float32).min
+        assert np.array_equal(real, found[name] > np.finfo(np.float32).min)
+        error = np.linalg.norm((found[name] - value)[real]) / np.linalg.norm(value[real])
+        assert 0 < error < 0.1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_an_answer_does_not_depend_on_its_neighbours(made, exported, batch, precision):
+    """Nor an empty sequence's, whatever it is."""
+    file = exported(made("ForSequenceClassification", initializer_range=1.0), precision=precision)
+    inputs = batch("ForSequenceClassification")
+    inputs["attention_mask"][4] = 0
+    together = file(**inputs)["logits"]
+    for row in range(len(together)):
+        alone = file(**{name: array[row : row + 1] for name, array in inputs.items()})["logits"]
+        np.testing.assert_allclose(alone[0], together[row], atol=1e-5, rtol=1e-5)
+    assert np.isfinite(together).all()
+
+
+@pytest.mark.parametrize(
+    "activation", ["gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "tanh"]
+)
+def test_activations(made, exported, batch, activation):
+    model, inputs = made("ForMaskedLM", activation=activation), batch("ForMaskedLM")
+    same(exported(model)(**inputs), answers(model, inputs), inputs)
+
+
+def test_pruned_heads_and_odd_sizes(made, exported, batch):
+    model, inputs = made("Model", dim=36, hidden_dim=7), batch("Model")
+    model.prune_heads({0: [1, 2], 1: [3]})
+    same(exported(model)(**inputs), answers(model, inputs), inputs)
+    model, inputs = made("ForSequenceClassification"), batch("ForSequenceClassification")
+    model.prune_heads({1: [0]})
+    same(exported(model)(**inputs), answers(model, inputs), inputs)
+
+
+@pytest.mark.parametrize("family", ["DistilBert", "Bert"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_tied_decoder_is_in_the_file_once(made, exported, batch, tmp_path, tied, family):
+    model = made("ForMaskedLM", family, tie_word_embeddings=tied, dim=64)
+    inputs = batch("ForMaskedLM", family)
+    same(exported(model)(**inputs), answers(model, inputs), inputs)
+    file = onnx.load(tmp_path / "onnx" / "model.onnx")
+    tables = [t for t in file.graph.initializer if list(t.dims) == [model.config.vocab_size, 64]]
+    assert len(tables) == (1 if tied else 2)
+
+
+def test_int8_is_a_quarter_of_the_size(made, exported, tmp_path):
+    model, sizes = made("Model", dim=128, hidden_dim=512, vocab_size=2000), {}
+    for precision in ("fp32", "int8"):
+        exported(model, precision=precision)
+        sizes[precision] = (tmp_path / "onnx" / "model.onnx").stat().st_size
+    assert 0.25 < sizes["int8"] / sizes["fp32"] < 0.3
+
+
+def test_half_precision_shards_and_the_bare_encoder_of_a_head(made, batch, tmp_path):
+    model, inputs = made("ForTokenClassification").bfloat16(), batch("Model")
+    model.save_pretrained(tmp_path, max_shard_size="8KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    d.export_onnx(tmp_path, tmp_path, head="Model")
+    same(d.OnnxModel(tmp_path)(**inputs), answers(model.float().base_model, inputs), inputs)
+
+
+def test_a_bert_without_pooler(made, batch, exported):
+    model, inputs = d.BertModel(made("Model", "Bert").config, False).eval(), batch("Model", "Bert")
+    same(exported(model)(**inputs), answers(model, inputs), inputs)
+
+
+def test_the_file_is_written_for_others(made, exported, tmp_path):
+    """It is checked, names its inputs and outputs, and every size but the model's is free."""
+    exported(made("ForMultipleChoice", "Bert"))
+    file = onnx.load(tmp_path / "onnx" / "model.onnx")
+    onnx.checker.check_model(file, full_check=True)
+    assert file.producer_name == "distilbert"
+    assert [value.name for value in file.graph.input] == [
+        "input_ids", "attention_mask", "token_type_ids",
+    ]  # fmt: skip
+    dims = [dim.dim_param for dim in file.graph.output[0].type.tensor_type.shape.dim]
+    assert dims == ["batch", "choices"]
+    config = d.BertConfig.from_pretrained(tmp_path / "onnx")
+    assert config.architectures == ["BertForMultipleChoice"]
+
+
+def test_a_check_measures_int8_and_refuses_it(made, tmp_path, tiny_vocab):
+    model = made("ForTokenClassification", vocab_size=len(tiny_vocab))
+    model.save_pretrained(tmp_path / "model")
+    d.DistilBertTokenizerFast(tiny_vocab).save_pretrained(tmp_path / "model")
+    texts = ["the small model", ("a model", "the small one")]
+    out = tmp_path / "onnx"
+    harm = d.export_onnx(tmp_path / "model", out, check=texts)
+    assert harm.error == 0
+    with pytest.raises(ValueError, match=r"error .*above the tolerance of 1e-06: nothing was"):
+        d.export_onnx(tmp_path / "model", out / "8", precision="int8", check=texts, tolerance=1e-6)
+    assert not (out / "8").exists()
+    harm = d.export_onnx(tmp_path / "model", out, precision="int8", check=texts)
+    prepared = d.prepare(
+        model, "int8", check=texts, tokenizer=d.DistilBertTokenizerFast(tiny_vocab)
+    )
+    assert 0.3 < harm.error / prepared.harm.error < 3
+
+
+def test_bad_input(made, tmp_path):
+    model = made("ForMaskedLM")
+    model.save_pretrained(tmp_path / "model")
+    place, out = tmp_path / "model", tmp_path / "out"
+    with pytest.raises(ValueError, match="precision='fp16' must be fp32 or int8"):
+        d.export_onnx(place, out, precision="fp16")
+    with pytest.raises(ValueError, match="is a DistilBertForMaskedLM, not a DistilBertForQ"):
+        d.export_onnx(place, out, head="ForQuestionAnswering")
+    with pytest.raises(ValueError, match=r"a head is one of .*; got 'QA'"):
+        d.export_onnx(place, out, head="QA")
+    with pytest.raises(TypeError, match="opset"):
+        d.export_onnx(place, out, opset=17)
+    with pytest.raises(OSError, match=r"has no file config\.json"):
+        d.export_onnx(tmp_path, out)
+    model.base_model.save_pretrained(tmp_path / "bare")
+    with pytest.raises(ValueError, match=r"not a whole .*vocab_transform.weight is missing"):
+        d.export_onnx(tmp_path / "bare", out, head="ForMaskedLM")
+    model.config.hidden_dim = 50
+    model.config.architectures = ["DistilBertForMaskedLM"]
+    model.config.save_pretrained(place)
+    with pytest.raises(ValueError, match=r"lin1.weight has shape \(48, 32\), the model needs"):
+        d.export_onnx(place, out)
+    model.config.hidden_dim = 48
+    model.vocab_layer_norm.bias.data[3] = torch.nan
+    model.save_pretrained(place)
+    with pytest.raises(ValueError, match=r"vocab_layer_norm.bias has values that are not finite"):
+        d.export_onnx(place, out)
+    assert not out.exists()
+
+
+def test_what_the_session_refuses(made, exported, tmp_path):
+    model = exported(made("Model", "Bert"))
+    with pytest.raises(ValueError, match=rf"{LONGEST + 1} tokens are more than the model has"):
+        model(np.zeros((1, LONGEST + 1), np.int64))
+    with pytest.raises(ValueError, match="input_ids has 0 to 97; the model has embeddings for"):
+        model([[0, 97]])
+    with pytest.raises(ValueError, match="token_type_ids has 0 to 2"):
+        model([[0, 1]], token_type_ids=[[0, 2]])
+    with pytest.raises(ValueError, match=r"attention_mask has shape \(1, 3\), input_ids \(1, 2\)"):
+        model([[0, 1]], [[1, 1, 1]])
+    with pytest.raises(ValueError, match=r"input_ids must be \(B, T\), and not empty; got \(2,\)"):
+        model([0, 1])
+    with pytest.raises(ValueError, match=r"not empty; got \(1, 0\)"):
+        model(np.zeros((1, 0), np.int64))
+    with pytest.raises(ValueError, match="threads=0 must be at least 1"):
+        d.OnnxModel(tmp_path / "onnx", threads=0)
+    with pytest.raises(ValueError, match=r"ONNX Runtime has no Abacus here; it has .*CPU"):
+        d.OnnxModel(tmp_path / "onnx", providers=["Abacus"])
+    (tmp_path / "onnx" / "model.onnx").write_bytes(b"no model")
+    with pytest.raises(ValueError, match=r"model.onnx cannot be opened by ONNX Runtime"):
+        d.OnnxModel(tmp_path / "onnx")

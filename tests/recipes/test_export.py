@@ -1,0 +1,68 @@
+"""`distilbert export` and then `predict`, through the command line."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import distilbert
+from distilbert.cli import main
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+TEXTS = ["the small model", "un", "", "a model, the small!"]
+CODE = """
+import sys
+sys.modules.update(dict.fromkeys(["torch", "tensorflow", "keras", "onnx"]))
+from distilbert.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def model(tmp_path, tiny_vocab):
+    torch = pytest.importorskip("torch")
+    config = distilbert.DistilBertConfig(
+        vocab_size=len(tiny_vocab), max_position_embeddings=32, dim=32, n_heads=2, n_layers=2,
+        hidden_dim=64, id2label={0: "no", 1: "yes"}, initializer_range=0.3,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    distilbert.DistilBertForSequenceClassification(config).save_pretrained(tmp_path / "model")
+    distilbert.DistilBertTokenizerFast(tiny_vocab).save_pretrained(tmp_path / "model")
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS) + "\n")
+    return str(tmp_path / "model")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_an_exported_model_predicts_without_pytorch(model, tmp_path, capsys, precision):
+    out, texts = str(tmp_path / "edge"), str(tmp_path / "texts.txt")
+    flags = ["--model", model, "--out", out, "--precision", precision, "--check", texts]
+    assert main(["export", *flags]) == 0
+    said = capsys.readouterr().err
+    assert f" MB in {precision}; against fp32 on 3 texts: error " in said
+    (tmp_path / "some.txt").write_text("the small model\na model\n")
+    given = ["predict", "--task", "text-classification", "--input", str(tmp_path / "some.txt")]
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *given, "--model", out], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert main([*given, "--model", model]) == 0
+    found, expected = (
+        [json.loads(line)["prediction"] for line in text.splitlines()]
+        for text in (done.stdout, capsys.readouterr().out)
+    )
+    assert [a["label"] for a in found] == [a["label"] for a in expected]
+    tolerance = 1e-5 if precision == "fp32" else 0.1
+    assert [a["score"] for a in found] == pytest.approx(
+        [a["score"] for a in expected], abs=tolerance
+    )
+
+
+def test_too_large_an_error_writes_nothing(model, tmp_path, capsys):
+    flags = ["--model", model, "--out", str(tmp_path / "edge"), "--precision", "int8"]
+    check = ["--check", str(tmp_path / "texts.txt"), "--tolerance", "1e-6"]
+    assert main(["export", *flags, *check]) == 1
+    assert "above the tolerance of 1e-06: nothing was written" in capsys.readouterr().err
+    assert not (tmp_path / "edge").exists()
