@@ -77,6 +77,11 @@ def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Calla
             raise TypeError(f"{source} is an ONNX file, for which {fixed[0]} cannot be chosen")
         require_kind(source, head)
         return OnnxModel(name, **options)
+    if "precision" not in options and (stray := sorted({"engine", "threads"} & options.keys())):
+        raise TypeError(
+            f"{stray[0]} is an option of prepared models: say precision=… with it, such as "
+            'precision="fp32"'
+        )
     require("torch")
     from distilbert.modeling.arrays import ArrayModel, open_arrays
 

@@ -32,8 +32,7 @@ _CLASSES: tuple[type[Pipeline], ...] = (
 TASKS = {cls.task: cls for cls in _CLASSES}
 ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
 _OF_PLACE = {"revision", "subfolder"}  # of the model, where the tokenizer has its own place
-_OF_PREPARED = {"engine", "threads"}
-_OF_MODEL = {"device", "dtype", "attn_implementation", "precision"} | _OF_PREPARED
+_OF_MODEL = {"device", "dtype", "attn_implementation", "precision", "engine", "threads"}
 
 
 def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> Any:
@@ -93,11 +92,6 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         tokenizer = DistilBertTokenizerFast.from_pretrained(model, **reach)
     if opens_model:
         of_model = {key: options.pop(key) for key in _OF_MODEL & options.keys()}
-        if "precision" not in of_model and (stray := sorted(_OF_PREPARED & of_model.keys())):
-            raise TypeError(
-                f"{stray[0]} is an option of prepared models: say precision=… with it, such as "
-                'precision="fp32"'
-            )
         if of_model.get("device") == -1:  # transformers' name of the CPU
             of_model["device"] = "cpu"
         model = open_model(model, cls.head, **reach, **of_model)
