@@ -28,7 +28,8 @@ PAGES = sorted(
 )
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GUIDES = [
-    ROOT / "docs" / "guides" / f"{name}.md" for name in ("distill", "export", "finetune", "predict", "speed")
+    ROOT / "docs" / "guides" / f"{name}.md"
+    for name in ("distill", "export", "finetune", "predict", "speed")
 ]
 
 

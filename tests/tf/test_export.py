@@ -107,3 +107,15 @@ def test_jax_needs_sizes(model, tiny, tmp_path, monkeypatch):
             tmp_path / "served", verbose=False, input_signature=choices.input_signature(2, 8)
         )
     assert not (tmp_path / "served").exists()
+
+
+def test_onnx_is_written_from_the_saved_model(model, batch, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(ValueError, match=r"save_pretrained\(folder\), then distilbert.export_onnx"):
+        model.export(tmp_path / "model.onnx", "onnx")
+    model.save_pretrained(tmp_path / "saved")
+    d.export_onnx(tmp_path / "saved", tmp_path / "onnx")
+    found = d.OnnxModel(tmp_path / "onnx")(**batch)["logits"]
+    real = batch["attention_mask"] != 0
+    np.testing.assert_allclose(found[real], model(batch).logits.numpy()[real], atol=1e-5)

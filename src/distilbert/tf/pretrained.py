@@ -216,8 +216,14 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
                 `optimizations=[tf.lite.Optimize.DEFAULT]` for int8 weights.
 
         Raises:
-            ValueError: under JAX, a size besides the batch's that is not fixed.
+            ValueError: under JAX, a size besides the batch's that is not fixed; or "onnx", which
+                `distilbert.export_onnx` writes, from the folder of `save_pretrained`.
         """
+        if format == "onnx":
+            raise ValueError(
+                "Keras does not write ONNX here: save_pretrained(folder), then "
+                "distilbert.export_onnx(folder, out), which needs no framework"
+            )
         if input_signature is None:
             input_signature = self.input_signature()
         if keras.backend.backend() == "jax":
