@@ -1,4 +1,7 @@
-"""Task losses. A batch in which nothing is labelled has loss 0, with a gradient graph."""
+"""Task losses. A batch in which nothing is labelled has loss 0, with a gradient graph.
+
+They are computed in float32 at least: a sum of many terms has no place in half precision.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +26,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         )
     if labels.is_floating_point():
         raise TypeError(f"labels must be integers, got {labels.dtype}")
-    logits, labels = logits.flatten(0, -2), labels.flatten().long()
+    logits, labels = _exact(logits).flatten(0, -2), labels.flatten().long()
     try:
         total = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
     except IndexError:
@@ -56,8 +59,7 @@ def classification(logits: Tensor, labels: Tensor, config: PretrainedConfig) -> 
         return cross_entropy(logits, labels.flatten())
     if labels.numel() != logits.numel() or len(labels) != len(logits):
         raise ValueError(f"labels must be {tuple(logits.shape)}, got {tuple(labels.shape)}")
-    # Half precision has no place for the values of many a regression, nor for their sum.
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = _exact(logits)
     targets = labels.reshape(logits.shape).to(logits.dtype)
     if kind == "regression":
         total = F.mse_loss(logits, targets, reduction="sum")
@@ -89,6 +91,10 @@ def _position(logits: Tensor, positions: Tensor, keep: Tensor | None) -> Tensor:
         inside = positions.clamp(0, logits.shape[1] - 1)
         outside = outside | ~keep.gather(1, inside[:, None]).squeeze(1)
     return cross_entropy(logits, positions.masked_fill(outside, IGNORED))
+
+
+def _exact(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def _require_tensor(name: str, x: Tensor) -> None:
