@@ -11,7 +11,7 @@ import torch
 import distilbert as d
 from distilbert.inference import encoder
 from distilbert.inference import native_stack as stack
-from distilbert.modeling.model import AttentionPlan
+from distilbert.modeling.model import AttentionPlan, Transformer
 from distilbert.modeling.unpadding import Unpadding
 from distilbert.native import library, processor
 
@@ -304,7 +304,7 @@ def test_models_that_cannot_be_prepared(make):
     with pytest.raises(TypeError, match=r"layer\.1\.lin1 is a Sequential; .*merged"):
         d.prepare(model)
     model.transformer.layer[0] = torch.nn.Identity()
-    with pytest.raises(TypeError, match=r"layer 0 is not .*: a Identity, not a Transf"):
+    with pytest.raises(TypeError, match=r"layer\.0 is a Identity; only Transf"):
         d.prepare(model)
 
 
@@ -319,22 +319,63 @@ def test_parts_that_would_be_passed_by(make):
 
     model = make()
     model.transformer.layer[1].output_layer_norm = Shifted(32)
-    with pytest.raises(TypeError, match=r"layer 1 .*: output_layer_norm: a Shifted, not a LayerN"):
+    with pytest.raises(TypeError, match=r"layer\.1\.output_layer_norm is a Shifted; .* LayerN"):
         d.prepare(model)
     model = make()
     model.transformer.layer[0].sa_layer_norm = torch.nn.LayerNorm(32, bias=False)
-    with pytest.raises(TypeError, match="layer 0: sa_layer_norm has no weight or no bias"):
+    with pytest.raises(TypeError, match=r"layer\.0\.sa_layer_norm has no weight or no bias"):
         d.prepare(model)
     model = make()
     model.transformer.layer[0].ffn.register_forward_hook(lambda *given: None)
-    with pytest.raises(TypeError, match=r"layer 0 has a hook on ffn, .*: remove it"):
+    with pytest.raises(TypeError, match=r"layer\.0\.ffn has a hook .*: remove it"):
         d.prepare(model)
     model = make()
     model.set_input_embeddings(Doubled.from_pretrained(model.get_input_embeddings().weight))
     ids = torch.tensor([[2, 7, 3]])
     torch.testing.assert_close(d.prepare(model)(ids)[0], model(ids)[0], atol=1e-5, rtol=1e-5)
-    with pytest.raises(TypeError, match=r"word embeddings are a Doubled; .* prepared in int8"):
+    with pytest.raises(TypeError, match=r"word_embeddings is a Doubled; only Embedding"):
         d.prepare(model, "int8")
+
+
+HOOKED = {
+    "the stack of blocks": "distilbert.transformer",
+    "pre_classifier": "pre_classifier",
+    "classifier": "classifier",
+    "layer.0.attention.q_lin": "distilbert.transformer.layer.0.attention.q_lin",
+    "word_embeddings": "distilbert.embeddings.word_embeddings",
+}
+
+
+@pytest.mark.parametrize(("name", "path"), HOOKED.items(), ids=list(HOOKED))
+def test_hooks_on_what_is_replaced(make, name, path):
+    model = make("ForSequenceClassification")
+    hook = model.get_submodule(path).register_forward_hook(lambda *given: None)
+    with pytest.raises(TypeError, match=f"^{name} has a hook"):
+        d.prepare(model, "int8")
+    hook.remove()
+    model.get_submodule(path).forward = None
+    with pytest.raises(TypeError, match=f"^{name} has a hook or a forward of its own"):
+        d.prepare(model, "int8")
+
+
+@pytest.mark.parametrize(
+    "path", ["distilbert", "distilbert.embeddings", "distilbert.embeddings.word_embeddings"]
+)
+def test_hooks_on_what_stays_are_called(make, path):
+    model, seen = make("ForSequenceClassification"), []
+    model.get_submodule(path).register_forward_hook(lambda *given: seen.append(path))
+    d.prepare(model)(torch.tensor([[2, 7, 3]]))
+    assert seen == [path]
+
+
+def test_a_stack_of_another_class_is_not_prepared(make):
+    class Stack(Transformer):
+        pass
+
+    model = make()
+    model.transformer = Stack(model.config)
+    with pytest.raises(TypeError, match="the stack of blocks is a Stack; only Transformer"):
+        d.prepare(model)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

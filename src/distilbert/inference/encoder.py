@@ -20,10 +20,10 @@ from distilbert.inference.workers import run_all
 from distilbert.modeling import inputs
 from distilbert.modeling.attention import sdpa, unpadded
 from distilbert.modeling.model import (
+    BLOCK_PARTS,
     AttentionPlan,
     Transformer,
     TransformerBlock,
-    foreign_part,
 )
 from distilbert.modeling.unpadding import Unpadding
 
@@ -194,24 +194,35 @@ class FastBlock(nn.Module):
         return self._normalise(self.lin2(self.lin1(x), x), 1)
 
 
-def _own(block: nn.Module, number: int) -> TransformerBlock:
-    """Return a block, if it computes what this package's do.
+def require_own(module: nn.Module, kind: type[nn.Module], name: str) -> None:
+    """Raise TypeError if a module may compute something else than those of its class do.
 
-    Raises:
-        TypeError: it may not.
+    Args:
+        kind: the class that it has to be of; a subclass may differ.
+        name: what it is called in the message.
     """
-    foreign = foreign_part(block)
-    if foreign is not None or not isinstance(block, TransformerBlock):
-        raise TypeError(f"layer {number} is not this package's: {foreign}")
-    for name, part in block.named_modules():
-        if part._forward_hooks or part._forward_pre_hooks:
-            raise TypeError(
-                f"layer {number} has a hook on {name or 'itself'}, which a prepared model would "
-                "not call: remove it first (of torch.nn.utils.prune by prune.remove)"
-            )
+    if type(module) is not kind:
+        raise TypeError(
+            f"{name} is a {type(module).__name__}; only {kind.__name__} can be prepared "
+            "(adapters have to be merged into the weights first)"
+        )
+    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+        raise TypeError(
+            f"{name} has a hook or a forward of its own, which a prepared model would not call: "
+            "remove it first (of torch.nn.utils.prune by prune.remove)"
+        )
+
+
+def _require_own_block(block: nn.Module, name: str) -> None:
+    """Raise TypeError if a block, or a part of it, may compute something else than this package's.
+
+    The classes of linear layers are left to what makes the fast ones.
+    """
+    for path, part in block.named_modules():
+        where = f"{name}.{path}" if path else name
+        require_own(part, BLOCK_PARTS.get(path, type(part)), where)
         if isinstance(part, nn.LayerNorm) and (part.weight is None or part.bias is None):
-            raise TypeError(f"layer {number}: {name} has no weight or no bias")
-    return block
+            raise TypeError(f"{where} has no weight or no bias")
 
 
 class FastTransformer(nn.Module):
@@ -225,7 +236,7 @@ class FastTransformer(nn.Module):
         for_first: first tokens alone may be asked for, so the last block is made for that.
 
     Raises:
-        TypeError: a block, or a part of it, of another class or with a hook, which may compute
+        TypeError: it, a block, or a part of one, is of another class or has a hook, and may compute
             something else.
     """
 
@@ -239,12 +250,14 @@ class FastTransformer(nn.Module):
         for_first: bool,
     ) -> None:
         super().__init__()
+        require_own(transformer, Transformer, "the stack of blocks")
         self.layer = nn.ModuleList()
         for i, block in enumerate(transformer.layer):
             is_last = i == len(transformer.layer) - 1
+            _require_own_block(block, f"layer.{i}")
             self.layer.append(
                 FastBlock(
-                    _own(block, i),
+                    block,
                     make,
                     f"layer.{i}",
                     activation=activation,

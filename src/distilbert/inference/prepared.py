@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from distilbert.harm import Check, Harm, Inputs, Reference, encode
 from distilbert.inference.checking import most_harmful
-from distilbert.inference.encoder import FastTransformer
+from distilbert.inference.encoder import FastTransformer, require_own
 from distilbert.inference.graphs import GraphedTransformer
 from distilbert.inference.linear import (
     FastLinear,
@@ -151,7 +151,8 @@ def prepare(
             PyTorch's operators; or "auto", the native one where it can be.
 
     Raises:
-        TypeError: no model of this package, one with layers of other classes, or no tokenizer.
+        TypeError: no model of this package, one with layers of other classes or with hooks on what
+            is replaced, or no tokenizer.
         ValueError: an unknown precision or engine, one that is not there, or no texts.
 
     Example:
@@ -231,15 +232,11 @@ class Maker:
         """Make one layer of several that read the same input.
 
         Raises:
-            TypeError: one of them is not linear, or not only.
+            TypeError: one of them is not linear, or not only, or has a hook.
         """
         weights, biases = [], []
         for layer in layers:
-            if type(layer) is not nn.Linear:
-                raise TypeError(
-                    f"{name} is a {type(layer).__name__}; only torch.nn.Linear can be prepared "
-                    "(adapters have to be merged into the weights first)"
-                )
+            require_own(layer, nn.Linear, name)
             weights.append(layer.weight.detach())
             zeros = layer.weight.new_zeros(layer.out_features)
             biases.append(zeros if layer.bias is None else layer.bias.detach())
@@ -313,14 +310,10 @@ def build(
     # What deepcopy finds here it takes instead of copying.
     instead: dict[int, nn.Module] = {id(base.transformer): transformer}
     words = base.embeddings.word_embeddings
-    if precision != "fp32" and type(words) is not nn.Embedding:
-        raise TypeError(
-            f"the word embeddings are a {type(words).__name__}; only a torch.nn.Embedding can be "
-            f"prepared in {precision}"
-        )
-    if precision == "int8":
-        _refuse_infinite("word_embeddings", words.weight)
     if precision != "fp32":
+        require_own(words, nn.Embedding, "word_embeddings")
+        if precision == "int8":
+            _refuse_infinite("word_embeddings", words.weight)
         shrunk = Int8Embedding if precision == "int8" else HalfEmbedding
         instead[id(words)] = shrunk(words.weight)
     inside = set(base.transformer.modules())

@@ -275,7 +275,7 @@ class Transformer(nn.Module):
         shortened = False
         for number, (block, head_mask) in enumerate(zip(self.layer, head_masks, strict=True), 1):
             is_last = number == len(self.layer)
-            shortened = may_shorten and is_last and foreign_part(block) is None
+            shortened = may_shorten and is_last and is_own(block)
             options = (True,) if shortened else ()
             if self.gradient_checkpointing and self.training:
                 x, weights = checkpoint(block, x, plan, head_mask, *options, use_reentrant=False)
@@ -297,23 +297,18 @@ class Transformer(nn.Module):
         del self.layer[layers:]
 
 
-def foreign_part(block: nn.Module) -> str | None:
-    """Say what in a block is not of this file's classes; None if all is."""
-    if type(block) is not TransformerBlock:
-        return f"a {type(block).__name__}, not a TransformerBlock"
-    for name, kind in _PARTS.items():
-        part = type(getattr(block, name))
-        if part is not kind:
-            return f"{name}: a {part.__name__}, not a {kind.__name__}"
-    return None
-
-
-_PARTS = {
+BLOCK_PARTS: dict[str, type[nn.Module]] = {
+    "": TransformerBlock,
     "attention": MultiHeadSelfAttention,
     "ffn": FFN,
     "sa_layer_norm": nn.LayerNorm,
     "output_layer_norm": nn.LayerNorm,
 }
+
+
+def is_own(block: nn.Module) -> bool:
+    """Whether a block and its parts are of this file's classes."""
+    return all(type(block.get_submodule(name)) is kind for name, kind in BLOCK_PARTS.items())
 
 
 @dataclass(frozen=True)
