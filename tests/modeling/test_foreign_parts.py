@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import distilbert as d
+from distilbert.modeling.model import Transformer
 
 IDS = torch.tensor([[2, 7, 9, 3], [2, 8, 3, 0]])
 HEADS = [
@@ -99,6 +100,43 @@ def test_first_tokens_of_a_last_block_with_another_feed_forward(tiny):
     last = model.distilbert.transformer.layer[-1]
     last.ffn = Mixing(last.ffn)
     torch.testing.assert_close(first(model), first(model, output_hidden_states=True))
+
+
+class Reversed(nn.Module):
+    """A stack that runs the blocks in the other direction, and knows nothing of first tokens."""
+
+    def __init__(self, stack):
+        super().__init__()
+        self.blocks = nn.ModuleList(reversed(stack.layer))
+
+    def forward(self, x, plan, head_masks, keep_hidden_states):
+        states = [x]
+        for block, head_mask in zip(self.blocks, head_masks, strict=True):
+            states.append(block(states[-1], plan, head_mask)[0])
+        return states[-1], states, []
+
+
+class ReversedToo(Transformer):
+    def forward(self, x, plan, head_masks, keep_hidden_states):
+        return Reversed(self)(x, plan, head_masks, keep_hidden_states)
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "varlen"])
+@pytest.mark.parametrize("cls", HEADS, ids=lambda cls: cls.__name__)
+def test_a_stack_of_another_class_runs(cls, implementation, tiny):
+    model = make(cls, tiny)
+    model.set_attn_implementation(implementation)
+    expected = copy.deepcopy(model)
+    layers = expected.base_model.transformer.layer
+    expected.base_model.transformer.layer = layers[::-1]
+    mask = (IDS > 0).long()
+    mask[0, 1:] = 0
+    expected = first(expected, attention_mask=mask)
+    other = ReversedToo(model.base_model.config)
+    other.load_state_dict(model.base_model.transformer.state_dict())
+    for stack in (Reversed(model.base_model.transformer), other.eval()):
+        model.base_model.transformer = stack
+        torch.testing.assert_close(first(model, attention_mask=mask), expected)
 
 
 def test_a_decoder_that_is_not_tied_is_saved(tiny, tmp_path):

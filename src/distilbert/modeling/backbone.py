@@ -70,12 +70,13 @@ class Backbone(PreTrainedModel):
 
         heads = 1 if config.pruned_heads else config.n_heads  # pruned, layers differ in theirs
         mask = inputs.keep_mask(attention_mask, lengths, shape, device, heads)
+        shows = output_attentions or head_mask is not None  # the weights, or changes them
         layout, mask = inputs.choose_unpadding(
             config,
             mask,
             lengths,
             device=device,
-            needs_padding=output_attentions or head_mask is not None,
+            needs_padding=shows,
             reads_first_token=reads_first_token or first_only,
         )
         if layout is not None:
@@ -83,18 +84,20 @@ class Backbone(PreTrainedModel):
                 None if x is None else layout.unpad(x)
                 for x in (input_ids, inputs_embeds, position_ids, token_type_ids)
             )
-        step_by_step = (
-            output_attentions or head_mask is not None or config.attn_implementation == "eager"
-        )
+        step_by_step = shows or config.attn_implementation == "eager"
         x = self.embeddings(input_ids, inputs_embeds, position_ids, token_type_ids)
         plan = AttentionPlan(layout, mask, step_by_step)
-        shortens = first_only and not self.transformer.is_watched()
-        tokens, hidden_states, attentions = self.transformer(
+        stack = self.transformer
+        is_own = hasattr(stack, "is_watched")  # somebody else's may know neither this nor layers
+        shortens = first_only and is_own and not stack.is_watched()
+        options = (True,) if shortens else ()
+        layers = len(stack.layer) if is_own else config.n_layers
+        tokens, hidden_states, attentions = stack(
             x,
             plan,
-            inputs.head_weights(head_mask, len(self.transformer.layer), config.n_heads),
+            inputs.head_weights(head_mask, layers, config.n_heads),
             output_hidden_states,
-            shortens,
+            *options,
         )
         if first_only and not shortens:
             tokens = plan.first(tokens)

@@ -288,9 +288,12 @@ class Transformer(nn.Module):
         return plan.first(x) if first_only and not shortened else x, hidden_states, attentions
 
     def is_watched(self) -> bool:
-        """Whether a hook looks at what the stack gives, or at the last block or a part of it."""
+        """Whether a hook sees the output of the stack, or the last block or a part of it.
+
+        So does the code of a subclass.
+        """
         parts = [self, *(self.layer[-1].modules() if len(self.layer) else ())]
-        return is_hooked(*parts)
+        return type(self) is not Transformer or is_hooked(*parts)
 
     def cut(self, layers: int) -> None:
         """Drop all but the first layers."""
