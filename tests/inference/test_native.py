@@ -315,3 +315,25 @@ def test_alone_leaves_pytorch_s_threads_as_they_were(with_threads, monkeypatch, 
         with contextlib.suppress(KeyError), threads.alone():
             raise KeyError
         assert inside() == outside
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit", "ignore::torch.jit.TracerWarning")
+def test_what_does_not_see_the_engine_is_refused(best, make):
+    ours, ids = d.prepare(make("Model"), engine="native"), torch.tensor([[2, 7, 9, 3]])
+
+    def encode(ids):
+        return ours(ids, return_dict=False)[0]
+
+    with pytest.raises(ValueError, match="neither traced nor exported"):
+        torch.jit.trace(encode, (ids,))
+    with pytest.raises(ValueError, match=r"torch\.func does not see"):
+        torch.func.vmap(encode)(ids[:, None])
+
+
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+def test_a_compiled_function_may_call_a_prepared_model(best, make):
+    ours, ids = d.prepare(make("Model"), engine="native"), torch.tensor([[2, 7, 9, 3]])
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda ids: ours(ids)[0] + 1, backend="eager")
+    for each in (ids, ids.flip(1)):
+        torch.testing.assert_close(compiled(each), ours(each)[0] + 1)

@@ -21,6 +21,9 @@ class NativeTransformer(FastTransformer):
     """The stack as one call of the engine; the blocks of the base only hold the weights.
 
     While a layer is watched (it has a hook), the parts are called one by one.
+
+    Raises:
+        ValueError: where PyTorch records instead of computing: it would not see the engine.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -36,6 +39,11 @@ class NativeTransformer(FastTransformer):
     def _encode(
         self, x: Tensor, plan: AttentionPlan, first_only: bool, keep_hidden_states: bool
     ) -> tuple[Tensor, list[Tensor]]:
+        if _is_unseen(x):
+            raise ValueError(
+                "a prepared model can be neither traced nor exported, and torch.func does not see "
+                "what it computes: use the model that it was made from"
+            )
         if any(layer._forward_hooks for layer in self._linears):
             return super()._encode(x, plan, first_only, keep_hidden_states)
         rows = x.flatten(0, -2).float().contiguous()
@@ -66,6 +74,14 @@ class NativeTransformer(FastTransformer):
         if self._forward(byref(call)):
             raise MemoryError(f"not enough memory for {len(rows):,} tokens")
         return y.view_as(x), [state.view_as(x) for state in states]
+
+
+def _is_unseen(x: Tensor) -> bool:
+    """Whether PyTorch records this call, or only pretends to compute, and would not see the engine.
+
+    torch.compile is welcome: it leaves the call out of its graph.
+    """
+    return not torch.compiler.is_dynamo_compiling() and not inputs.readable(x)
 
 
 def _structure(block: FastBlock) -> library.Block:
