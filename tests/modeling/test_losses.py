@@ -138,6 +138,8 @@ def test_impossible_labels(ids, tiny):
     mask = torch.ones(3, 5).tril()
     with pytest.raises(ValueError, match=r"labels must be \(3, 5\), got \(5, 3\)"):
         token(ids, attention_mask=mask, labels=torch.zeros(5, 3, dtype=torch.long))
+    with pytest.raises(TypeError, match=r"labels must be a torch\.Tensor, got list"):
+        token(ids, attention_mask=mask, labels=ids.tolist())
     with pytest.raises(TypeError, match=r"labels must be integers, got torch\.float32"):
         token(ids, labels=torch.zeros(3, 5))
     several = classifier(tiny, 3)

@@ -261,11 +261,34 @@ def test_wrong_inputs(ids, tiny, model):
     refused(ValueError, r"\(3, 1 or 4, 5, 5\), got \(3, 2, 5, 5\)", ids,
             attention_mask=torch.ones(3, 2, 5, 5))  # fmt: skip
     refused(TypeError, "attention_mask must be a torch.Tensor", ids, attention_mask=[[1]])
+    refused(TypeError, "attention_mask must be a torch.Tensor", ids, attention_mask=[[1]],
+            lengths=[5, 5, 4])  # fmt: skip
+    refused(TypeError, "inputs_embeds must be a torch.Tensor, got ndarray",
+            inputs_embeds=torch.zeros(3, 5, 32).numpy())  # fmt: skip
+    refused(TypeError, "head_mask must be a torch.Tensor, got list", ids, head_mask=[1, 0, 1, 0])
     refused(TypeError, "unexpected keyword argument 'atention_mask'", ids, atention_mask=ids)
     with pytest.raises(
         ValueError, match=r"inputs must be \(batch, choices, tokens\), got \(3, 5\)"
     ):
         d.DistilBertForMultipleChoice(tiny)(ids)
+
+
+def test_lists_for_multiple_choice(tiny):
+    model, ids = d.DistilBertForMultipleChoice(tiny), torch.tensor([[[2, 3], [2, 3]]])
+    mask = torch.ones_like(ids)
+    for name in ("attention_mask", "position_ids", "token_type_ids", "labels"):
+        with pytest.raises(TypeError, match=f"{name} must be a torch.Tensor, got list"):
+            model(ids, **{name: mask.tolist()})
+    for name in ("input_ids", "inputs_embeds"):
+        with pytest.raises(TypeError, match=f"{name} must be a torch.Tensor, got list"):
+            model(**{name: ids.tolist()})
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "varlen"])
+def test_a_head_mask_of_nothing(ids, model, implementation):
+    model.set_attn_implementation(implementation)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]])
+    assert torch.equal(model(ids, mask, [None, None])[0], model(ids, mask)[0])
 
 
 def test_a_mask_per_head_is_for_all_heads_and_not_for_pruned_ones(ids, model):

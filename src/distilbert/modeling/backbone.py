@@ -60,6 +60,8 @@ class Backbone(PreTrainedModel):
             output_attentions = config.output_attentions
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
+        if isinstance(head_mask, list | tuple) and all(each is None for each in head_mask):
+            head_mask = None  # [None] * n_layers, which older code passes
         device = self.device
         if token_type_ids is not None and not config.type_vocab_size:
             _warn_of_token_types()

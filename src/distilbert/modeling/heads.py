@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from distilbert.config import PretrainedConfig
-from distilbert.modeling import losses
+from distilbert.modeling import inputs, losses
 from distilbert.modeling.backbone import Backbone, is_plain, to_result
 from distilbert.modeling.model import ACTIVATION_FUNCTIONS, Encoded
 from distilbert.modeling.pretrained import PreTrainedModel
@@ -329,6 +329,16 @@ class MultipleChoice(FirstTokenHead):
 
         The other arguments are those of `DistilBertModel.forward`.
         """
+        for name, x in {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "inputs_embeds": inputs_embeds,
+            "position_ids": position_ids,
+            "token_type_ids": token_type_ids,
+            "labels": labels,
+        }.items():
+            if x is not None:
+                inputs.require_tensor(name, x)
         given = input_ids if input_ids is not None else inputs_embeds
         expected = 3 if input_ids is not None else 4
         if given is not None and given.dim() != expected:

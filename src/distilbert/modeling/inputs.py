@@ -46,7 +46,7 @@ def batch_shape(
     Raises:
         ValueError: both or neither of ids and embeddings, a wrong shape, or a sequence longer
             than the model has positions for.
-        TypeError: ids that are not integers.
+        TypeError: ids that are not integers, or no tensor.
     """
     if (input_ids is None) == (inputs_embeds is None):
         given = "neither was" if input_ids is None else "both were"
@@ -58,6 +58,7 @@ def batch_shape(
         batch, length = input_ids.shape
     else:
         assert inputs_embeds is not None
+        require_tensor("inputs_embeds", inputs_embeds)
         if inputs_embeds.dim() != 3 or inputs_embeds.shape[2] != config.dim:
             raise ValueError(
                 f"inputs_embeds must be (batch, tokens, {config.dim}), "
@@ -90,12 +91,14 @@ def batch_shape(
     return batch, length
 
 
-def _check_integers(name: str, x: Tensor) -> None:
+def require_tensor(name: str, x: Tensor, hint: str = "") -> None:
+    """Raise TypeError for anything else, such as a list or an array."""
     if not isinstance(x, Tensor):
-        raise TypeError(
-            f"{name} must be a torch.Tensor, got {type(x).__name__} "
-            '(from a tokenizer: return_tensors="pt")'
-        )
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}{hint}")
+
+
+def _check_integers(name: str, x: Tensor) -> None:
+    require_tensor(name, x, ' (from a tokenizer: return_tensors="pt")')
     if x.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"{name} must be int64 or int32, got {x.dtype}")
 
@@ -114,8 +117,11 @@ def keep_mask(
 
     Raises:
         ValueError: a shape that does not fit, or lengths that do not fit the mask.
+        TypeError: the mask is no tensor.
     """
     batch, length = shape
+    if mask is not None:
+        require_tensor("attention_mask", mask)
     if lengths is not None:
         if len(lengths) != batch or not all(0 <= n <= length for n in lengths):
             raise ValueError(
@@ -133,8 +139,6 @@ def keep_mask(
             raise ValueError("lengths and attention_mask do not say the same; give one of them")
     if mask is None:
         return None
-    if not isinstance(mask, Tensor):
-        raise TypeError(f"attention_mask must be a torch.Tensor, got {type(mask).__name__}")
     full = (batch, length) if mask.dim() == 2 else (batch, length, length)
     fits = tuple(mask.shape) == full
     if mask.dim() == 4:
@@ -215,9 +219,11 @@ def head_weights(head_mask: Tensor | None, layers: int, heads: int) -> list[Tens
 
     Raises:
         ValueError: another shape.
+        TypeError: no tensor.
     """
     if head_mask is None:
         return [None] * layers
+    require_tensor("head_mask", head_mask)
     if head_mask.shape not in ((heads,), (layers, heads)):
         raise ValueError(
             f"head_mask must be ({heads},) or ({layers}, {heads}), got {tuple(head_mask.shape)}"

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distilbert.config import PretrainedConfig
+from distilbert.modeling.inputs import require_tensor
 
 IGNORED = -100
 
@@ -18,7 +19,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ValueError: shapes that do not fit, or a label outside 0 … K - 1 (on CPU).
     """
-    _require_tensor("labels", labels)
+    require_tensor("labels", labels)
     if labels.shape != logits.shape[:-1]:
         raise ValueError(
             f"labels must be {tuple(logits.shape[:-1])}, got {tuple(labels.shape)} "
@@ -47,7 +48,7 @@ def classification(logits: Tensor, labels: Tensor, config: PretrainedConfig) -> 
     Raises:
         ValueError: labels of a shape that does not fit, or a single label of one class.
     """
-    _require_tensor("labels", labels)
+    require_tensor("labels", labels)
     kind = config.problem_of(floating=labels.is_floating_point())
     if kind == "single_label_classification":
         if labels.numel() != len(logits):
@@ -82,7 +83,7 @@ def spans(
 
 
 def _position(logits: Tensor, positions: Tensor, keep: Tensor | None) -> Tensor:
-    _require_tensor("positions", positions)
+    require_tensor("positions", positions)
     if positions.numel() != len(logits):
         raise ValueError(f"positions must be ({len(logits)},), got {tuple(positions.shape)}")
     positions = positions.flatten().long()
@@ -95,11 +96,6 @@ def _position(logits: Tensor, positions: Tensor, keep: Tensor | None) -> Tensor:
 
 def _exact(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def _require_tensor(name: str, x: Tensor) -> None:
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
 
 
 def lowest(x: Tensor) -> float:

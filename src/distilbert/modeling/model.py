@@ -346,6 +346,7 @@ class Encoded:
         """Labels (B, T) -> the labels of `tokens`, (B, T) or (N,)."""
         if self.layout is None:
             return labels
+        inputs.require_tensor("labels", labels)
         if tuple(labels.shape) != self.layout.shape:
             raise ValueError(f"labels must be {self.layout.shape}, got {tuple(labels.shape)}")
         return self.layout.unpad(labels)
