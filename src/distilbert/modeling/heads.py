@@ -44,15 +44,9 @@ class Head(PreTrainedModel):
         return base.encode if is_plain(base, self.backbone_class) else partial(_call, base)
 
 
-_GIVEN = (
-    "input_ids", "attention_mask", "head_mask", "inputs_embeds", "output_attentions",
-    "output_hidden_states", "position_ids", "token_type_ids", "lengths",
-)  # fmt: skip
-
-
-def _call(encoder: Any, *given: Any, first_only: bool = False) -> Encoded:
+def _call(encoder: Any, *, first_only: bool = False, **given: Any) -> Encoded:
     """Call an encoder; arguments are those of `Backbone.encode`. All tokens are always there."""
-    named = {n: x for n, x in zip(_GIVEN, given, strict=True) if x is not None}
+    named = {name: x for name, x in given.items() if x is not None}
     output = encoder(return_dict=True, **named)
     hidden_states, attentions = output.get("hidden_states"), output.get("attentions")
     layers = None if hidden_states is None else list(hidden_states)
@@ -105,15 +99,15 @@ class MaskedLM(Head):
         The other arguments are those of `DistilBertModel.forward`.
         """
         encoded = self.encoder()(
-            input_ids,
-            attention_mask,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-            position_ids,
-            token_type_ids,
-            lengths,
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            position_ids=position_ids,
+            token_type_ids=token_type_ids,
+            lengths=lengths,
         )
         logits = self.vocab_projector(self.decoder_states(encoded.tokens))
         loss = None
@@ -156,15 +150,15 @@ class TokenClassification(Head):
         The other arguments are those of `DistilBertModel.forward`.
         """
         encoded = self.encoder()(
-            input_ids,
-            attention_mask,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-            position_ids,
-            token_type_ids,
-            lengths,
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            position_ids=position_ids,
+            token_type_ids=token_type_ids,
+            lengths=lengths,
         )
         logits = self.classifier(self.dropout(encoded.tokens))
         loss = None
@@ -216,15 +210,15 @@ class QuestionAnswering(Head):
         if (start_positions is None) != (end_positions is None):
             raise ValueError("give both start_positions and end_positions, or neither")
         encoded = self.encoder()(
-            input_ids,
-            attention_mask,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-            position_ids,
-            token_type_ids,
-            lengths,
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            position_ids=position_ids,
+            token_type_ids=token_type_ids,
+            lengths=lengths,
         )
         logits = self.qa_outputs(self.dropout(encoded.tokens))  # (B, T, 2) or (N, 2)
         logits = encoded.pad(logits, losses.lowest(logits))
@@ -278,15 +272,15 @@ class SequenceClassification(FirstTokenHead):
         The other arguments are those of `DistilBertModel.forward`.
         """
         encoded = self.encoder()(
-            input_ids,
-            attention_mask,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-            position_ids,
-            token_type_ids,
-            lengths,
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            position_ids=position_ids,
+            token_type_ids=token_type_ids,
+            lengths=lengths,
             first_only=True,
         )
         logits = self.classify(encoded.first_token())
@@ -350,15 +344,15 @@ class MultipleChoice(FirstTokenHead):
             for x in (input_ids, attention_mask, inputs_embeds, position_ids, token_type_ids)
         )
         encoded = self.encoder()(
-            input_ids,
-            attention_mask,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-            position_ids,
-            token_type_ids,
-            None if lengths is None else [n for row in lengths for n in row],
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            position_ids=position_ids,
+            token_type_ids=token_type_ids,
+            lengths=None if lengths is None else [n for row in lengths for n in row],
             first_only=True,
         )
         logits = self.classify(encoded.first_token()).view(-1, choices)
