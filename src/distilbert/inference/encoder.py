@@ -40,11 +40,11 @@ class Part(Protocol):
     def starts(self) -> list[int] | Tensor:
         """The first token of each sequence, in the part."""
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """(N, H, D) -> (N, H, D), each token over those of its own sequence."""
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, first_only: bool) -> Tensor:
+        """(N, H, D) -> (N, H, D), each token over those of its own sequence.
 
-    def attend_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries of first tokens only: (B, H, D), keys and values (N, H, D) -> (B, H, D)."""
+        With `first_only` there are queries of first tokens only, (B, H, D) -> (B, H, D).
+        """
 
 
 class Slice:
@@ -66,20 +66,15 @@ class Slice:
         self.starts = list(accumulate(lengths, initial=0))[:-1]  # of each sequence, in the slice
         self.tokens = slice(start, start + sum(lengths))
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """(N, H, D) -> (N, H, D), each token over those of its own sequence."""
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, first_only: bool) -> Tensor:
+        """As `Part.attend`."""
         if self.layout is not None:
-            return unpadded(q, k, v, self.layout, 0.0)
-        q, k, v = (x.unflatten(0, self.shape).transpose(1, 2) for x in (q, k, v))
-        return sdpa(q, k, v, self.bias, 0.0).transpose(1, 2).flatten(0, 1)
-
-    def attend_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries of first tokens only: (B, H, D), keys and values (N, H, D) -> (B, H, D)."""
-        if self.layout is not None:
-            return unpadded(q, k, v, self.layout, 0.0, first_only=True)
-        keys, values = (x.unflatten(0, self.shape).transpose(1, 2) for x in (k, v))  # (B, H, T, D)
-        bias = None if self.bias is None else self.bias[:, :, :1]
-        return sdpa(q[:, :, None], keys, values, bias, 0.0)[:, :, 0]
+            return unpadded(q, k, v, self.layout, 0.0, first_only)
+        q = q[:, None] if first_only else q.unflatten(0, self.shape)
+        k, v = (x.unflatten(0, self.shape) for x in (k, v))
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, H, 1 or T, D)
+        bias = self.bias[:, :, :1] if first_only and self.bias is not None else self.bias
+        return sdpa(q, k, v, bias, 0.0).transpose(1, 2).flatten(0, 1)
 
 
 def slices(plan: AttentionPlan, x: Tensor) -> list[Slice]:
@@ -186,10 +181,9 @@ class FastBlock(nn.Module):
             k, v = self._split(key_value(x))
             x = x[part.starts]
             (q,) = self._split(query(x))
-            context = part.attend_first(q, k, v)
         else:
             q, k, v = (each for layer in self.projections for each in self._split(layer(x)))
-            context = part.attend(q, k, v)
+        context = part.attend(q, k, v, first_only)
         x = self._normalise(self.out_lin(context.flatten(-2), x), 0)
         return self._normalise(self.lin2(self.lin1(x), x), 1)
 
@@ -307,14 +301,12 @@ class FastTransformer(nn.Module):
 
         def compute(part: Slice) -> None:
             y = rows[part.tokens].to(self.dtype)
-            for i, block in enumerate(self.layer[:-1] if first_only else self.layer):
-                y = block(y, part)
+            for i, block in enumerate(self.layer):
+                y = block(y, part, first_only and i == len(self.layer) - 1)
                 if keep_hidden_states:
                     states[i][part.tokens] = y
             if first_only:
-                result[part.tokens][part.starts] = self.layer[-1](y, part, first_only=True).to(
-                    x.dtype
-                )
+                result[part.tokens][part.starts] = y.to(x.dtype)
             else:
                 result[part.tokens] = y
 

@@ -70,13 +70,9 @@ class Room:
         self._boundaries, self._longest = boundaries, longest
         self.starts = boundaries[:-1].long()
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """(N, H, D) -> (N, H, D), each token over those of its own sequence."""
-        return attention.flash(q, k, v, self._boundaries, self._longest)
-
-    def attend_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries of first tokens only: (B, H, D), keys and values (N, H, D) -> (B, H, D)."""
-        return attention.flash(q, k, v, self._boundaries, self._longest, first_only=True)
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, first_only: bool) -> Tensor:
+        """As `Part.attend`."""
+        return attention.flash(q, k, v, self._boundaries, self._longest, first_only=first_only)
 
 
 class Recorder:
@@ -199,11 +195,9 @@ class GraphedTransformer(FastTransformer):
 
     def _all_blocks(self, first_only: bool) -> Callable[[Tensor, Room], Tensor]:
         def encode(rows: Tensor, room: Room) -> Tensor:
-            for block in self.layer[:-1] if first_only else self.layer:
-                rows = block(rows, room)
-            if not first_only:
-                return rows
-            first = self.layer[-1](rows, room, first_only=True)
-            return torch.zeros_like(rows).index_copy_(0, room.starts, first)
+            y = rows
+            for i, block in enumerate(self.layer):
+                y = block(y, room, first_only and i == len(self.layer) - 1)
+            return torch.zeros_like(rows).index_copy_(0, room.starts, y) if first_only else y
 
         return encode

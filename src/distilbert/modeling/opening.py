@@ -6,9 +6,7 @@ from distilbert.checkpoint import NOT_TRAINED, model_type_of, require_kind
 from distilbert.config import BertConfig
 from distilbert.hub import CONFIG_FILE, Source, read_json
 from distilbert.modeling import bert, distilbert
-from distilbert.modeling.backbone import Backbone, DistilBertModel
-from distilbert.modeling.bert import BertForMaskedLM, BertModel
-from distilbert.modeling.distilbert import DistilBertForMaskedLM
+from distilbert.modeling.backbone import Backbone
 from distilbert.modeling.heads import Head, MaskedLM
 from distilbert.modeling.pretrained import PreTrainedModel
 
@@ -58,6 +56,28 @@ def refuse_missing(source: Source, cls: type, info: dict[str, list[Any]]) -> Non
         )
 
 
+_HEAD_LAYERS = {
+    "pooler", "pre_classifier", "classifier", "qa_outputs",
+    "vocab_transform", "vocab_layer_norm", "vocab_projector",
+}  # fmt: skip
+
+
+def _open(cls: type[Any], name: str, **options: Any) -> tuple[Any, list[str]]:
+    """Open a model whose encoder is whole; return also what had to be drawn of its head.
+
+    Raises:
+        ValueError: the encoder lacks weights.
+    """
+    if cls.config_class is BertConfig:
+        options = {BertConfig.aliases.get(field, field): v for field, v in options.items()}
+    model, info = cls.from_pretrained(name, output_loading_info=True, **options)
+    new = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+    rest = [key for key in new if _HEAD_LAYERS.isdisjoint(key.split("."))]
+    if rest:
+        raise ValueError(f"{name} is not a whole model: {rest[0]} is missing or of another shape")
+    return model, new
+
+
 def open_masked_lm(name: str, *, needs_head: bool = True, **options: Any) -> MaskedLM:
     """Open a masked LM, BERT or DistilBERT; its encoder has to be whole.
 
@@ -69,18 +89,10 @@ def open_masked_lm(name: str, *, needs_head: bool = True, **options: Any) -> Mas
         OSError: it cannot be found.
         ValueError: it is neither kind, or has no masked-LM head, or lacks weights.
     """
-    cls: type[MaskedLM] = DistilBertForMaskedLM
-    if is_bert(name):
-        cls = BertForMaskedLM
-        options = {BertConfig.aliases.get(field, field): v for field, v in options.items()}
-    model, info = cls.from_pretrained(name, output_loading_info=True, **options)
-    head = [key for key in info["missing_keys"] if key.startswith("vocab_")]
-    rest = [key for key in info["missing_keys"] if not key.startswith("vocab_")]
-    if rest:
-        raise ValueError(f"{name} is not a whole model: {rest[0]} is missing")
-    if head and needs_head:
+    model, new = _open(_class_of(Source(name), "ForMaskedLM"), name, **options)
+    if new and needs_head:
         raise ValueError(
-            f"{name} has no masked-LM head ({head[0]} is missing): continue its pre-training "
+            f"{name} has no masked-LM head ({new[0]} is missing): continue its pre-training "
             "first, or leave out the terms that need the head"
         )
     return model
@@ -96,24 +108,10 @@ def open_encoder(name: str, **options: Any) -> Backbone:
         OSError: it cannot be found.
         ValueError: it is neither kind, or lacks weights.
     """
-    cls: type[BertModel] | type[DistilBertModel] = DistilBertModel
-    if is_bert(name):
-        cls = BertModel
-        options = {BertConfig.aliases.get(field, field): v for field, v in options.items()}
-    model, info = cls.from_pretrained(name, output_loading_info=True, **options)
-    rest = [key for key in info["missing_keys"] if not key.startswith("pooler.")]
-    if rest:
-        raise ValueError(f"{name} is not a whole model: {rest[0]} is missing")
-    return model
+    return _open(_class_of(Source(name), "Model"), name, **options)[0]
 
 
-HEADS = (
-    "SequenceClassification",
-    "MultipleChoice",
-    "TokenClassification",
-    "QuestionAnswering",
-)
-_HEAD_LAYERS = ("pooler", "pre_classifier", "classifier", "qa_outputs")
+HEADS = tuple(kind.removeprefix("For") for kind in KINDS if kind != "ForMaskedLM")
 
 
 def open_head(name: str, head: str, *, is_trained: bool = False, **options: Any) -> Head:
@@ -134,15 +132,7 @@ def open_head(name: str, head: str, *, is_trained: bool = False, **options: Any)
         raise ValueError(f"head must be one of {', '.join(HEADS)}; got {head!r}")
     source = Source(name)
     cls: type[Any] = (class_for if is_trained else _class_of)(source, f"For{head}")
-    if cls.config_class is BertConfig:
-        options = {BertConfig.aliases.get(field, field): v for field, v in options.items()}
-    model, info = cls.from_pretrained(
-        name, output_loading_info=True, ignore_mismatched_sizes=True, **options
-    )
-    new = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
-    rest = [key for key in new if not any(layer in key.split(".") for layer in _HEAD_LAYERS)]
-    if rest:
-        raise ValueError(f"{name} is not a whole model: {rest[0]} is missing or of another shape")
+    model, new = _open(cls, name, ignore_mismatched_sizes=True, **options)
     if new and is_trained:
         raise ValueError(f"{name} has no {head} head ({new[0]} is missing): fine-tune it first")
     return model

@@ -31,7 +31,7 @@ struct Call {
     int64_t sequences;
     const float *bias;         // added to scores, or null
     int64_t bias_strides[3];   // from sequence to sequence, head to head, query to query
-    int64_t first_only;        // the last layer computes first tokens only
+    int64_t first_only;        // the last layer computes first tokens only; then no sequence is empty
     int64_t slice_tokens, threads;
 };
 
@@ -160,7 +160,7 @@ class Slice {
             bool firsts = call.first_only && i + 1 == stack.layers;
             team.meet();
             attention(stack.blocks[i], rank, firsts);
-            feed_forward(stack.blocks[i], rank, firsts ? first_tokens() : count);
+            feed_forward(stack.blocks[i], rank, firsts ? last - first : count);
             if (call.states) {
                 team.meet();
                 keep(call.states + i * call.starts[call.sequences] * stack.width, rank);
@@ -169,20 +169,13 @@ class Slice {
         team.meet();
         if (!call.first_only) return keep(call.y, rank);
         if (rank == 0)
-            for (long s = first, row = 0; s < last; s++)
-                if (length(s))
-                    memcpy(call.y + call.starts[s] * stack.width, x.row(row++),
-                           stack.width * sizeof(float));
+            for (long s = first; s < last; s++)
+                memcpy(call.y + call.starts[s] * stack.width, x.row(s - first),
+                       stack.width * sizeof(float));
     }
 
   private:
     long length(long sequence) const { return call.starts[sequence + 1] - call.starts[sequence]; }
-
-    long first_tokens() const {
-        long found = 0;
-        for (long s = first; s < last; s++) found += length(s) > 0;
-        return found;
-    }
 
     long scratch_size() const {
         long longest = 0;
@@ -232,21 +225,18 @@ class Slice {
         if (firsts) {
             team.meet();
             if (rank == 0)
-                for (long s = first, row = 0; s < last; s++)
-                    if (length(s))
-                        memmove(x.row(row++), x.row(call.starts[s] - start),
-                                stack.width * sizeof(float));
+                for (long s = first; s < last; s++)
+                    memmove(x.row(s - first), x.row(call.starts[s] - start),
+                            stack.width * sizeof(float));
             team.meet();
         }
-        project(block.query, rank, firsts ? first_tokens() : count, qkv.x);
+        project(block.query, rank, firsts ? last - first : count, qkv.x);
         team.meet();
         Span units = team.share((last - first) * block.heads, rank);
-        long row = 0, done = first;  // of the first tokens
         for (long unit = units.from; unit < units.to; unit++) {
             long s = first + unit / block.heads, head = unit % block.heads;
-            for (; done < s; done++) row += length(done) > 0;
             if (!length(s)) continue;
-            long begin = call.starts[s] - start, query = firsts ? row : begin;
+            long begin = call.starts[s] - start, query = firsts ? s - first : begin;
             const float *keys = qkv.row(begin) + width + head * size;
             const float *bias = call.bias;
             if (bias) bias += s * call.bias_strides[0] + head * call.bias_strides[1];
