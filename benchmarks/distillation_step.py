@@ -28,7 +28,7 @@ import distilbert as d
 from distilbert.distillation.batches import Counts
 from distilbert.distillation.step import DistillationStep, Weights
 from distilbert.inference.memory import keep_freed_memory
-from distilbert.inference.prepared import quicken
+from distilbert.inference.prepared import use_fast_stack
 
 # Model FLOPs per token: linear layers (teacher forward, student forward and backward), and the
 # vocabulary terms over all tokens.
@@ -143,7 +143,7 @@ class Ours:
         teacher.to(device, torch.bfloat16 if bf16 else torch.float32)
         self.module = DistillationStep(student.train(), teacher, Weights()).train()
         if device.type == "cpu":
-            quicken(teacher, "bf16" if bf16 else "fp32")  # as `distilbert distill` does
+            use_fast_stack(teacher, "bf16" if bf16 else "fp32")  # as `distilbert distill` does
         self.optimizer = torch.optim.AdamW(
             student.parameters(), 5e-4, (0.9, 0.98), 1e-6, fused=True
         )

@@ -11,7 +11,7 @@ from distilbert.distillation.batches import Counts
 from distilbert.distillation.step import DistillationStep, MaskedLMStep, Weights
 from distilbert.distillation.student import default_layers, from_teacher
 from distilbert.distillation.vocabulary_terms import Decoder, vocabulary_terms
-from distilbert.inference.prepared import quicken
+from distilbert.inference.prepared import use_fast_stack
 
 SIZES = {"vocab_size": 60, "max_position_embeddings": 16, "initializer_range": 0.2}
 
@@ -145,7 +145,7 @@ def test_a_quick_teacher_teaches_the_same(weights, student, teacher, batch):
         own = copy.deepcopy(student)
         step = DistillationStep(own, copy.deepcopy(teacher), weights)
         if quick:
-            quicken(step.teacher, "fp32")
+            use_fast_stack(step.teacher, "fp32")
         loss, _ = step(*batch, counts_of(batch))
         loss.backward()
         results.append((loss.detach(), gradients_of(own)))
@@ -260,7 +260,7 @@ def test_what_the_configurations_want_shown_changes_nothing(weights, student, te
     assert torch.equal(loss, expected)
     assert sums == terms
     if weights == Weights():
-        quicken(teacher, "fp32")  # which has no attention weights to show
+        use_fast_stack(teacher, "fp32")  # which has no attention weights to show
         loss, _ = step(*batch, counts_of(batch))
         torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
 

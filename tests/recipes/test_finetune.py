@@ -330,7 +330,9 @@ def test_all_terms_of_a_teacher(finetune, task_teacher, tmp_path):
 
 def test_hidden_states_of_a_quick_teacher(finetune, task_teacher, tmp_path, monkeypatch):
     finetune("quick", teacher=task_teacher, hidden=1.0, steps=5)
-    monkeypatch.setattr("distilbert.recipes.finetune.quicken", lambda teacher, precision: None)
+    monkeypatch.setattr(
+        "distilbert.recipes.finetune.use_fast_stack", lambda teacher, precision: None
+    )
     finetune("plain", teacher=task_teacher, hidden=1.0, steps=5)
     quick, plain = (
         [line["hidden"] for line in numbers(tmp_path / name) if "hidden" in line]

@@ -288,7 +288,7 @@ class FastTransformer(nn.Module):
         return plan.first(y) if first_only else y, [x, *states] if keep_hidden_states else [], []
 
     def is_watched(self) -> bool:
-        """Whether a hook needs tokens that the head does not: hooks here are on single layers."""
+        """False: only single linear layers are ever hooked here."""
         return False
 
     def _encode(

@@ -21,7 +21,7 @@ from distilbert.inference.encoder import FastTransformer
 from distilbert.modeling import attention, inputs
 from distilbert.modeling.model import AttentionPlan
 
-MOST_TOKENS = 8192  # above, the GPU takes longer than the host
+MOST_TOKENS = 8192  # from there on the GPU takes longer than the host
 MOST_RECORDINGS = 64
 _logger = logging.getLogger("distilbert")
 _one_at_a_time = threading.Lock()  # a process can make one recording at a time

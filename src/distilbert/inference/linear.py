@@ -215,14 +215,21 @@ class InFloat32(nn.Module):
         return self.linear(x).float()
 
 
-class Int8Embedding(nn.Embedding):
-    """A table in 8 bits with two numbers per row; what is looked up is float32."""
+class _Table(nn.Embedding):
+    """An embedding whose table is kept in fewer bits; what is looked up is float32."""
 
-    def __init__(self, table: Tensor) -> None:
-        rows, width = table.shape
+    def __init__(self, weight: Tensor) -> None:
+        rows, width = weight.shape
         super().__init__(rows, width, _weight=torch.empty(rows, width, device="meta"))
         del self.weight
-        self.table = _to_bytes(table.detach().float().contiguous())
+
+
+class Int8Embedding(_Table):
+    """A table in 8 bits with two numbers per row."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__(weight)
+        self.table = _to_bytes(weight.detach().float().contiguous())
 
     def forward(self, ids: Tensor) -> Tensor:
         """(…) -> (…, C)."""
@@ -232,14 +239,12 @@ class Int8Embedding(nn.Embedding):
         return found.view(*ids.shape, self.embedding_dim)
 
 
-class HalfEmbedding(nn.Embedding):
-    """A table in bfloat16; what is looked up is float32."""
+class HalfEmbedding(_Table):
+    """A table in bfloat16."""
 
-    def __init__(self, table: Tensor) -> None:
-        rows, width = table.shape
-        super().__init__(rows, width, _weight=torch.empty(rows, width, device="meta"))
-        del self.weight
-        self.table = table.detach().to(torch.bfloat16, copy=True)
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__(weight)
+        self.table = weight.detach().to(torch.bfloat16, copy=True)
 
     def forward(self, ids: Tensor) -> Tensor:
         """(…) -> (…, C)."""

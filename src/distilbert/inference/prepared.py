@@ -1,7 +1,8 @@
 """`prepare(model)`: an object that computes what the model computes, faster, and nothing else.
 
 The prepared network is a copy of the model in which fast parts have taken the place of the stack of
-blocks, of the linear layers of the head and of large tables. The model knows nothing of it.
+blocks, of the linear layers of the head and, but in fp32, of the table of words. The model knows
+nothing of it.
 """
 
 import copy
@@ -268,7 +269,7 @@ def _refuse_infinite(name: str, weight: Tensor) -> None:
         raise ValueError(f"{name} has weights that are nan or infinite, not fit for int8")
 
 
-def quicken(model: PreTrainedModel, precision: str) -> None:
+def use_fast_stack(model: PreTrainedModel, precision: str) -> None:
     """Put the fast stack of blocks into a model that will only answer from now on, as a teacher.
 
     Args:

@@ -93,10 +93,10 @@ def unpadded(
         q = layout.pad(query).transpose(1, 2)
         return layout.unpad(sdpa(q, k, v, mask, dropout).transpose(1, 2))
     sizes = [count * length for count, length in blocks]
-    asking = [count for count, _ in blocks] if first_only else sizes
+    query_counts = [count for count, _ in blocks] if first_only else sizes
     contexts = []
     for (count, length), *parts in zip(
-        blocks, query.split(asking), key.split(sizes), value.split(sizes), strict=True
+        blocks, query.split(query_counts), key.split(sizes), value.split(sizes), strict=True
     ):
         if length:
             q, k, v = (part.unflatten(0, (count, -1)).transpose(1, 2) for part in parts)
@@ -138,17 +138,17 @@ def flash(
         starts: (B + 1,) int32, as `Unpadding.boundaries`.
         longest: tokens of the longest sequence, or more.
     """
-    asking, most = starts, longest
+    query_starts, most = starts, longest
     if first_only:
-        asking, most = torch.arange(len(starts), dtype=starts.dtype, device=starts.device), 1
+        query_starts, most = torch.arange(len(starts), dtype=starts.dtype, device=starts.device), 1
     if not dropout:
         from torch.nn.attention.varlen import varlen_attn  # its import takes a second
 
-        context = varlen_attn(query, key, value, asking, starts, most, longest)
+        context = varlen_attn(query, key, value, query_starts, starts, most, longest)
         assert isinstance(context, Tensor)
         return context
     # The operator under varlen_attn, and under nested tensors' attention: it can drop out as well.
     context, *_ = torch.ops.aten._flash_attention_forward(
-        query, key, value, asking, starts, most, longest, dropout, False, False
+        query, key, value, query_starts, starts, most, longest, dropout, False, False
     )
     return context

@@ -157,14 +157,14 @@ class MultiHeadSelfAttention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """(…, C) -> (…, C), and the weights (B, H, T, T) if the plan shows them.
 
-        With `first_only`, where it does not, for each sequence's first token.
+        With `first_only`, which never goes with weights, only for each sequence's first token.
         """
         device = x.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             x = x.to(torch.get_autocast_dtype(device))  # once instead of three times
         heads = (self.n_heads, self.head_size)
-        asking = plan.first(x) if first_only else x
-        q = self.q_lin(asking).unflatten(-1, heads)  # (…, C) -> (…, H, D)
+        query_input = plan.first(x) if first_only else x
+        q = self.q_lin(query_input).unflatten(-1, heads)  # (…, C) -> (…, H, D)
         k = self.k_lin(x).unflatten(-1, heads)
         v = self.v_lin(x).unflatten(-1, heads)
         dropout = self.dropout_rate if self.training else 0.0

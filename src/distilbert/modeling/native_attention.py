@@ -31,7 +31,7 @@ def takes(query: Tensor) -> bool:
 
 
 def needs_gradient(*tensors: Tensor) -> bool:
-    """Whether the way back will be gone, too."""
+    """Whether a backward pass will follow."""
     return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
@@ -87,17 +87,17 @@ class _Attention(torch.autograd.Function):
         return context
 
     @staticmethod
-    def backward(ctx: Any, goal: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError(
                 "the native engine's attention has no second derivatives (create_graph=True): take "
                 "attn_implementation='eager'"
             )
         query, key, value, starts, context, logs = ctx.saved_tensors
-        goal = goal.contiguous()
+        grad = grad.contiguous()
         gradients = [torch.empty_like(x) for x in (query, key, value)]
         call = _call(query, key, value, starts, context, logs, *ctx.options)
-        call.d_context = goal.data_ptr()
+        call.d_context = grad.data_ptr()
         call.dq, call.dk, call.dv = (x.data_ptr() for x in gradients)
         _run(call, back=True)
         return *gradients, None, None, None, None

@@ -39,10 +39,10 @@ struct Unit {
 
 static Sequence forward_of(const Training &call, const Unit &unit, const Dropout *dropout) {
     long from = unit.first * unit.width + unit.head * call.head_size;
-    long asking = unit.query * unit.width + unit.head * call.head_size;
+    long query_offset = unit.query * unit.width + unit.head * call.head_size;
     long rows = call.first_only ? call.sequences : call.starts[call.sequences];
-    return {call.q + asking, call.k + from, call.v + from, unit.width, unit.queries, unit.length,
-            call.head_size, nullptr, 0, call.context + asking, unit.width,
+    return {call.q + query_offset, call.k + from, call.v + from, unit.width, unit.queries, unit.length,
+            call.head_size, nullptr, 0, call.context + query_offset, unit.width,
             call.logs + unit.query * call.heads + unit.head, call.heads, dropout,
             unit.head * rows + unit.query};
 }
@@ -117,13 +117,13 @@ static void attend_back(const Training &call, const Unit &unit, const Dropout *d
     long size = s.head_size, length = s.length, queries = s.queries, stride = s.stride;
     long columns = up_to(length, COLUMNS), padded = up_to(size, COLUMNS);
     long distance = apart<float>(columns);
-    long asking = s.q - call.q, from = s.k - call.k;
-    const float *d_context = call.d_context + asking;
+    long query_offset = s.q - call.q, from = s.k - call.k;
+    const float *d_context = call.d_context + query_offset;
     float *panels = scratch;                          // keys, then values, as columns
     float *key_panels = panels + 2 * columns * size;  // keys as inputs
     float *query_panels = key_panels + length * padded;
-    float *goal_panels = query_panels + queries * padded;
-    float *weights = goal_panels + queries * padded;
+    float *grad_panels = query_panels + queries * padded;
+    float *weights = grad_panels + queries * padded;
     float *scores = weights + queries * distance;
     float *deltas = scores + queries * distance;
     for (long i = 0; i < queries; i++) {
@@ -137,7 +137,7 @@ static void attend_back(const Training &call, const Unit &unit, const Dropout *d
     pack_columns(s.v, stride, length, size, panels + columns * size);
     pack_inputs(s.k, stride, length, size, key_panels);
     pack_inputs(s.q, stride, queries, size, query_panels);
-    pack_inputs(d_context, stride, queries, size, goal_panels);
+    pack_inputs(d_context, stride, queries, size, grad_panels);
     multiply_all(queries, size, s.q, stride, panels, columns, weights, distance);
     multiply_all(queries, size, d_context, stride, panels + columns * size, columns, scores,
                  distance);
@@ -153,9 +153,9 @@ static void attend_back(const Training &call, const Unit &unit, const Dropout *d
             store(ds + k, weight * (load(ds + k) * factor - delta) * scale);
         }
     }
-    multiply_all(queries, length, scores, distance, key_panels, size, call.dq + asking, stride);
+    multiply_all(queries, length, scores, distance, key_panels, size, call.dq + query_offset, stride);
     multiply_transposed(length, queries, scores, distance, query_panels, size, call.dk + from,
                         stride);
-    multiply_transposed(length, queries, weights, distance, goal_panels, size, call.dv + from,
+    multiply_transposed(length, queries, weights, distance, grad_panels, size, call.dv + from,
                         stride);
 }

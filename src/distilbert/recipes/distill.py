@@ -18,7 +18,7 @@ from distilbert.distillation.masking import Masking
 from distilbert.distillation.randomness import torch_seed
 from distilbert.distillation.step import DistillationStep, Weights
 from distilbert.distillation.student import default_layers, from_teacher
-from distilbert.inference.prepared import quicken
+from distilbert.inference.prepared import use_fast_stack
 from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.opening import open_masked_lm
@@ -165,7 +165,7 @@ def main(settings: Settings) -> dict[str, float]:
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(settings.precision)
     teacher.to(launch.device, half or torch.float32)
     if launch.device.type == "cpu" and not (settings.attention or settings.relation):
-        quicken(teacher, "bf16" if half else "fp32")  # those terms read its queries and keys
+        use_fast_stack(teacher, "bf16" if half else "fp32")  # those terms read its queries and keys
     folder = Path(settings.out)
     with start_run(
         folder,

@@ -13,7 +13,7 @@ import torch
 
 from distilbert.config import BertConfig, DistilBertConfig
 from distilbert.distillation.randomness import torch_seed
-from distilbert.inference.prepared import quicken
+from distilbert.inference.prepared import use_fast_stack
 from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import is_bert, open_head
 from distilbert.recipes.augment import augmented
@@ -262,7 +262,7 @@ def with_teacher(settings: Settings, launch: Launch, data: Data) -> Data:
     training = dataclasses.replace(data.training, features=taught)
     known = {**data.fingerprint, "teacher": checkpoint.fingerprint(teacher)}
     if launch.device.type == "cpu" and settings.hidden and not settings.attention:
-        quicken(teacher, "fp32" if settings.precision == "no" else "bf16")
+        use_fast_stack(teacher, "fp32" if settings.precision == "no" else "bf16")
     return dataclasses.replace(data, training=training, teacher=teacher, fingerprint=known)
 
 
