@@ -225,6 +225,25 @@ def test_chunks_of_the_feed_forward_layer_change_nothing(ids, tiny, model):
         torch.testing.assert_close(chunked(ids, mask)[0], model(ids, mask)[0])
 
 
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "varlen"])
+def test_dropout_can_be_turned_off_module_by_module(implementation, ids, tiny):
+    tiny.attention_dropout = 0.9
+    model = d.DistilBertModel(tiny)
+    model.set_attn_implementation(implementation)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 0, 0, 0]])
+    real = mask.bool()
+    expected = model.eval()(ids, mask)[0][real]
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    torch.testing.assert_close(model(ids, mask)[0][real], expected)
+    model.transformer.layer[0].attention.dropout.p = 0.9
+    assert not torch.allclose(model(ids, mask)[0][real], expected)
+    model.transformer.layer[0].attention.dropout = torch.nn.Identity()
+    torch.testing.assert_close(model(ids, mask)[0][real], expected)
+
+
 # What is refused
 
 
@@ -368,6 +387,20 @@ def test_export_with_dynamic_shapes(cls, implementation, ids, tiny):
     model.set_attn_implementation("sdpa")
     expected = model(other, other_mask)
     torch.testing.assert_close(program.module()(other, other_mask)[0], expected[0])
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")  # PyTorch's own, on tracing being old
+@pytest.mark.parametrize("dims", [2, 3, 4])
+def test_tracing_warns_of_nothing(dims, ids, model):
+    model.requires_grad_(False)
+    mask = torch.ones((3, 5) if dims == 2 else (3, 5, 5) if dims == 3 else (3, 1, 5, 5))
+    traced = torch.jit.trace(lambda *given: model(*given, return_dict=False)[0], (ids, mask))
+    torch.testing.assert_close(traced(ids, mask), model(ids, mask)[0])
+    places, embeddings = torch.arange(5)[None], torch.zeros(3, 5, 32)
+    torch.jit.trace(
+        lambda x, p: model(inputs_embeds=x, position_ids=p, return_dict=False)[0],
+        (embeddings, places),
+    )
 
 
 @pytest.mark.parametrize("return_dict", [False, True])

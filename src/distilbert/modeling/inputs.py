@@ -48,6 +48,7 @@ def batch_shape(
             than the model has positions for.
         TypeError: ids that are not integers, or no tensor.
     """
+    has_sizes = not torch.jit.is_tracing()  # there they are tensors: to branch on them warns
     if (input_ids is None) == (inputs_embeds is None):
         given = "neither was" if input_ids is None else "both were"
         raise ValueError(f"give either input_ids or inputs_embeds; {given} given")
@@ -59,7 +60,8 @@ def batch_shape(
     else:
         assert inputs_embeds is not None
         require_tensor("inputs_embeds", inputs_embeds)
-        if inputs_embeds.dim() != 3 or inputs_embeds.shape[2] != config.dim:
+        fits = inputs_embeds.dim() == 3
+        if not fits or (has_sizes and inputs_embeds.shape[2] != config.dim):
             raise ValueError(
                 f"inputs_embeds must be (batch, tokens, {config.dim}), "
                 f"got {tuple(inputs_embeds.shape)}"
@@ -68,7 +70,7 @@ def batch_shape(
     if not is_traced() and length == 0:
         raise ValueError("the sequences have no token; every text has at least [CLS] and [SEP]")
     if position_ids is None:
-        if length > config.max_position_embeddings:
+        if has_sizes and length > config.max_position_embeddings:
             raise ValueError(
                 f"the sequences have {length} tokens, the model has positions for "
                 f"{config.max_position_embeddings}: cut them (tokenizer(…, truncation=True, "
@@ -77,14 +79,14 @@ def batch_shape(
             )
     else:
         _check_integers("position_ids", position_ids)
-        if position_ids.shape not in ((batch, length), (1, length), (length,)):
+        if has_sizes and position_ids.shape not in ((batch, length), (1, length), (length,)):
             raise ValueError(
                 f"position_ids must be ({batch}, {length}) or (1, {length}), "
                 f"got {tuple(position_ids.shape)}"
             )
     if token_type_ids is not None and config.type_vocab_size:
         _check_integers("token_type_ids", token_type_ids)
-        if token_type_ids.shape != (batch, length):
+        if has_sizes and token_type_ids.shape != (batch, length):
             raise ValueError(
                 f"token_type_ids must be ({batch}, {length}), got {tuple(token_type_ids.shape)}"
             )
@@ -139,6 +141,13 @@ def keep_mask(
             raise ValueError("lengths and attention_mask do not say the same; give one of them")
     if mask is None:
         return None
+    if not torch.jit.is_tracing():
+        _check_mask(mask, heads, shape)
+    return mask != 0 if mask.dim() == 2 else mask
+
+
+def _check_mask(mask: Tensor, heads: int, shape: tuple[int, int]) -> None:
+    batch, length = shape
     full = (batch, length) if mask.dim() == 2 else (batch, length, length)
     fits = tuple(mask.shape) == full
     if mask.dim() == 4:
@@ -150,7 +159,6 @@ def keep_mask(
             f"attention_mask must be ({batch}, {length}), ({batch}, {length}, {length}) or "
             f"({batch}, {one_or_all}, {length}, {length}), got {tuple(mask.shape)}"
         )
-    return mask != 0 if mask.dim() == 2 else mask
 
 
 def choose_unpadding(

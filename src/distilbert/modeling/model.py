@@ -146,7 +146,7 @@ class MultiHeadSelfAttention(nn.Module):
         self.pruned_heads = set(config.pruned_heads.get(layer, ()))
         self.n_heads = config.n_heads - len(self.pruned_heads)
         width = self.n_heads * self.head_size
-        self.dropout_rate = config.attention_dropout
+        self.dropout = Dropout(config.attention_dropout)  # its rate is read, it is not called
         self.q_lin = nn.Linear(config.dim, width)
         self.k_lin = nn.Linear(config.dim, width)
         self.v_lin = nn.Linear(config.dim, width)
@@ -167,7 +167,8 @@ class MultiHeadSelfAttention(nn.Module):
         q = self.q_lin(query_input).unflatten(-1, heads)  # (…, C) -> (…, H, D)
         k = self.k_lin(x).unflatten(-1, heads)
         v = self.v_lin(x).unflatten(-1, heads)
-        dropout = self.dropout_rate if self.training else 0.0
+        # Somebody may have put an Identity there.
+        dropout = getattr(self.dropout, "p", 0.0) if self.dropout.training else 0.0
         weights = None
         if plan.layout is not None:
             context = attention.unpadded(q, k, v, plan.layout, dropout, first_only)  # (N, H, D)
