@@ -248,3 +248,31 @@ class TestWords:
                 warnings.simplefilter("always")
                 model(IDS, token_type_ids=MASK)
             assert [w.filename for w in caught] == [__file__]
+
+
+class Drawn(d.DistilBertPreTrainedModel):
+    """A user's class that says how its layers are drawn."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.distilbert = d.DistilBertModel(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.scale = nn.Linear(2, 2)
+        self.post_init()
+
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if module is self.classifier:
+            nn.init.constant_(module.weight, 0.5)
+
+
+def test_a_class_draws_its_own_weights(tiny, tmp_path):
+    model = Drawn(tiny)
+    assert (model.classifier.weight == 0.5).all()
+    assert not model.scale.bias.any()
+    d.DistilBertModel(tiny).save_pretrained(tmp_path)
+    again = Drawn.from_pretrained(tmp_path, num_labels=3)
+    assert (again.classifier.weight == 0.5).all()
+    before = again.distilbert.transformer.layer[0].ffn.lin1.weight.clone()
+    again.apply(again._init_weights)  # as older code does
+    assert not torch.equal(again.distilbert.transformer.layer[0].ffn.lin1.weight, before)

@@ -162,6 +162,24 @@ def test_replaced_embeddings_and_decoder(tiny):
     assert d.DistilBertModel(tiny).get_output_embeddings() is None
 
 
+@pytest.mark.parametrize("words", [70, 50])
+def test_embeddings_of_another_size(words, tiny, tmp_path):
+    model = d.DistilBertForMaskedLM(tiny).eval()
+    torch.nn.init.normal_(bias := model.get_output_embeddings().bias)
+    model.set_input_embeddings(torch.nn.Embedding(words, 32))
+    assert model.config.vocab_size == model.base_model.config.vocab_size == words
+    ids = torch.tensor([[2, 7, words - 1]])
+    logits = model(ids).logits
+    assert logits.shape == (1, 3, words)
+    found = model.get_output_embeddings()
+    assert found.out_features == words
+    assert torch.equal(found.bias[:50], bias[:50])
+    assert not found.bias[60:].any()
+    model.save_pretrained(tmp_path)
+    again = d.DistilBertForMaskedLM.from_pretrained(tmp_path)
+    torch.testing.assert_close(again(ids).logits, logits)
+
+
 # Heads
 
 

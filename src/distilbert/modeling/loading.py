@@ -65,6 +65,7 @@ def load_weights(
     dtype: torch.dtype,
     device: torch.device,
     ignore_mismatched_sizes: bool,
+    is_drawn: bool = False,
     share: bool = False,
 ) -> dict[str, list[Any]]:
     """Fill a model, as a rule one on the meta device, and report what was new or unused.
@@ -72,6 +73,7 @@ def load_weights(
     Nothing is allocated before every shape has been found to fit.
 
     Args:
+        is_drawn: the model has its first values: what the files lack stays as it is.
         share: use the tensors of `weights` themselves, in their own type, instead of copies: for a
             model that is read once and dropped, since files may be mapped.
 
@@ -124,7 +126,8 @@ def load_weights(
                 )
                 setattr(module, parameter_name, parameter)
             if full not in taken:
-                initialize(module, parameter_name, parameter, model.config)
+                if not is_drawn:
+                    initialize(module, parameter_name, parameter, model.config)
                 new.append(full)
             elif token_type is not None and full.endswith(keymap.POSITIONS):
                 parameter.copy_(_add(weights[taken[full]], token_type))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self, overload
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -57,9 +58,16 @@ class PreTrainedModel(nn.Module, Pushable):
                 part.config = self.config
                 continue
             for module in part.modules():
-                for name, parameter in module.named_parameters(recurse=False):
-                    initialize(module, name, parameter, self.config)
+                self._init_weights(module)
         self.tie_weights()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Give the weights of one module, without its parts, their first values.
+
+        A class of one's own may do it otherwise.
+        """
+        for name, parameter in module.named_parameters(recurse=False):
+            initialize(module, name, parameter, self.config)
 
     def init_weights(self) -> None:
         """Do what `post_init` does, under the name that older code calls."""
@@ -101,8 +109,9 @@ class PreTrainedModel(nn.Module, Pushable):
         return self.base_model.embeddings.word_embeddings
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
-        """Replace the word embeddings; a tied decoder follows."""
+        """Replace the word embeddings; a tied decoder and `config.vocab_size` follow."""
         self.base_model.embeddings.word_embeddings = value
+        self.config.vocab_size = value.num_embeddings
         self.tie_weights()
 
     def get_output_embeddings(self) -> nn.Linear | None:
@@ -122,10 +131,18 @@ class PreTrainedModel(nn.Module, Pushable):
         return self.base_model.embeddings.position_embeddings
 
     def tie_weights(self) -> None:
-        """Make the decoder share the word embeddings, if the configuration says so."""
+        """Make the decoder share the word embeddings, if the configuration says so.
+
+        Its bias is cut, or gets zeros, where there are fewer or more words than before.
+        """
         decoder = self.get_output_embeddings()
-        if decoder is not None and self.config.tie_word_embeddings:
-            decoder.weight = self.get_input_embeddings().weight
+        if decoder is None or not self.config.tie_word_embeddings:
+            return
+        decoder.weight = self.get_input_embeddings().weight
+        decoder.out_features = len(decoder.weight)
+        if decoder.bias is not None and len(decoder.bias) != len(decoder.weight):
+            bias = F.pad(decoder.bias.detach(), (0, len(decoder.weight) - len(decoder.bias)))
+            decoder.bias = nn.Parameter(bias, requires_grad=decoder.bias.requires_grad)
 
     # Changes of size
 
@@ -335,7 +352,8 @@ class PreTrainedModel(nn.Module, Pushable):
             weights = files.read_weights(source, use_safetensors=use_safetensors)
         with torch.device("meta"):
             model = cls(config)
-        if not knows(model):
+        draws_itself = cls._init_weights is not PreTrainedModel._init_weights
+        if draws_itself or not knows(model):
             model = cls(config)
         info = loading.load_weights(
             model,
@@ -344,6 +362,7 @@ class PreTrainedModel(nn.Module, Pushable):
             dtype=loading.choose_dtype(dtype if dtype is not None else torch_dtype, weights),
             device=place,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
+            is_drawn=draws_itself,
         )
         model.eval()
         return (model, info) if output_loading_info else model

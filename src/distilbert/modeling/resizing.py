@@ -44,7 +44,6 @@ def resize_tokens(
             decoder.weight = _resized(decoder, "weight", count, model, mean)
         decoder.out_features = count
     model.set_input_embeddings(fresh)
-    model.config.vocab_size = count
     return fresh
 
 

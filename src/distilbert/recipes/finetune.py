@@ -308,7 +308,8 @@ def fit(
     freeze(model, settings.frozen_layers)
     if not settings.frozen_layers:
         known = [examples.features.tokens for examples in (data.training, data.validation)]
-        model.set_input_embeddings(UsedWords(model.get_input_embeddings(), np.concatenate(known)))
+        used = UsedWords(model.get_input_embeddings(), np.concatenate(known))
+        model.base_model.embeddings.word_embeddings = used  # the vocabulary stays the same
     plan = Plan(
         steps=steps,
         peak=settings.learning_rate,
