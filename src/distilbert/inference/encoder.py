@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import Protocol
+from typing import Protocol, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,7 @@ from distilbert.modeling.unpadding import Unpadding
 
 SLICE_TOKENS = 512
 FEWEST_TOKENS = 64  # with fewer, threads share each operation instead
+_Kind = TypeVar("_Kind", bound=nn.Module)
 MakeLinear = Callable[..., FastLinear]
 """(name, layers, activation) -> a fast layer; several make one, side by side."""
 
@@ -188,12 +189,15 @@ class FastBlock(nn.Module):
         return self._normalise(self.lin2(self.lin1(x), x), 1)
 
 
-def require_own(module: nn.Module, kind: type[nn.Module], name: str) -> None:
-    """Raise TypeError if a module may compute something else than those of its class do.
+def require_own(module: nn.Module, kind: type[_Kind], name: str) -> _Kind:
+    """Return a module, if it computes what those of its class do.
 
     Args:
         kind: the class that it has to be of; a subclass may differ.
         name: what it is called in the message.
+
+    Raises:
+        TypeError: it may not.
     """
     if type(module) is not kind:
         raise TypeError(
@@ -205,18 +209,23 @@ def require_own(module: nn.Module, kind: type[nn.Module], name: str) -> None:
             f"{name} has a hook or a forward of its own, which a prepared model would not call: "
             "remove it first (of torch.nn.utils.prune by prune.remove)"
         )
+    return module
 
 
-def _require_own_block(block: nn.Module, name: str) -> None:
-    """Raise TypeError if a block, or a part of it, may compute something else than this package's.
+def _require_own_block(block: nn.Module, name: str) -> TransformerBlock:
+    """Return a block, if it and its parts compute what this package's do.
 
     The classes of linear layers are left to what makes the fast ones.
+
+    Raises:
+        TypeError: they may not.
     """
     for path, part in block.named_modules():
         where = f"{name}.{path}" if path else name
         require_own(part, BLOCK_PARTS.get(path, type(part)), where)
         if isinstance(part, nn.LayerNorm) and (part.weight is None or part.bias is None):
             raise TypeError(f"{where} has no weight or no bias")
+    return cast(TransformerBlock, block)
 
 
 class FastTransformer(nn.Module):
@@ -248,10 +257,9 @@ class FastTransformer(nn.Module):
         self.layer = nn.ModuleList()
         for i, block in enumerate(transformer.layer):
             is_last = i == len(transformer.layer) - 1
-            _require_own_block(block, f"layer.{i}")
             self.layer.append(
                 FastBlock(
-                    block,
+                    _require_own_block(block, f"layer.{i}"),
                     make,
                     f"layer.{i}",
                     activation=activation,

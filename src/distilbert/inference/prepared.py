@@ -236,8 +236,8 @@ class Maker:
             TypeError: one of them is not linear, or not only, or has a hook.
         """
         weights, biases = [], []
-        for layer in layers:
-            require_own(layer, nn.Linear, name)
+        for each in layers:
+            layer = require_own(each, nn.Linear, name)
             weights.append(layer.weight.detach())
             zeros = layer.weight.new_zeros(layer.out_features)
             biases.append(zeros if layer.bias is None else layer.bias.detach())
