@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from distilbert.checkpoint import NOT_TRAINED, model_type_of, require_kind
+from distilbert.checkpoint import KINDS, NOT_TRAINED, model_type_of, require_kind
 from distilbert.config import BertConfig
 from distilbert.hub import CONFIG_FILE, Source, read_json
 from distilbert.modeling import bert, distilbert
