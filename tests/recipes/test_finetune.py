@@ -16,7 +16,7 @@ from distilbert.recipes.finetune import Settings, main
 from distilbert.runtime.metrics import read_metrics
 from distilbert.tasks.catalog import make_task
 
-from .reviews import BAD, GOOD, OTHER, save_model, write_reviews
+from .reviews import BAD, GOOD, OTHER, VOCAB, save_model, write_reviews
 
 QUICK = {"learning_rate": 5e-3, "batch_size": 16, "epochs": 5.0}
 
@@ -420,6 +420,25 @@ def test_augmentation_adds_examples(finetune, task_teacher, masked_lm, tmp_path,
     wrong = {"task": "multiple-choice", "train": rows, "validation": rows}
     with pytest.raises(ValueError, match="multiple-choice has no augment"):
         finetune("other", augment=1, augmenter=masked_lm, **wrong)
+
+
+def test_another_tokenizer_or_augmenter_is_another_run(finetune, masked_lm, tmp_path):
+    """Under the same path: what was read in the first part would differ from the rest."""
+    for name in ("base", "augmenter"):
+        shutil.copytree(masked_lm, tmp_path / name)
+    given = {"model": str(tmp_path / "base"), "augmenter": str(tmp_path / "augmenter")}
+    finetune(steps=1, augment=1, **given)
+    given["augmenter"] = masked_lm  # spelled otherwise, the same
+    finetune(steps=1, augment=1, **given)
+    given["augmenter"] = save_model(tmp_path / "augmenter", initializer_range=1.0)
+    with pytest.raises(ValueError, match="augmenter was"):
+        finetune(steps=1, augment=1, **given)
+    given["augmenter"] = masked_lm
+    entries = {word: entry for entry, word in enumerate(VOCAB)}
+    entries["good"], entries["bad"] = entries["bad"], entries["good"]
+    d.DistilBertTokenizerFast(entries).save_pretrained(tmp_path / "base")
+    with pytest.raises(ValueError, match="model's vocab was"):
+        finetune(steps=1, augment=1, **given)
 
 
 def test_augmentation_keeps_tags(finetune, masked_lm, tmp_path, capfd):

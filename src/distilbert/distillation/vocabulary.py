@@ -1,5 +1,7 @@
 """The vocabulary of a corpus: opened, or learned from a sample of the text."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,17 @@ def special_ids_of(tokenizer: DistilBertTokenizerFast) -> dict[str, int]:
             + "; a masked language model needs [PAD], [UNK], [CLS], [SEP] and [MASK]"
         )
     return {name: int(ids[name]) for name in sorted(ids)}
+
+
+def identity_of(tokenizer: DistilBertTokenizerFast) -> dict[str, str]:
+    """Return hashes of a tokenizer: of its vocabulary, and of how it cuts text."""
+    vocab = json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    backend = tokenizer.backend_tokenizer.to_str()
+    cutting = json.dumps({**json.loads(backend), "model": None}, sort_keys=True)
+    return {
+        "vocab": hashlib.sha256(vocab.encode()).hexdigest(),
+        "cutting": hashlib.sha256(cutting.encode()).hexdigest(),
+    }
 
 
 @dataclass

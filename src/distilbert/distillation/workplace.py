@@ -5,7 +5,6 @@ finished block, its record and token counts. A record is written after its shard
 `manifest.json` after all of them; then `progress/` goes.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -27,7 +26,7 @@ from distilbert.distillation.corpus import (
     token_dtype,
 )
 from distilbert.distillation.sequences import Shape
-from distilbert.distillation.vocabulary import special_ids_of, vocab_size_of
+from distilbert.distillation.vocabulary import identity_of, special_ids_of, vocab_size_of
 from distilbert.hub import json_text, read_json
 from distilbert.tokenization import DistilBertTokenizerFast
 from distilbert.tokenization.files import VOCAB_FILE
@@ -117,7 +116,7 @@ class Workplace:
         marker = self.progress / "tokenizer.json"
         if marker.is_file():
             tokenizer = DistilBertTokenizerFast.from_pretrained(self.folder)
-            if read_json(marker) == _identity(tokenizer):
+            if read_json(marker) == identity_of(tokenizer):
                 return tokenizer
         if any(self.progress.glob("block-*.json")):
             raise ValueError(
@@ -129,7 +128,7 @@ class Workplace:
         tokenizer.save_pretrained(self.folder)
         # What was saved is what is used, in this process, in others and after an interruption.
         tokenizer = DistilBertTokenizerFast.from_pretrained(self.folder)
-        write_whole(marker, _identity(tokenizer))
+        write_whole(marker, identity_of(tokenizer))
         return tokenizer
 
     def record(self, number: int) -> dict[str, Any] | None:
@@ -208,16 +207,6 @@ def _empty(totals: Mapping[str, int], *, all_held_out: bool) -> str:
         + (f" ({found})" if found else " (there are no documents)")
         + ". Check the sources, min_length, max_unknown, validation_fraction and the vocabulary"
     )
-
-
-def _identity(tokenizer: DistilBertTokenizerFast) -> dict[str, str]:
-    vocab = json.dumps(tokenizer.get_vocab(), sort_keys=True)
-    backend = tokenizer.backend_tokenizer.to_str()
-    cutting = json.dumps({**json.loads(backend), "model": None}, sort_keys=True)
-    return {
-        "vocab": hashlib.sha256(vocab.encode()).hexdigest(),
-        "cutting": hashlib.sha256(cutting.encode()).hexdigest(),
-    }
 
 
 def write_whole(path: Path, content: dict[str, Any]) -> None:

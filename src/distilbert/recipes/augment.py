@@ -1,7 +1,8 @@
 """The training table of a task with changed copies of its texts beside them."""
 
 from distilbert.modeling.opening import open_masked_lm
-from distilbert.recipes.job import open_tokenizer
+from distilbert.recipes.job import open_tokenizer, tokenizer_hashes
+from distilbert.runtime import checkpoint
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.augmentation import augment
 from distilbert.tasks.classification import TextTask
@@ -19,8 +20,10 @@ def augmented(
     copies: int,
     augmenter: str | None,
     batch_tokens: int,
-) -> Table:
+) -> tuple[Table, dict[str, str]]:
     """Return a table with so many changed copies of every row after its own rows.
+
+    With it come hashes of the augmenter, for the record of the run.
 
     Args:
         augmenter: a masked LM, which proposes words.
@@ -36,7 +39,7 @@ def augmented(
     if not copies:
         if augmenter is not None:
             raise ValueError("an augmenter has nothing to do without augment: say how many copies")
-        return table
+        return table, {}
     assert launch is not None
     if augmenter is None:
         raise ValueError("augment needs a masked LM that proposes words: say which with augmenter")
@@ -44,6 +47,7 @@ def augmented(
         raise ValueError(f"{task.name} has no augment: its answers are places in the text")
     model = open_masked_lm(augmenter, attn_implementation="varlen").to(launch.device).eval()
     tokenizer = open_tokenizer(augmenter, model.config)
+    known = {"augmenter": checkpoint.fingerprint(model), **tokenizer_hashes("augmenter", tokenizer)}
     size = len(table)
     copied = table.take([*range(size), *(row for row in range(size) for _ in range(copies))])
     is_text = isinstance(task, TextTask)
@@ -60,4 +64,4 @@ def augmented(
             model, tokenizer, sentences, copies, seed=SEED + number, batch_tokens=batch_tokens
         )
         copied.columns[name][size:] = [" ".join(words) if is_text else words for words in changed]
-    return copied
+    return copied, known

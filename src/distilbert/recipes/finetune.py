@@ -17,7 +17,7 @@ from distilbert.inference.prepared import use_fast_stack
 from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import is_bert, open_head
 from distilbert.recipes.augment import augmented
-from distilbert.recipes.job import open_tokenizer
+from distilbert.recipes.job import open_tokenizer, tokenizer_hashes
 from distilbert.recipes.layer_rates import freeze, keep, rate_scale
 from distilbert.recipes.loop import train
 from distilbert.recipes.plan import Plan, steps_of
@@ -131,7 +131,7 @@ class Settings:
     deterministic: bool = False
 
 
-FREE = ("out", "model", "teacher", "micro_tokens")  # as for `distill`
+FREE = ("out", "model", "teacher", "augmenter", "micro_tokens")  # as for `distill`
 
 
 def main(settings: Settings) -> dict[str, float]:
@@ -202,10 +202,10 @@ def read_data(settings: Settings, launch: Launch | None) -> Data:
         other = task.read(settings.validation)
     else:
         table, other = held_out(table, share)
-    tables = (
-        augmented(launch, task, table, settings.augment, settings.augmenter, settings.micro_tokens),
-        other,
+    table, augmenter = augmented(
+        launch, task, table, settings.augment, settings.augmenter, settings.micro_tokens
     )
+    tables = (table, other)
     if set(config.id2label.values()) == set(labels.names):
         labels = Labels(tuple(config.id2label.values()))  # their numbers stay as they are
     reader = Reader(task, labels, tokenizer, config.max_position_embeddings, settings.max_length)
@@ -222,6 +222,8 @@ def read_data(settings: Settings, launch: Launch | None) -> Data:
         {
             "train": fingerprint(settings.train),
             "validation": fingerprint(settings.validation) if share is None else str(share),
+            **tokenizer_hashes("model", tokenizer),
+            **augmenter,
         },
         _class_weights(settings, task, labels, training),
     )

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from distilbert.config import PretrainedConfig
-from distilbert.distillation.vocabulary import vocab_size_of
+from distilbert.distillation.vocabulary import identity_of, vocab_size_of
 from distilbert.hub import Source
 from distilbert.runtime.launch import Launch
 from distilbert.tokenization import DistilBertTokenizerFast
@@ -79,6 +79,11 @@ def open_tokenizer(name: str, config: PretrainedConfig) -> DistilBertTokenizerFa
             "again"
         )
     return tokenizer
+
+
+def tokenizer_hashes(owner: str, tokenizer: DistilBertTokenizerFast) -> dict[str, str]:
+    """Return what the record of a run says of a tokenizer, by names for its messages."""
+    return {f"{owner}'s {part}": value for part, value in identity_of(tokenizer).items()}
 
 
 def other_cutting(
