@@ -146,6 +146,18 @@ def test_damaged_record(tmp_path, text):
     assert (tmp_path / "run.json").read_text() == text
 
 
+def test_checkpoints_of_nobody_knows_what(tmp_path):
+    start(tmp_path).end()
+    (tmp_path / "run.json").unlink()
+    (tmp_path / "checkpoints" / "step-00000004").mkdir(parents=True)
+    with pytest.raises(
+        ValueError, match=r"checkpoints has checkpoints, and there is no run\.json to say"
+    ):
+        start(tmp_path)
+    (tmp_path / "checkpoints" / "step-00000004").rmdir()
+    start(tmp_path).end()
+
+
 def test_bad_arguments(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="is a file; give a folder"):

@@ -31,6 +31,7 @@ from distilbert.runtime.optimisation import (
     update,
 )
 from distilbert.runtime.progress import Progress
+from distilbert.runtime.run import CHECKPOINTS
 
 _LOG_EVERY = 10  # steps
 _TIDY_EVERY = 100_000  # tokens; holes of memory grow slowly (docs/log.md)
@@ -207,7 +208,7 @@ def _resume(
     launch: Launch, folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
 ) -> Standing:
     """Return where the run stands by its last checkpoint, whose weights and state are put back."""
-    found = checkpoint.latest(folder / "checkpoints")
+    found = checkpoint.latest(folder / CHECKPOINTS)
     launch.agree(found.step if found else 0, "the step to resume from")
     if found is None:
         return Standing()
@@ -235,7 +236,7 @@ def _save(
         if standing.best_step < standing.step and standing.best_weights:
             tensors["best"] = standing.best_weights
         checkpoint.save(
-            folder / "checkpoints",
+            folder / CHECKPOINTS,
             standing.step,
             tensors,
             {"scaler": launch.scaler_state(), **standing.state()},

@@ -23,6 +23,7 @@ from distilbert.runtime.scratch import remove_scratch
 
 FORMAT = 1
 RUN_FILE = "run.json"
+CHECKPOINTS = "checkpoints"
 _PACKAGES = ("torch", "accelerate", "numpy", "safetensors", "tokenizers")
 
 
@@ -92,7 +93,7 @@ def start_run(
 
     Raises:
         ValueError: the folder holds a run with other settings or another fingerprint; each is
-            named with both values. Or its `run.json` is damaged.
+            named with both values. Or its `run.json` is damaged, or gone and checkpoints are there.
         OSError: another process is running there, or the folder cannot be written.
     """
     folder = Path(folder)
@@ -133,6 +134,11 @@ def _start(
         raise ValueError(f"free names {unknown[0]!r}, which is not a setting")
     path = folder / RUN_FILE
     resumed, notes = path.exists(), []
+    if not resumed and any((folder / CHECKPOINTS).glob("step-*")):
+        raise ValueError(
+            f"{folder / CHECKPOINTS} has checkpoints, and there is no {RUN_FILE} to say of which "
+            "settings: remove them to begin anew, or give another folder"
+        )
     if resumed:
         before = read_json(path)
         if before.get("format") != FORMAT or not isinstance(before.get("starts"), list):
