@@ -360,3 +360,9 @@ def test_paths_and_micro_batches_may_be_others(distill, teacher, corpus, tmp_pat
     capfd.readouterr()
     distill(teacher=f"{copy}/", corpus=f"{corpus}/", micro_tokens=500)
     assert "micro_tokens was 1000, now is 500" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["teacher", "start"])
+def test_no_input_is_replaced(distill, teacher, name):
+    with pytest.raises(ValueError, match="would be replaced by the model of this run"):
+        distill(**{name: teacher}, out=str(Path(teacher).parent))

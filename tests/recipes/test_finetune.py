@@ -108,6 +108,30 @@ def test_several_seeds(finetune, tmp_path):
         finetune(seeds=(1, 1))
 
 
+def test_seeds_may_be_added_but_not_taken_away(finetune, tmp_path):
+    finetune(seeds=(1, 2), steps=2)
+    finetune(seeds=(1, 2, 3), steps=2)
+    record = json.loads((tmp_path / "run" / "seeds.json").read_text())
+    assert list(record["scores"]) == ["1", "2", "3"]
+    with pytest.raises(ValueError, match="has seed-3 as well, and seeds are 1 2: give those and"):
+        finetune(seeds=(1, 2), steps=2)
+    for name in ("run", "single"):
+        finetune("single", seeds=(1,), steps=2)
+        with pytest.raises(ValueError, match=r"holds a run with other settings: .*seeds was"):
+            finetune(name, seeds=(4,) if name == "run" else (1, 2), steps=2)
+    assert json.loads((tmp_path / "run" / "seeds.json").read_text()) == record
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_no_input_is_replaced(finetune, masked_lm, tmp_path, seeds):
+    model = shutil.copytree(masked_lm, tmp_path / "run" / "model")
+    before = {file: file.read_bytes() for file in model.iterdir()}
+    for wrong in ({"model": str(model)}, {"teacher": str(model / "..") + "/model"}):
+        with pytest.raises(ValueError, match="would be replaced by the model of this run"):
+            finetune(seeds=seeds, steps=1, **wrong)
+    assert before == {file: file.read_bytes() for file in model.iterdir()}
+
+
 def test_micro_batches_do_not_matter(finetune, tmp_path):
     """Within the order of sums, without dropout."""
     base = save_model(

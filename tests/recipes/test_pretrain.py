@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -164,3 +165,8 @@ def test_wrong_shapes(pretrain, tmp_path, fresh, corpus):
 
 def test_settings_are_few():
     assert len(dataclasses.fields(Settings)) <= 30
+
+
+def test_no_input_is_replaced(pretrain, teacher, tmp_path):
+    with pytest.raises(ValueError, match="would be replaced by the model of this run"):
+        pretrain(model=teacher, out=str(Path(teacher).parent))

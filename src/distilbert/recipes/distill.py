@@ -22,6 +22,7 @@ from distilbert.inference.prepared import use_fast_stack
 from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.opening import open_masked_lm
+from distilbert.recipes.job import refuse_replacing
 from distilbert.recipes.loop import train
 from distilbert.recipes.masked_lm import MaskedLMJob, begin, check_vocabulary, longest_of
 from distilbert.recipes.plan import BETAS, EPS
@@ -144,6 +145,7 @@ def main(settings: Settings) -> dict[str, float]:
             training that diverges.
     """
     settings = with_recipe(settings)
+    refuse_replacing(Path(settings.out), teacher=settings.teacher, start=settings.start)
     launch, source, plan = begin(settings, max_norm=MAX_NORM)
     corpus = source.corpus
     weights = Weights(**{name: getattr(settings, name) for name in _TERMS})

@@ -17,11 +17,11 @@ from distilbert.inference.prepared import use_fast_stack
 from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import is_bert, open_head
 from distilbert.recipes.augment import augmented
-from distilbert.recipes.job import open_tokenizer, tokenizer_hashes
+from distilbert.recipes.job import open_tokenizer, refuse_replacing, tokenizer_hashes
 from distilbert.recipes.layer_rates import freeze, keep, rate_scale
 from distilbert.recipes.loop import train
 from distilbert.recipes.plan import Plan, steps_of
-from distilbert.recipes.seeds import sum_up
+from distilbert.recipes.seeds import folder_of, refuse_fewer, sum_up
 from distilbert.recipes.task_job import Reader, TaskJob, label_fields
 from distilbert.recipes.teacher import open_teacher, teach
 from distilbert.runtime import checkpoint
@@ -144,17 +144,31 @@ def main(settings: Settings) -> dict[str, float]:
     """
     if not settings.seeds or len(set(settings.seeds)) < len(settings.seeds):
         raise ValueError(f"seeds must be one or more different numbers, got {settings.seeds}")
+    out = Path(settings.out)
+    folders = {seed: folder_of(out, seed) for seed in settings.seeds}
+    names = ("model", "teacher", "augmenter")
+    for folder in (out, *folders.values()):
+        refuse_replacing(folder, **{name: getattr(settings, name) for name in names})
     launch = launching.start(
         settings.precision, seed=settings.seeds[0], deterministic=settings.deterministic
     )
     data = with_teacher(settings, launch, read_data(settings, launch))
     if len(settings.seeds) == 1:
-        return fit(settings, launch, data, settings.seeds[0], Path(settings.out))
-    scores = {
-        seed: fit(settings, launch, data, seed, Path(settings.out) / f"seed-{seed}")
-        for seed in settings.seeds
-    }
-    return sum_up(launch, Path(settings.out), data.metric, scores)
+        return fit(settings, launch, data, settings.seeds[0], out)
+    with start_run(
+        out,
+        {**dataclasses.asdict(settings), "seeds": "several"},  # more may follow
+        fingerprint=data.fingerprint,
+        free=FREE,
+        machine=launch.describe(),
+        is_main=launch.is_main,
+    ):
+        launch.barrier()
+        refuse_fewer(out, settings.seeds)
+        scores = {
+            seed: fit(settings, launch, data, seed, folder) for seed, folder in folders.items()
+        }
+        return sum_up(launch, out, data.metric, scores)
 
 
 @dataclass(frozen=True)

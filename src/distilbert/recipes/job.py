@@ -81,6 +81,25 @@ def open_tokenizer(name: str, config: PretrainedConfig) -> DistilBertTokenizerFa
     return tokenizer
 
 
+def refuse_replacing(folder: Path, **inputs: str | None) -> None:
+    """Check that a run publishes its model over none that it starts from or is taught by.
+
+    Args:
+        folder: of the run.
+        inputs: settings that name a model.
+
+    Raises:
+        ValueError: it would.
+    """
+    published = (folder / "model").resolve()
+    for name, value in inputs.items():
+        if value is not None and Path(value).resolve() == published:
+            raise ValueError(
+                f"{name} {value} would be replaced by the model of this run: give another folder "
+                f"than {folder} as out"
+            )
+
+
 def tokenizer_hashes(owner: str, tokenizer: DistilBertTokenizerFast) -> dict[str, str]:
     """Return what the record of a run says of a tokenizer, by names for its messages."""
     return {f"{owner}'s {part}": value for part, value in identity_of(tokenizer).items()}

@@ -19,6 +19,7 @@ from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.model import sinusoids
 from distilbert.modeling.opening import open_masked_lm
+from distilbert.recipes.job import refuse_replacing
 from distilbert.recipes.loop import train
 from distilbert.recipes.masked_lm import MaskedLMJob, begin, check_vocabulary
 from distilbert.runtime import checkpoint
@@ -98,6 +99,7 @@ def main(settings: Settings) -> dict[str, float]:
         ValueError: settings that cannot be, that differ from those of the run in the folder, or a
             training that diverges.
     """
+    refuse_replacing(Path(settings.out), model=settings.model)
     launch, source, plan = begin(settings, max_norm=settings.max_norm)
     corpus = source.corpus
     model = _make(settings, corpus)

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import statistics
+from collections.abc import Collection
 from pathlib import Path
 
 from distilbert.hub import staged, write_json
@@ -13,13 +14,34 @@ SEEDS_FILE = "seeds.json"
 _logger = logging.getLogger("distilbert")
 
 
+def folder_of(folder: Path, seed: int) -> Path:
+    """Return where the run of a seed is."""
+    return folder / f"seed-{seed}"
+
+
+def refuse_fewer(folder: Path, seeds: Collection[int]) -> None:
+    """Check that no run of another seed is in the folder, which the sum would leave out.
+
+    Raises:
+        ValueError: there is one.
+    """
+    others = {path.name for path in folder.glob("seed-*")} - {
+        folder_of(folder, seed).name for seed in seeds
+    }
+    if others:
+        raise ValueError(
+            f"{folder} has {', '.join(sorted(others))} as well, and seeds are "
+            f"{' '.join(map(str, seeds))}: give those and more, or another folder"
+        )
+
+
 def sum_up(
     launch: Launch, folder: Path, metric: str, scores: dict[int, dict[str, float]]
 ) -> dict[str, float]:
     """Return the medians, and publish the model of the best seed as `folder / "model"`.
 
     Args:
-        folder: has the run of each seed as `seed-N`.
+        folder: has the runs of the seeds.
         metric: the score that says which is the best.
         scores: by seed.
     """
@@ -30,7 +52,7 @@ def sum_up(
     best = max(scores, key=lambda seed: (-1 if metric == "loss" else 1) * scores[seed][metric])
     if launch.is_main:
         with staged(folder / "model") as scratch:
-            for file in (folder / f"seed-{best}" / "model").iterdir():
+            for file in (folder_of(folder, best) / "model").iterdir():
                 shutil.copyfile(file, scratch / file.name)
         record = {"scores": {str(s): each for s, each in scores.items()}, "median": medians}
         write_json(folder / SEEDS_FILE, {**record, "published": best})
