@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,7 +120,22 @@ def test_other_settings_or_another_corpus(pretrain, tmp_path, capfd):
     assert "corpus was" in capfd.readouterr().err
     assert before == {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
     assert pretrain("--save_every", "7") == 0  # which may change; nothing is left to do
-    assert "going on from the checkpoint of step 12" in capfd.readouterr().err
+    assert "the checkpoint of step 12, the last: nothing is left to do" in capfd.readouterr().err
+
+
+def test_a_finished_run_without_checkpoints_is_left_alone(pretrain, tmp_path, capfd):
+    assert pretrain() == 0
+    run = tmp_path / "run"
+    shutil.rmtree(run / "checkpoints")
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != "run.json"}
+    scores = json.loads((run / "run.json").read_text())["scores"]
+    assert scores == {"loss": scores["loss"], "accuracy": scores["accuracy"]}
+    capfd.readouterr()
+    assert pretrain() == 0
+    assert "is finished, and its checkpoints were removed" in capfd.readouterr().err
+    after = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != "run.json"}
+    assert after == before
+    assert json.loads((run / "run.json").read_text())["scores"] == scores
 
 
 def test_divergence_stops_the_run_and_keeps_its_checkpoint(pretrain, tmp_path, capfd):

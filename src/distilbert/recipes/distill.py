@@ -168,9 +168,8 @@ def main(settings: Settings) -> dict[str, float]:
     teacher.to(launch.device, half or torch.float32)
     if launch.device.type == "cpu" and not (settings.attention or settings.relation):
         use_fast_stack(teacher, "bf16" if half else "fp32")  # those terms read its queries and keys
-    folder = Path(settings.out)
     with start_run(
-        folder,
+        settings.out,
         settings,
         fingerprint=fingerprint,
         free=FREE,
@@ -178,9 +177,9 @@ def main(settings: Settings) -> dict[str, float]:
         is_main=launch.is_main,
     ) as run:
         launch.barrier()
-        notes = [f"student: {origin}, {student.num_parameters():,} parameters"]
+        note = f"student: {origin}, {student.num_parameters():,} parameters"
         job = MaskedLMJob(step, student, source)
-        return train(launch, folder, job, plan, "distill", [*notes, *run.notes])
+        return train(launch, run, job, plan, "distill", [note])
 
 
 def with_recipe(settings: Settings) -> Settings:

@@ -353,7 +353,7 @@ def fit(
     ) as run:
         launch.barrier()
         job = TaskJob(step, model, source, data.validation, settings.model)
-        return train(launch, folder, job, plan, "finetune", [*data.notes, *run.notes])
+        return train(launch, run, job, plan, "finetune", data.notes)
 
 
 def _step(settings: Settings, model: Head, data: Data) -> TaskStep:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from distilbert.distillation.randomness import torch_seed
+from distilbert.hub import CONFIG_FILE
 from distilbert.inference.memory import give_back
 from distilbert.recipes.job import Job
 from distilbert.recipes.plan import Plan
@@ -31,7 +32,7 @@ from distilbert.runtime.optimisation import (
     update,
 )
 from distilbert.runtime.progress import Progress
-from distilbert.runtime.run import CHECKPOINTS
+from distilbert.runtime.run import CHECKPOINTS, Run, recorded_scores
 
 _LOG_EVERY = 10  # steps
 _TIDY_EVERY = 100_000  # tokens; holes of memory grow slowly (docs/log.md)
@@ -92,18 +93,20 @@ def _is_better(metric: str, scores: dict[str, float], best: dict[str, float]) ->
 
 def train(
     launch: Launch,
-    folder: Path,
+    run: Run,
     job: Job,
     plan: Plan,
     description: str,
     notes: Sequence[str] = (),
 ) -> dict[str, float]:
-    """Do a job to the end of the plan, from the last checkpoint in `folder` if there is one.
+    """Do a job to the end of the plan, from the last checkpoint of the run if there is one.
 
-    The model is published as `folder / "model"`.
+    The model is published as `model` in the run's folder. A run that has published it and whose
+    checkpoints were removed is left as it is.
 
     Args:
-        notes: sentences to say at the start.
+        run: begun, on every rank.
+        notes: sentences to say at the start, before those of the run.
 
     Returns:
         The scores of the weights that are published.
@@ -111,6 +114,7 @@ def train(
     Raises:
         ValueError: training diverged. OSError: a shard cannot be read, a checkpoint not written.
     """
+    folder = run.folder
     module = job.module.to(launch.device)
     optimizer = make_optimizer(
         module,
@@ -121,6 +125,12 @@ def train(
     )
     standing = _resume(launch, folder, module, optimizer)
     start = standing.step
+    published = None if start else recorded_scores(folder)
+    if published is not None and (folder / "model" / CONFIG_FILE).exists():
+        _logger.info(
+            "%s is finished, and its checkpoints were removed: its model is left as it is", folder
+        )
+        return published
     wrapped = launch.wrap(module).train()
     with (
         job.source,
@@ -140,10 +150,11 @@ def train(
             progress.say(f"step {done:,}: {job.describe(scores)}")
             return scores
 
-        for note in notes:
+        for note in (*notes, *run.notes):
             progress.say(note)
         if start:
-            progress.say(f"going on from the checkpoint of step {start:,}")
+            last = ", the last: nothing is left to do" if standing.is_over(plan) else ""
+            progress.say(f"going on from the checkpoint of step {start:,}{last}")
         elif plan.validates_first:
             validate(0)
         untidy = 0
@@ -176,7 +187,8 @@ def train(
                 f"the best, step {standing.best_step:,}: {job.describe(standing.best_scores)}"
             )
     job.publish(launch, folder / "model")
-    return standing.best_scores or standing.scores
+    run.scores = standing.best_scores or standing.scores
+    return run.scores
 
 
 def _accumulate(

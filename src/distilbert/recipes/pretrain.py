@@ -108,9 +108,8 @@ def main(settings: Settings) -> dict[str, float]:
     fingerprint = {"corpus": corpus.hash}
     if settings.model is not None:
         fingerprint["model"] = checkpoint.fingerprint(model)
-    folder = Path(settings.out)
     with start_run(
-        folder,
+        settings.out,
         settings,
         fingerprint=fingerprint,
         free=FREE,
@@ -119,7 +118,7 @@ def main(settings: Settings) -> dict[str, float]:
     ) as run:
         launch.barrier()
         job = MaskedLMJob(MaskedLMStep(model), model, source)
-        return train(launch, folder, job, plan, "pretrain", run.notes)
+        return train(launch, run, job, plan, "pretrain")
 
 
 _OF_NEW_MODELS = (

@@ -1,7 +1,8 @@
 """The record of a run: `run.json` in its folder, and the lock that keeps a second one out.
 
 run.json  {"format": 1, "settings": {…}, "fingerprint": {…}, "machine": {…}, "versions": {…},
-           "commit": …, "starts": [{"started": …, "ended": …, "outcome": …}, …]}
+           "commit": …, "starts": [{"started": …, "ended": …, "outcome": …}, …],
+           "scores": of what was published; null until then}
 """
 
 import json
@@ -37,6 +38,7 @@ class Run:
         resumed: whether it was started before in this folder, with these settings.
         notes: sentences for the user about what has changed since and may matter.
         is_main: whether this process writes the record.
+        scores: of what it has published, to be recorded at the end.
     """
 
     folder: Path
@@ -45,11 +47,14 @@ class Run:
     is_main: bool
     _record: dict[str, Any] = field(repr=False)
     _lock: int | None = field(repr=False)
+    scores: dict[str, float] | None = None
 
     def end(self, outcome: str = "finished") -> None:
         """Record that the run has ended, and let go of the folder."""
         if self.is_main and self._lock is not None:
             self._record["starts"][-1] |= {"ended": _now(), "outcome": outcome}
+            if self.scores is not None:
+                self._record["scores"] = self.scores
             try:
                 _write(self.folder, self._record)
             finally:
@@ -110,6 +115,11 @@ def start_run(
         raise
 
 
+def recorded_scores(folder: str | os.PathLike[str]) -> dict[str, float] | None:
+    """Return the scores of what the run in a folder published; None if it has not ended yet."""
+    return read_json(Path(folder) / RUN_FILE).get("scores")
+
+
 def _start(
     folder: Path,
     lock: int,
@@ -128,6 +138,7 @@ def _start(
         "versions": _versions(),
         "commit": _commit(),
         "starts": [],
+        "scores": None,
     }
     unknown = sorted(set(free) - now["settings"].keys())
     if unknown:
@@ -150,7 +161,7 @@ def _start(
             for name, old, new in _differences(before[part], now[part])
             if name != "host"
         ]
-        now["starts"] = before["starts"]
+        now["starts"], now["scores"] = before["starts"], before.get("scores")
     now["starts"].append({"started": _now(), "ended": None, "outcome": None})
     _write(folder, now)
     return Run(folder, resumed, tuple(notes), True, now, lock)
