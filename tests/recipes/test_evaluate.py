@@ -185,3 +185,12 @@ def test_minilm_on_sts_b(evaluate, shared_data):
     data = shared_data / "stsb" / "dev.parquet"
     result = evaluate(model=str(model), data=str(data), task="stsb", embedding=True)
     assert result["scores"]["spearman"] == pytest.approx(0.867, abs=0.001)
+
+
+def test_an_output_that_cannot_be_is_told_first(evaluate, tmp_path):
+    """Before the model is looked for."""
+    with pytest.raises(OSError, match="is a folder; give the name of a file"):
+        evaluate(model="nowhere/at-all", data="x.csv", out=str(tmp_path))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file is a file; give a folder"):
+        evaluate(model="nowhere/at-all", data="x.csv", out=str(tmp_path / "file" / "x.json"))

@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
+import threading
 import types
 
 import pytest
@@ -279,3 +283,65 @@ def test_what_was_answered_before_a_failure_is_kept(folder, tmp_path):
     assert main(["predict", *words, "--input", str(source), "--output", str(target)]) == 1
     partial = (tmp_path / "out.jsonl.partial").read_text(encoding="utf-8")
     assert len(partial.splitlines()) == 256
+
+
+@pytest.fixture
+def answer(folder, tmp_path):
+    """Run the command on two texts, with an output, and return its exit code."""
+    (tmp_path / "in.txt").write_text("un\nthe\n", encoding="utf-8")
+    words = ["--task", "text-classification", "--model", folder("ForSequenceClassification")]
+
+    def run(output):
+        return main(["predict", *words, "--input", str(tmp_path / "in.txt"), "--output", output])
+
+    return run
+
+
+def test_a_link_stays_a_link(answer, tmp_path):
+    (tmp_path / "old.jsonl").write_text("old")
+    for name in ("old.jsonl", "new.jsonl"):
+        link = tmp_path / f"link-to-{name}"
+        link.symlink_to(tmp_path / name)
+        assert answer(str(link)) == 0
+        assert link.is_symlink()
+        assert len((tmp_path / name).read_text().splitlines()) == 2
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_stays_a_pipe(answer, tmp_path):
+    pipe, found = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: found.append(pipe.read_text()), daemon=True)
+    reader.start()
+    assert answer(str(pipe)) == 0
+    reader.join(10)
+    assert pipe.is_fifo()
+    assert len(found[0].splitlines()) == 2
+
+
+def test_an_output_that_cannot_be(answer, tmp_path, capsys):
+    assert answer(str(tmp_path)) == 1
+    assert f"{tmp_path} is a folder; give the name of a file" in capsys.readouterr().err
+    assert answer(str(tmp_path / "in.txt" / "out.jsonl")) == 1
+    assert "in.txt is a file; give a folder" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such lock")
+def test_two_at_one_output(answer, tmp_path, capsys):
+    target = tmp_path / "out.jsonl"
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from distilbert.recipes.output import growing_output\n"
+        "with growing_output(Path(sys.argv[1])) as file:\n"
+        "    print('begun', flush=True); input(); print('mine', file=file)\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code, str(target)], **pipes) as other:
+        assert other.stdout.readline() == "begun\n"
+        assert answer(str(target)) == 1
+        assert "another process is writing" in capsys.readouterr().err
+        other.communicate("\n")
+    assert target.read_text() == "mine\n"
+    assert answer(str(target)) == 0
+    assert len(target.read_text().splitlines()) == 2

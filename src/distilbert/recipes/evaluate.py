@@ -13,13 +13,14 @@ from typing import Any
 import torch
 
 from distilbert.distillation.masking import Masking
-from distilbert.hub import CONFIG_FILE, read_json, staged, write_json
+from distilbert.hub import CONFIG_FILE, json_text, read_json
 from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import open_encoder, open_masked_lm
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.recipes.embedding import embeddings, sts_scores
 from distilbert.recipes.job import open_tokenizer
 from distilbert.recipes.masked_lm import check_vocabulary, masked_lm_scores, open_source
+from distilbert.recipes.output import target_of, write_output
 from distilbert.recipes.report import Comparison, show, show_comparison, write_report
 from distilbert.recipes.task_job import (
     Reader,
@@ -98,13 +99,12 @@ def main(settings: Settings) -> dict[str, Any]:
         return _compare(settings, launch)
     if settings.model is None:
         raise ValueError("say which model, or which ones to compare")
+    target = target_of(settings.out) if settings.out is not None and launch.is_main else None
     result = _evaluate(settings, settings.model, launch)
+    if target is not None:
+        write_output(target, json_text(result))
     if launch.is_main:
         show(result)
-        if settings.out is not None:
-            path = Path(settings.out)
-            with staged(path.parent) as scratch:
-                write_json(scratch / path.name, result)
     return result
 
 

@@ -5,14 +5,12 @@ Memory does not grow with the input.
 
 import json
 import logging
-import os
 import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from distilbert.pipelines import pipeline
 from distilbert.pipelines.flow import text_of
 from distilbert.pipelines.opening import ALIASES
 from distilbert.pipelines.records import STDIN, Record, kind_of, read_records
+from distilbert.recipes.output import growing_output, target_of
 from distilbert.runtime.progress import Progress
 from distilbert.tasks.choice import continued
 
@@ -117,7 +116,7 @@ def main(settings: Settings) -> int:
     """Predict, and return how many records were answered.
 
     The output appears under its name once it is whole; what an interrupted or failed run has
-    written is beside it, with `.partial` behind its name.
+    written is beside it, with `.partial` behind its name. A device or a pipe is written as it is.
 
     Raises:
         OSError: a file or folder cannot be found, read or written.
@@ -235,11 +234,8 @@ def _writer(path: str) -> Iterator[Callable[[dict[str, Any]], None]]:
     if path == STDIN:
         yield lambda record: print(_json(record), flush=True)
         return
-    partial = Path(f"{path}.partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with open(partial, "w", encoding="utf-8", newline="\n") as file:
+    with growing_output(target_of(path)) as file:
         yield lambda record: print(_json(record), file=file)
-    os.replace(partial, path)
 
 
 def _json(record: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""One process at a time in a folder, or at a file."""
 
 import os
 import sys
@@ -18,21 +18,41 @@ def take(folder: Path) -> int:
         OSError: another process has it.
     """
     descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+    if not _lock(descriptor):
+        os.close(descriptor)
+        raise OSError(
+            f"another process is running in {folder}; wait for it, or give another folder"
+        )
+    return descriptor
+
+
+def take_file(descriptor: int, path: Path) -> None:
+    """Take a file that this process has opened for writing, until it is closed.
+
+    Raises:
+        OSError: another process has it, or has just given it another name.
+    """
+    if not _lock(descriptor) or not path.exists() or not _is_at(descriptor, path):
+        raise OSError(f"another process is writing {path}; wait for it, or give another file")
+
+
+def _lock(descriptor: int) -> bool:
     if sys.platform == "win32":
-        return descriptor  # no such lock
+        return True  # no such lock
     import fcntl
 
     try:
         # Held by the process, not by the open file: a worker that outlives it does not keep it.
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
-        os.close(descriptor)
-        raise OSError(
-            f"another process is running in {folder}; wait for it, or give another folder"
-        ) from None
+        return False
     except OSError:
         pass  # a file system without locks
-    return descriptor
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    return os.path.samestat(os.fstat(descriptor), path.stat())
 
 
 @contextmanager
