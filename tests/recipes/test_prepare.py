@@ -142,6 +142,20 @@ def test_the_corpus_must_not_be_inside_its_source(prepared, tmp_path):
         prepared(sources=[str(tmp_path)])
 
 
+def test_a_model_is_not_replaced(prepared, tmp_path):
+    folder = prepared()
+    (folder / "manifest.json").unlink()
+    prepared()  # as it says where a shard is damaged
+    model = tmp_path / "model"
+    DistilBertTokenizerFast.from_pretrained(folder).save_pretrained(model)
+    before = {file: file.read_bytes() for file in model.iterdir()}
+    with pytest.raises(
+        ValueError, match=r"holds a model or a tokenizer \(vocab\.txt, tok.*another"
+    ):
+        prepared(out=str(model), tokenizer=str(model))
+    assert before == {file: file.read_bytes() for file in model.iterdir() if file.name != ".lock"}
+
+
 def test_out_is_a_file(prepared, tmp_path):
     (tmp_path / "taken").touch()
     with pytest.raises(OSError, match="is a file"):

@@ -27,9 +27,10 @@ from distilbert.distillation.corpus import (
 )
 from distilbert.distillation.sequences import Shape
 from distilbert.distillation.vocabulary import identity_of, special_ids_of, vocab_size_of
-from distilbert.hub import json_text, read_json
+from distilbert.hub import CONFIG_FILE, json_text, read_json
 from distilbert.tokenization import DistilBertTokenizerFast
-from distilbert.tokenization.files import VOCAB_FILE
+from distilbert.tokenization.files import CONFIG_FILE as TOKENIZER_CONFIG_FILE
+from distilbert.tokenization.files import TOKENIZER_FILE, VOCAB_FILE
 
 PLAN_FILE = "plan.json"
 
@@ -49,7 +50,8 @@ class Workplace:
 
     Raises:
         OSError: the folder cannot be written.
-        ValueError: it holds a corpus, finished or not, of other settings or other sources.
+        ValueError: it holds a corpus, finished or not, of other settings or other sources; or a
+            model or tokenizer.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class Workplace:
         if plan.is_file():
             self._compare(read_json(plan))
         else:
+            if not self.progress.is_dir():
+                self._refuse_foreign()
             self.progress.mkdir(parents=True, exist_ok=True)
             write_whole(plan, self._plan)
         for partial in [*folder.glob(".partial-*"), *self.progress.glob(".partial-*")]:
@@ -80,6 +84,16 @@ class Workplace:
     def is_finished(self) -> bool:
         """Whether there is nothing left to do."""
         return (self.folder / MANIFEST_FILE).is_file()
+
+    def _refuse_foreign(self) -> None:
+        """Raise for a folder whose tokenizer would be replaced, unless it was a corpus before."""
+        model = (CONFIG_FILE, VOCAB_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE)
+        found = [name for name in model if (self.folder / name).exists()]
+        if found and not any(self.folder.glob("*.npy")):
+            raise ValueError(
+                f"{self.folder} holds a model or a tokenizer ({', '.join(found)}), which the "
+                "corpus would replace: give another folder"
+            )
 
     def _compare(self, before: Mapping[str, Any]) -> None:
         settings, former = self._plan["settings"], before.get("settings", {})
