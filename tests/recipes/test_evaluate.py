@@ -2,11 +2,13 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import distilbert as d
 from distilbert import cli
@@ -194,3 +196,19 @@ def test_an_output_that_cannot_be_is_told_first(evaluate, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file is a file; give a folder"):
         evaluate(model="nowhere/at-all", data="x.csv", out=str(tmp_path / "file" / "x.json"))
+
+
+@pytest.mark.parametrize("head", ["SequenceClassification", "MaskedLM"])
+def test_a_model_that_gives_nan(evaluate, fresh, corpus, teacher, reviews, tmp_path, head):
+    labels = {"id2label": {0: "neg", 1: "pos"}} if head != "MaskedLM" else {}
+    model = Path(save_model(tmp_path / "model", head=head, **labels))
+    settings = {"data": reviews["validation"]}
+    if head == "MaskedLM":
+        model = shutil.copytree(teacher, tmp_path / "teacher")
+        settings = {"data": corpus, "task": "mlm"}
+    weights = load_file(model / "model.safetensors")
+    name = next(name for name in weights if name.endswith("bias"))
+    weights[name][0] = float("nan")
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="gives outputs that are NaN or infinite"):
+        evaluate(model=str(model), **settings)

@@ -85,6 +85,12 @@ def test_the_best_weights_are_published_not_the_last(finetune, tmp_path):
     assert fresh_scores == scores  # nothing is left to do
 
 
+def test_divergence_before_a_validation(finetune):
+    """The loss of the step is still a number, that of the weights after it is none."""
+    with pytest.raises(ValueError, match="the validation loss is nan in step 1: training has div"):
+        finetune(learning_rate=1e38, max_norm=1e38, warmup=0.0, save_every=1)
+
+
 def test_patience_ends_a_run(finetune, tmp_path, capfd):
     settings = {"patience": 2, "epochs": 30.0}
     scores = finetune(**settings)

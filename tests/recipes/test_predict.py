@@ -7,8 +7,10 @@ import subprocess
 import sys
 import threading
 import types
+from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import distilbert
 from distilbert.cli import main
@@ -289,9 +291,10 @@ def test_what_was_answered_before_a_failure_is_kept(folder, tmp_path):
 def answer(folder, tmp_path):
     """Run the command on two texts, with an output, and return its exit code."""
     (tmp_path / "in.txt").write_text("un\nthe\n", encoding="utf-8")
-    words = ["--task", "text-classification", "--model", folder("ForSequenceClassification")]
+    place = folder("ForSequenceClassification")
 
-    def run(output):
+    def run(output, model=place):
+        words = ["--task", "text-classification", "--model", model]
         return main(["predict", *words, "--input", str(tmp_path / "in.txt"), "--output", output])
 
     return run
@@ -345,3 +348,17 @@ def test_two_at_one_output(answer, tmp_path, capsys):
     assert target.read_text() == "mine\n"
     assert answer(str(target)) == 0
     assert len(target.read_text().splitlines()) == 2
+
+
+def test_what_json_cannot_hold(answer, folder, tmp_path, capsys):
+    place = Path(folder("ForSequenceClassification"))
+    weights = load_file(place / "model.safetensors")
+    weights["classifier.bias"][0] = float("nan")
+    save_file(weights, place / "model.safetensors", metadata={"format": "pt"})
+    assert answer(str(tmp_path / "out.jsonl"), str(place)) == 1
+    assert "line 1: the model answers with NaN or infinity" in capsys.readouterr().err
+    assert not (tmp_path / "out.jsonl").exists()
+    (tmp_path / "in.jsonl").write_text('{"text": "un"}\n{"text": "un", "n": NaN}\n')
+    words = ["--task", "text-classification", "--model", folder("ForSequenceClassification")]
+    assert main(["predict", *words, "--input", str(tmp_path / "in.jsonl")]) == 1
+    assert "line 2: a number is NaN or infinite" in capsys.readouterr().err

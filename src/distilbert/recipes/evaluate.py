@@ -29,6 +29,7 @@ from distilbert.recipes.task_job import (
     longest_of,
     open_trained,
     outputs_of,
+    refuse_not_finite,
 )
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch
@@ -187,6 +188,7 @@ def _masked_lm(settings: Settings, name: str, data: str, launch: Launch) -> dict
     check_vocabulary(name, model, source.corpus)
     model.to(launch.device)
     scores = masked_lm_scores(launch, model, source)
+    refuse_not_finite(name, scores["loss"])
     head = {"model": name, "data": data, "task": MASKED_LM, "metric": "accuracy"}
     return head | {"scores": scores, "size": _size(model)}
 
@@ -207,6 +209,7 @@ def _embedding(settings: Settings, name: str, data: str, launch: Launch) -> dict
     started = time.perf_counter()
     found, cut = embeddings(launch, model, tokenizer, texts, longest, settings.micro_tokens)
     seconds = time.perf_counter() - started
+    refuse_not_finite(name, found)
     check_cut(data, cut, len(texts), settings.max_length, longest)
     head = {"model": name, "data": data, "task": f"{task.name}-embedding", "metric": "spearman"}
     return head | {
@@ -244,6 +247,7 @@ def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str,
     started = time.perf_counter()
     outputs, loss = outputs_of(launch, model, examples.features, settings.micro_tokens)
     seconds = time.perf_counter() - started
+    refuse_not_finite(name, outputs)
     result: dict[str, Any] = {
         "model": name,
         "data": data,

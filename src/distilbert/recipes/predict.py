@@ -156,8 +156,8 @@ def main(settings: Settings) -> int:
     with _writer(settings.output) as write, bar or nullcontext():
         try:
             for answer in pipe(inputs()):
-                _, record = waiting.popleft()
-                write(record | {PREDICTION: answer})
+                line, record = waiting.popleft()
+                write(_json(line, record, answer))
                 done += 1
                 if bar:
                     bar.advance(done, 1)
@@ -229,14 +229,34 @@ def _continued(beginning: Any, choices: Any) -> Any:
 
 
 @contextmanager
-def _writer(path: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+def _writer(path: str) -> Iterator[Callable[[str], None]]:
     """Open the output, and give it its name when it is whole."""
     if path == STDIN:
-        yield lambda record: print(_json(record), flush=True)
+        yield lambda line: print(line, flush=True)
         return
     with growing_output(target_of(path)) as file:
-        yield lambda record: print(_json(record), file=file)
+        yield lambda line: print(line, file=file)
 
 
-def _json(record: dict[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False, default=np.ndarray.tolist)
+def _json(line: int, record: dict[str, Any], answer: Any) -> str:
+    """Return a record of the input with its prediction.
+
+    Raises:
+        ValueError: there is NaN in it, or infinity, which JSON cannot hold.
+    """
+    try:
+        return _dumps(record | {PREDICTION: answer})
+    except ValueError:
+        pass
+    try:
+        _dumps(record)
+    except ValueError:
+        raise ValueError(f"line {line}: a number is NaN or infinite; JSON has no such") from None
+    raise ValueError(
+        f"line {line}: the model answers with NaN or infinity: its weights are damaged, or its "
+        "training has diverged"
+    )
+
+
+def _dumps(content: dict[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, default=np.ndarray.tolist, allow_nan=False)

@@ -13,6 +13,7 @@ from distilbert.modeling.heads import Head, MultipleChoice, QuestionAnswering
 from distilbert.modeling.opening import open_head
 from distilbert.recipes.job import Job, copy_tokenizer, open_tokenizer
 from distilbert.runtime.launch import Launch
+from distilbert.runtime.optimisation import check_finite
 from distilbert.runtime.progress import Progress
 from distilbert.tasks.batches import Counts, TaskSource, count, in_order
 from distilbert.tasks.features import Batch, Features
@@ -127,6 +128,7 @@ class TaskJob(Job):
         """Return the loss and the task's scores."""
         features = self.validation.features
         outputs, loss = outputs_of(launch, self.model, features, self.source.micro_tokens)
+        check_finite(loss, "the validation loss", done)
         return {"loss": loss, **self.validation.score(outputs)}
 
     def describe(self, scores: dict[str, float]) -> str:
@@ -192,6 +194,22 @@ def outputs_of(
         outputs, total = launch.reduce_sum(outputs), launch.reduce_sum(total)
     labelled = count(features.labels.ravel(), 0).weight
     return outputs.cpu().numpy(), float(total) / max(labelled, 1)
+
+
+def refuse_not_finite(name: str, outputs: np.ndarray | float) -> None:
+    """Check what a model has answered.
+
+    Args:
+        name: where the model was opened.
+
+    Raises:
+        ValueError: some of it is no number.
+    """
+    if not np.isfinite(outputs).all():
+        raise ValueError(
+            f"{name} gives outputs that are NaN or infinite: its weights are damaged, its training "
+            "has diverged, or precision fp16 is too narrow for it"
+        )
 
 
 def _width(model: Head, features: Features) -> int:

@@ -8,7 +8,7 @@ import torch
 from distilbert.inference.prepared import build
 from distilbert.modeling.heads import Head
 from distilbert.recipes.job import other_cutting
-from distilbert.recipes.task_job import labels_of, open_trained, outputs_of
+from distilbert.recipes.task_job import labels_of, open_trained, outputs_of, refuse_not_finite
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.features import Features
 from distilbert.tasks.labels import Labels
@@ -92,6 +92,7 @@ def teach(
     outputs, _ = outputs_of(
         launch, teacher, features, batch_tokens, prepared, description="answers of the teacher"
     )
+    refuse_not_finite(name, outputs)
     order = _order(name, teacher, labels)
     if order:
         outputs = np.ascontiguousarray(outputs[:, order])
