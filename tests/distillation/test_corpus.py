@@ -113,6 +113,59 @@ def test_damaged_shards_are_named(tmp_path, name):
         Corpus.open(folder)
 
 
+def test_changed_bytes_are_found_where_they_are_read(tmp_path):
+    folder = written(tmp_path, [[[5], [6]], [[7, 8, 9], [10], [11]]])
+    for name, place, wrong, message in (
+        (
+            "train-00001.tokens.npy",
+            1,
+            300,
+            r"train-00001.tokens.npy was changed: it has the id 300",
+        ),
+        ("train-00001.ends.npy", 1, 0, r"train-00001.ends.npy was changed: a sequence ends where"),
+        ("train-00001.ends.npy", 2, 6, r"train-00001.ends.npy was changed: a sequence ends where"),
+    ):
+        array = np.load(folder / name)
+        changed = array.copy()
+        changed[place] = wrong
+        np.save(folder / name, changed)
+        corpus = Corpus.open(folder)
+        corpus.read(np.array([0, 1]))
+        with pytest.raises(OSError, match=message + r".*distilbert prepare"):
+            corpus.read(np.array([0, 2, 3, 4]))
+        np.save(folder / name, array)
+
+
+@pytest.mark.parametrize("how", ["swapped", "cut", "missing"])
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json", "counts.npy"])
+def test_changed_files_beside_the_shards(make_corpus, name, how):
+    folder = make_corpus()
+    file = folder / name
+    content = file.read_bytes()
+    if how == "missing":
+        file.unlink()
+    else:
+        cut = content[: len(content) // 2]
+        file.write_bytes(cut if how == "cut" else content[:-3] + content[-3:][::-1] + b" ")
+    with pytest.raises(OSError, match=rf"{name} (was changed|is missing).*distilbert prepare"):
+        Corpus.open(folder)
+    (folder / "manifest.json").unlink()
+    make_corpus()  # as it says
+    assert file.read_bytes() == content
+
+
+def test_a_manifest_of_before(make_corpus):
+    """It has the sha256 of vocab.txt alone."""
+    folder = make_corpus()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["vocab_sha256"] = manifest.pop("files")["vocab.txt"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    Corpus.open(folder)
+    (folder / "vocab.txt").write_text("[PAD]\n")
+    with pytest.raises(OSError, match=r"vocab\.txt was changed"):
+        Corpus.open(folder)
+
+
 def test_bad_manifests(tmp_path):
     folder = written(tmp_path, [[[5]]])
     with pytest.raises(ValueError, match="larger validation_fraction, in another folder"):

@@ -22,6 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 from distilbert.hub import read_json
+from distilbert.tokenization.files import VOCAB_FILE
 
 MANIFEST_FILE = "manifest.json"
 COUNTS_FILE = "counts.npy"
@@ -163,16 +164,38 @@ class _Opened:
                 f"sequences, {len(self.tokens)} tokens of type {kinds[0]}. {_REMEDY}"
             )
 
+        self._path, self._longest = folder / ends_file(shard.name), shard.longest
+
     def bounds(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return where sequences begin and end."""
+        """Return where sequences begin and end.
+
+        Raises:
+            OSError: there can be no such sequences.
+        """
         starts = np.where(rows > 0, self.ends[np.maximum(rows - 1, 0)], 0)
-        return starts, self.ends[rows]
+        ends = self.ends[rows]
+        lengths = ends - starts
+        if len(rows) and not (
+            starts.min() >= 0
+            and ends.max() <= len(self.tokens)
+            and lengths.min() > 0
+            and lengths.max() <= self._longest
+        ):
+            raise OSError(f"{self._path} was changed: a sequence ends where none can. {_REMEDY}")
+        return starts, ends
 
 
 _REMEDY = (
     "Remove manifest.json and run `distilbert prepare` again with the same settings, "
     "or fetch the file again from where the corpus was copied from."
 )
+
+
+def _beside(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return the sha256 of the files beside the shards; an older manifest knows one."""
+    if "vocab_sha256" in manifest:
+        return {VOCAB_FILE: manifest["vocab_sha256"]}
+    return dict(manifest.get("files", {}))
 
 
 class Corpus:
@@ -211,10 +234,12 @@ class Corpus:
         """Open one split of a folder that `distilbert prepare` has finished.
 
         The size of every shard is checked at once, so that a lost one is found before a run
-        begins.
+        begins, and the content of the small files beside them. What is in the shards is checked as
+        far as it is read; `verify` reads all of it.
 
         Raises:
-            OSError: there is no finished corpus, or a shard is missing, truncated or unreadable.
+            OSError: there is no finished corpus, a shard is missing, truncated or unreadable, or
+                another file was changed.
             ValueError: the manifest is malformed or of another version, or the split is empty.
         """
         place = Path(folder)
@@ -251,6 +276,11 @@ class Corpus:
         for shard in shards:
             if (wrong := shard.check(place)) is not None:
                 raise OSError(f"{wrong}. {_REMEDY}")
+        for name, sha256 in _beside(manifest).items():
+            if not (place / name).is_file():
+                raise OSError(f"{place / name} is missing. {_REMEDY}")
+            if hash_of_files([place / name]) != sha256:
+                raise OSError(f"{place / name} was changed (its SHA-256 differs). {_REMEDY}")
         try:
             counts = np.load(place / COUNTS_FILE, allow_pickle=False)
         except (OSError, ValueError) as error:
@@ -317,7 +347,7 @@ class Corpus:
 
         Raises:
             IndexError: a sequence does not exist.
-            OSError: a shard cannot be read.
+            OSError: a shard cannot be read, or was changed.
         """
         indices = self._checked(indices)
         lengths = np.empty(len(indices), dtype=np.int64)
@@ -331,7 +361,7 @@ class Corpus:
 
         Raises:
             IndexError: a sequence does not exist.
-            OSError: a shard cannot be read.
+            OSError: a shard cannot be read, or was changed.
         """
         indices = self._checked(indices)
         lengths = np.empty(len(indices), dtype=np.int64)
@@ -344,7 +374,18 @@ class Corpus:
             for place, start, end in bounds:
                 found[place] = shard.tokens[start:end]
         flat = np.concatenate(found) if found else np.empty(0, self._dtype)
+        if len(flat) and flat.max() >= self.vocab_size:
+            self._refuse_ids(indices, found)
         return flat.astype(np.int64), lengths
+
+    def _refuse_ids(self, indices: np.ndarray, found: list[np.ndarray]) -> None:
+        """Raise OSError with the file that an id outside the vocabulary is from."""
+        place = next(i for i, ids in enumerate(found) if len(ids) and ids.max() >= self.vocab_size)
+        number = int(np.searchsorted(self._firsts, indices[place], side="right")) - 1
+        raise OSError(
+            f"{self.folder / tokens_file(self.shards[number].name)} was changed: it has the id "
+            f"{found[place].max()}, and the vocabulary {self.vocab_size} entries. {_REMEDY}"
+        )
 
     def _checked(self, indices: np.ndarray) -> np.ndarray:
         indices = np.asarray(indices, dtype=np.int64).reshape(-1)

@@ -29,8 +29,7 @@ from distilbert.distillation.sequences import Shape
 from distilbert.distillation.vocabulary import identity_of, special_ids_of, vocab_size_of
 from distilbert.hub import CONFIG_FILE, json_text, read_json
 from distilbert.tokenization import DistilBertTokenizerFast
-from distilbert.tokenization.files import CONFIG_FILE as TOKENIZER_CONFIG_FILE
-from distilbert.tokenization.files import TOKENIZER_FILE, VOCAB_FILE
+from distilbert.tokenization.files import TOKENIZER_FILES
 
 PLAN_FILE = "plan.json"
 
@@ -87,7 +86,7 @@ class Workplace:
 
     def _refuse_foreign(self) -> None:
         """Raise for a folder whose tokenizer would be replaced, unless it was a corpus before."""
-        model = (CONFIG_FILE, VOCAB_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE)
+        model = (CONFIG_FILE, *TOKENIZER_FILES)
         found = [name for name in model if (self.folder / name).exists()]
         if found and not any(self.folder.glob("*.npy")):
             raise ValueError(
@@ -186,13 +185,14 @@ class Workplace:
         totals["sequences"] = sum(shard["sequences"] for s in splits.values() for shard in s)
         totals["tokens"] = sum(shard["tokens"] for s in splits.values() for shard in s)
         save_array(self.folder / COUNTS_FILE, counts)
+        beside = [name for name in (COUNTS_FILE, *TOKENIZER_FILES) if (self.folder / name).exists()]
         write_whole(
             self.folder / MANIFEST_FILE,
             {
                 **self._plan,
                 "format": FORMAT,
                 "vocab_size": vocab_size,
-                "vocab_sha256": hash_of_files([self.folder / VOCAB_FILE]),
+                "files": {name: hash_of_files([self.folder / name]) for name in beside},
                 "special_ids": special_ids_of(tokenizer),
                 "dtype": token_dtype(vocab_size).str,
                 "max_length": shape.max_length,

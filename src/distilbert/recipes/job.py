@@ -15,6 +15,7 @@ from distilbert.distillation.vocabulary import identity_of, vocab_size_of
 from distilbert.hub import Source
 from distilbert.runtime.launch import Launch
 from distilbert.tokenization import DistilBertTokenizerFast
+from distilbert.tokenization.files import TOKENIZER_FILES
 
 
 class Steps(AbstractContextManager[Any], Protocol):
@@ -132,8 +133,7 @@ def copy_tokenizer(name: str | Path, folder: Path) -> None:
     A BERT's says there that it is one, so that whoever opens it gets segment ids for pairs.
     """
     source = Source(name)
-    for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json",
-                 "special_tokens_map.json", "added_tokens.json"):  # fmt: skip
+    for file in TOKENIZER_FILES:
         found = source.find(file)
         if found is not None:
             shutil.copyfile(found, folder / file)
