@@ -15,7 +15,7 @@ import pytest
 from distilbert import DistilBertTokenizerFast
 from distilbert.distillation import corpus as corpus_module
 from distilbert.distillation import preparation
-from distilbert.distillation.block_writer import clean, split_of
+from distilbert.distillation.block_writer import BlockWriter, clean, split_of
 from distilbert.distillation.corpus import Corpus
 
 
@@ -195,6 +195,36 @@ def test_other_settings_and_other_sources_are_named(make_corpus, monkeypatch, tm
     both()
     make_corpus(**options)
     both()
+
+
+def test_an_edit_of_the_same_size_is_noticed(make_corpus, monkeypatch, tmp_path, caplog):
+    """Size and both ends are as before; without its time, half of the old text would stay."""
+    options = {"documents": 2000, "out": str(tmp_path / "out"), "shard_mb": 0.02}
+    interrupted(make_corpus, monkeypatch, 36, **options)
+    source = tmp_path / "text-2000-0.txt"
+    text = source.read_text()
+    assert len(text) > 200_000
+    source.write_text(text[:80_000] + text[80_000:120_000].replace("a", "b") + text[120_000:])
+    found = make_corpus(**options)
+    assert "text-2000-0.txt was modified since" in caplog.text
+    assert contents(found) == contents(make_corpus(**options | {"out": str(tmp_path / "fresh")}))
+
+
+@pytest.mark.parametrize("how", ["a", "r+", "w"])
+def test_a_source_that_is_written_while_it_is_read(make_corpus, monkeypatch, tmp_path, how):
+    options = {"documents": 200, "out": str(tmp_path / "out")}
+
+    def call(writer, block):
+        if block.number == 3:
+            with (tmp_path / "text-200-0.txt").open(how) as file:
+                file.write("some other words\n")
+        return original(writer, block)
+
+    original = BlockWriter.__call__
+    monkeypatch.setattr(BlockWriter, "__call__", call)
+    with pytest.raises(ValueError, match=r"text-200-0\.txt was modified while .*out was made"):
+        make_corpus(**options)
+    assert not (tmp_path / "out" / "manifest.json").exists()
 
 
 def test_documents_are_cleaned_and_dropped_but_never_silently(make_corpus, tmp_path):

@@ -14,7 +14,14 @@ from typing import Any
 from distilbert.distillation.blocks import Source
 from distilbert.distillation.hub_stream import hub_stream
 from distilbert.distillation.tables import CsvFile, ParquetFile
-from distilbert.distillation.text_files import JsonLines, RecordFile, TextLines, TsvFile, WholeFile
+from distilbert.distillation.text_files import (
+    JsonLines,
+    RecordFile,
+    TextFile,
+    TextLines,
+    TsvFile,
+    WholeFile,
+)
 
 _JSON = (".jsonl", ".ndjson", ".json")
 _TABLES = (".parquet", ".csv", ".tsv")
@@ -77,6 +84,12 @@ def open_sources(
         )
         sources += found
     return sources, described
+
+
+def times_of(sources: Sequence[Source]) -> dict[str, int]:
+    """Return when each file was last written to, in ns: an edit that leaves the size shows."""
+    files = [source.path for source in sources if isinstance(source, TextFile)]
+    return {_utf8(path): os.stat(path).st_mtime_ns for path in files}
 
 
 def _utf8(name: str) -> str:

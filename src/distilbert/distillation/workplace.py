@@ -1,11 +1,12 @@
 """The folder of a corpus in the making: what was begun, what is finished, and the end of it.
 
-While it is being made, it has a `progress/`: `plan.json` (settings and sources) and, for every
-finished block, its record and token counts. A record is written after its shards, and
+While it is being made, it has a `progress/`: `plan.json` (settings, sources and their times) and,
+for every finished block, its record and token counts. A record is written after its shards, and
 `manifest.json` after all of them; then `progress/` goes.
 """
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,8 @@ from distilbert.tokenization.files import TOKENIZER_FILES
 
 PLAN_FILE = "plan.json"
 
+_logger = logging.getLogger("distilbert")
+
 
 def settings_of(settings: Any, *, without: Sequence[str]) -> dict[str, Any]:
     """Return the fields of a dataclass that the result depends on."""
@@ -46,6 +49,8 @@ class Workplace:
         folder: made if missing.
         settings: those that the result depends on.
         described: the sources, as `open_sources` describes them.
+        times: when their files were last written to; where that has changed, what is finished may
+            be of another text, and is made again.
 
     Raises:
         OSError: the folder cannot be written.
@@ -58,9 +63,11 @@ class Workplace:
         folder: Path,
         settings: Mapping[str, Any],
         described: Sequence[Mapping[str, Any]],
+        times: Mapping[str, int],
     ) -> None:
         self.folder = folder
         self.progress = folder / "progress"
+        self._times = dict(times)
         self._plan = json.loads(json.dumps({"settings": settings, "sources": described}))
         if folder.exists() and not folder.is_dir():
             raise OSError(f"{folder} is a file; give a folder for the corpus")
@@ -69,13 +76,19 @@ class Workplace:
         if manifest is not None:
             self._compare(manifest)
             return
+        if not self.progress.is_dir():
+            self._refuse_foreign()
         if plan.is_file():
-            self._compare(read_json(plan))
-        else:
-            if not self.progress.is_dir():
-                self._refuse_foreign()
+            before = read_json(plan)
+            self._compare(before)
+            if (touched := self._modified(before.get("times", self._times))) is not None:
+                _logger.warning(
+                    "%s was modified since %s was begun: all of it is made again", touched, folder
+                )
+                self.tidy()
+        if not plan.is_file():
             self.progress.mkdir(parents=True, exist_ok=True)
-            write_whole(plan, self._plan)
+            write_whole(plan, {**self._plan, "times": self._times})
         for partial in [*folder.glob(".partial-*"), *self.progress.glob(".partial-*")]:
             partial.unlink(missing_ok=True)
 
@@ -83,6 +96,23 @@ class Workplace:
     def is_finished(self) -> bool:
         """Whether there is nothing left to do."""
         return (self.folder / MANIFEST_FILE).is_file()
+
+    def _modified(self, times: Mapping[str, int]) -> str | None:
+        """Return a file that was written to at another time than at the start of this process."""
+        changed = [path for path, time in self._times.items() if times.get(path) != time]
+        return changed[0] if changed else None
+
+    def refuse_modified(self, times: Mapping[str, int]) -> None:
+        """Check that no source was written to while it was read.
+
+        Raises:
+            ValueError: one was.
+        """
+        if (touched := self._modified(times)) is not None:
+            raise ValueError(
+                f"{touched} was modified while {self.folder} was made of it, which may have parts "
+                "of both texts: remove the folder and run the same command again"
+            )
 
     def _refuse_foreign(self) -> None:
         """Raise for a folder whose tokenizer would be replaced, unless it was a corpus before."""

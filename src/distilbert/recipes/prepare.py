@@ -17,7 +17,7 @@ from distilbert.distillation.blocks import Source
 from distilbert.distillation.corpus import MANIFEST_FILE, Corpus
 from distilbert.distillation.preparation import Progress, write_blocks
 from distilbert.distillation.sequences import Shape
-from distilbert.distillation.sources import open_sources
+from distilbert.distillation.sources import open_sources, times_of
 from distilbert.distillation.vocabulary import Sample, open_tokenizer, train_tokenizer
 from distilbert.distillation.workplace import Workplace, settings_of
 from distilbert.hub import read_json
@@ -114,7 +114,7 @@ def _prepare(
     described: Sequence[Mapping[str, Any]],
 ) -> None:
     chosen = settings_of(settings, without=("sources", "out", "workers"))
-    place = Workplace(out, chosen, described)
+    place = Workplace(out, chosen, described, times_of(sources))
     if place.is_finished:
         place.tidy()
         _logger.info("%s is already prepared with these settings", out)
@@ -167,6 +167,7 @@ def _prepare(
         workers=settings.workers or _cores(),
         report=report,
     )
+    place.refuse_modified(times_of(sources))
     place.finish(count, tokenizer, shape)
     corpus = Corpus.open(out)
     _logger.info(
