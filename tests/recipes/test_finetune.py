@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 import distilbert as d
 from distilbert import cli
 from distilbert.modeling.opening import open_head
+from distilbert.recipes import finetune as recipe
 from distilbert.recipes.finetune import Settings, main
 from distilbert.runtime.metrics import read_metrics
 from distilbert.tasks.catalog import make_task
@@ -234,6 +235,23 @@ def test_other_data_are_another_run(finetune, tmp_path):
     changed = write_reviews(tmp_path / "other.csv", 60, 7)
     with pytest.raises(ValueError, match="train was"):
         finetune(steps=1, train=changed)
+
+
+def test_other_spellings_of_paths_are_the_same_run(finetune, reviews, tmp_path, monkeypatch, capfd):
+    finetune(steps=1)
+    monkeypatch.chdir(Path(reviews["train"]).parent)
+    finetune(steps=1, train="train.csv", validation="./dev.csv")
+    assert "nothing is left to do" in capfd.readouterr().err
+    finetune("share", steps=1, validation="0.25")
+    finetune("share", steps=1, train="train.csv", validation=".250")
+    with pytest.raises(ValueError, match=r'validation was "\.250" .* "0\.25", now is "dev'):
+        finetune("share", steps=1, validation="dev.csv")
+
+
+def test_data_of_the_hub_have_a_name(monkeypatch):
+    """What the hub says of two data sets may be the same."""
+    monkeypatch.setattr(recipe, "fingerprint", lambda data: '["0.0.0", null, null]')
+    assert recipe._known("hf:one") != recipe._known("hf:other")
 
 
 def test_other_weights_are_another_run(finetune, masked_lm, tmp_path):

@@ -131,7 +131,8 @@ class Settings:
     deterministic: bool = False
 
 
-FREE = ("out", "model", "teacher", "augmenter", "micro_tokens")  # as for `distill`
+# As for `distill`: hashes of what the paths lead to are recorded.
+FREE = ("out", "model", "train", "validation", "teacher", "augmenter", "micro_tokens")
 
 
 def main(settings: Settings) -> dict[str, float]:
@@ -234,13 +235,18 @@ def read_data(settings: Settings, launch: Launch | None) -> Data:
         validation,
         tuple(reader.note(table, examples) for table, examples in parts),
         {
-            "train": fingerprint(settings.train),
-            "validation": fingerprint(settings.validation) if share is None else str(share),
+            "train": _known(settings.train),
+            "validation": _known(settings.validation) if share is None else str(share),
             **tokenizer_hashes("model", tokenizer),
             **augmenter,
         },
         _class_weights(settings, task, labels, training),
     )
+
+
+def _known(data: str) -> str:
+    """Return what the record says of data; of a data set of the hub also its name."""
+    return f"{data} {fingerprint(data)}" if data.startswith("hf:") else fingerprint(data)
 
 
 def _class_weights(
