@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CONFIG_FILE = "config.json"
 SAFE_WEIGHTS = "model.safetensors"
 SAFE_INDEX = "model.safetensors.index.json"
+WEIGHTS = (SAFE_WEIGHTS, SAFE_INDEX, "model-?????-of-?????.safetensors")  # patterns
 TORCH_WEIGHTS = "pytorch_model.bin"
 TORCH_INDEX = "pytorch_model.bin.index.json"
 ONNX_WEIGHTS = "model.onnx"
@@ -302,12 +303,19 @@ def write_weights(
         tensors: by name.
         plan: which file each goes to.
         save_file: of safetensors, for the kind of the tensors.
+
+    Raises:
+        OSError: they cannot be written (disk full); the old files are as they were.
     """
-    stale = (SAFE_WEIGHTS, SAFE_INDEX, "model-?????-of-?????.safetensors")
-    with staged(folder, replaces=stale) as scratch:
+    from safetensors import SafetensorError
+
+    with staged(folder, replaces=WEIGHTS) as scratch:
         for filename, names in plan.filename_to_tensors.items():
             shard = {name: tensors[name] for name in names}
-            save_file(shard, scratch / filename, metadata={"format": "pt"})
+            try:
+                save_file(shard, scratch / filename, metadata={"format": "pt"})
+            except SafetensorError as error:
+                raise OSError(f"{filename} cannot be written to {folder}: {error}") from error
         if plan.is_sharded:
             index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
             write_json(scratch / SAFE_INDEX, index)

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from distilbert import cli
 from distilbert.distillation.corpus import Corpus
+from distilbert.modeling import files
 from distilbert.modeling.opening import open_masked_lm
+from distilbert.recipes import job
 from distilbert.recipes.masked_lm import check_vocabulary
 from distilbert.recipes.plan import Plan, steps_of
 from distilbert.recipes.pretrain import Settings, main
@@ -175,6 +178,36 @@ def test_a_full_disk(pretrain, tmp_path, capfd, monkeypatch):
     (tmp_path / "run").rename(tmp_path / "broken")
     assert pretrain("--save_every", "5") == 0
     assert numbers(tmp_path / "run") == broken
+
+
+@pytest.mark.parametrize("what", ["model", "tokenizer"])
+def test_a_disk_that_is_full_at_the_end(pretrain, tmp_path, capfd, monkeypatch, what):
+    def full(*given, **options):
+        if what == "model":
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+        Path(given[1]).write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    assert pretrain() == 0
+    model = tmp_path / "run" / "model"
+    before = {file: file.read_bytes() for file in model.iterdir()}
+    (model / "added_tokens.json").write_text("{}")  # of another tokenizer
+    for file in ("vocab.txt", "model.safetensors"):
+        (model / file).write_text("old")
+    old = {file: file.read_bytes() for file in model.iterdir()}
+    with monkeypatch.context() as patch:
+        if what == "model":
+            patch.setattr(files, "save_file", full)
+        else:
+            patch.setattr(job.shutil, "copyfile", full)
+        assert pretrain() == 1
+    error = capfd.readouterr().err
+    assert f"the model could not be written to {model}: " in error
+    assert "No space left on device" in error
+    assert "make room, then start the same command again" in error
+    assert {file: file.read_bytes() for file in model.iterdir()} == old
+    assert pretrain() == 0
+    assert {file: file.read_bytes() for file in model.iterdir()} == before
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])

@@ -12,7 +12,8 @@ from torch import nn
 
 from distilbert.config import PretrainedConfig
 from distilbert.distillation.vocabulary import identity_of, vocab_size_of
-from distilbert.hub import Source
+from distilbert.hub import WEIGHTS, Source, staged
+from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.runtime.launch import Launch
 from distilbert.tokenization import DistilBertTokenizerFast
 from distilbert.tokenization.files import TOKENIZER_FILES
@@ -125,6 +126,26 @@ def _cutting(tokenizer: DistilBertTokenizerFast) -> dict[str, bool]:
         "strip_accents": tokenizer.do_lower_case if strips is None else strips,
         "tokenize_chinese_chars": tokenizer.tokenize_chinese_chars,
     }
+
+
+def publish(model: PreTrainedModel, tokenizer: str | Path, folder: Path) -> None:
+    """Write a model and its tokenizer, which replace what is in the folder together.
+
+    Args:
+        tokenizer: folder or hub id of the one whose files are copied.
+
+    Raises:
+        OSError: they cannot be written (disk full); the folder is as it was.
+    """
+    try:
+        with staged(folder, replaces=(*WEIGHTS, *TOKENIZER_FILES)) as scratch:
+            model.save_pretrained(scratch)
+            copy_tokenizer(tokenizer, scratch)
+    except OSError as error:
+        raise OSError(
+            f"the model could not be written to {folder}: {error}. Checkpoints are intact: make "
+            "room, then start the same command again"
+        ) from error
 
 
 def copy_tokenizer(name: str | Path, folder: Path) -> None:

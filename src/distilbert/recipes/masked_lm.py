@@ -15,7 +15,7 @@ from distilbert.distillation.evaluation import masked_lm_sums, to_tensors
 from distilbert.distillation.masking import Masking
 from distilbert.distillation.step import DistillationStep, MaskedLMStep
 from distilbert.modeling.heads import MaskedLM
-from distilbert.recipes.job import Job, copy_tokenizer, other_cutting
+from distilbert.recipes.job import Job, other_cutting, publish
 from distilbert.recipes.plan import Plan, steps_of
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch, Precision
@@ -69,8 +69,7 @@ class MaskedLMJob(Job):
     def publish(self, launch: Launch, folder: Path) -> None:
         """Write the model, and the tokenizer of the corpus."""
         if launch.is_main:
-            self.model.save_pretrained(folder)
-            copy_tokenizer(self.source.corpus.tokenizer_folder, folder)
+            publish(self.model, self.source.corpus.tokenizer_folder, folder)
         launch.barrier()
 
 

@@ -11,7 +11,7 @@ import torch
 from distilbert.inference import PreparedModel
 from distilbert.modeling.heads import Head, MultipleChoice, QuestionAnswering
 from distilbert.modeling.opening import open_head
-from distilbert.recipes.job import Job, copy_tokenizer, open_tokenizer
+from distilbert.recipes.job import Job, open_tokenizer, publish
 from distilbert.runtime.launch import Launch
 from distilbert.runtime.optimisation import check_finite
 from distilbert.runtime.progress import Progress
@@ -141,8 +141,7 @@ class TaskJob(Job):
         if isinstance(words, UsedWords):
             self.model.set_input_embeddings(words.whole())
         if launch.is_main:
-            self.model.save_pretrained(folder)
-            copy_tokenizer(self.tokenizer, folder)
+            publish(self.model, self.tokenizer, folder)
         launch.barrier()
 
 
