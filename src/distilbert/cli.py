@@ -93,7 +93,8 @@ class _ToStderr(logging.Handler):
     """Writes to what `sys.stderr` is at the time: a progress bar lets lines through above it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        with contextlib.suppress(BrokenPipeError):  # what nobody reads does not end the work
+            print(self.format(record), file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 import distilbert as d
 from distilbert import cli
 from distilbert.recipes import distill, pretrain
+from distilbert.recipes import evaluate as recipe
 from distilbert.recipes.finetune import Settings as FinetuneSettings
 from distilbert.recipes.finetune import main as finetune
 
@@ -212,3 +213,15 @@ def test_a_model_that_gives_nan(evaluate, fresh, corpus, teacher, reviews, tmp_p
     save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match="gives outputs that are NaN or infinite"):
         evaluate(model=str(model), **settings)
+
+
+def test_the_result_is_written_before_it_is_shown(evaluate, reviews, tmp_path, monkeypatch):
+    def broken(result):
+        raise BrokenPipeError
+
+    labels = {"id2label": {0: "neg", 1: "pos"}}
+    model = save_model(tmp_path / "model", head="SequenceClassification", **labels)
+    monkeypatch.setattr(recipe, "show", broken)
+    with pytest.raises(BrokenPipeError):
+        evaluate(model=model, data=reviews["validation"], out=str(tmp_path / "r.json"))
+    assert json.loads((tmp_path / "r.json").read_text())["examples"] == 60

@@ -1,6 +1,8 @@
 """Speed and time left by the test's own clock; a bar, or lines where there is no terminal."""
 
 import io
+import os
+import subprocess
 import sys
 
 import pytest
@@ -111,3 +113,24 @@ def test_duration():
         "59:59",
         "2:02:05",
     ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such pipes")
+@pytest.mark.parametrize("stream", ["stderr", "stdout"])
+def test_a_reader_that_has_gone(stream):
+    """Progress is no reason to end a run; of tables the caller is told."""
+    code = (
+        "import os, sys; from distilbert.runtime.console import Console\n"
+        "from distilbert.runtime.progress import Progress\n"
+        "sys.stdin.read()\n"
+        "try:\n"
+        "    if sys.argv[1] == 'stdout': Console().print('a table')\n"
+        "    else: Progress(total=2).say('a line')\n"
+        "    os._exit(7)\n"
+        "except BrokenPipeError: os._exit(8)\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, stream: subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code, stream], **pipes) as child:
+        getattr(child, stream).close()
+        child.stdin.close()
+    assert child.returncode == {"stderr": 7, "stdout": 8}[stream]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 import distilbert
@@ -40,6 +39,7 @@ from distilbert.recipes.bench_runs import (
     one_pass,
     workloads,
 )
+from distilbert.runtime.console import Console
 from distilbert.tasks.catalog import make_task
 from distilbert.tokenization import BasicTokenizer, DistilBertTokenizerFast
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from distilbert.recipes import page
 from distilbert.recipes.quickstart_scores import Row, Share
+from distilbert.runtime.console import Console
 from distilbert.runtime.metrics import read_metrics
 
 _NONE = "–"

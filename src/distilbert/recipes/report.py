@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table as Grid
 
 from distilbert.hub import staged
 from distilbert.recipes import page
+from distilbert.runtime.console import Console
 
 Result = Mapping[str, Any]
 REPORT_FILE = "report.html"

@@ -7,9 +7,10 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, SupportsFloat
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
+
+from distilbert.runtime.console import Console
 
 if TYPE_CHECKING:
     import torch
