@@ -238,6 +238,19 @@ def _shards(index: Path, suffix: str) -> dict[str, list[str]]:
     return shards
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, if it is missing.
+
+    Raises:
+        OSError: it is something else, or cannot be made.
+    """
+    if folder.is_file():
+        raise OSError(f"{folder} is a file; give a folder")
+    if folder.is_symlink() and not folder.exists():
+        raise OSError(f"{folder} is a link to {os.readlink(folder)}, which is not there: make it")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def staged(folder: str | os.PathLike[str], replaces: Iterable[str] = ()) -> Iterator[Path]:
     """Give a scratch folder whose files replace those of `folder` together when the block ends.
@@ -253,9 +266,7 @@ def staged(folder: str | os.PathLike[str], replaces: Iterable[str] = ()) -> Iter
         OSError: `folder` is a file, or cannot be written.
     """
     target = Path(folder)
-    if target.is_file():
-        raise OSError(f"{target} is a file; give a folder to save in")
-    target.mkdir(parents=True, exist_ok=True)
+    make_folder(target)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=target) as scratch:
         yield Path(scratch)
         files = sorted(Path(scratch).iterdir())

@@ -362,3 +362,10 @@ def test_what_json_cannot_hold(answer, folder, tmp_path, capsys):
     words = ["--task", "text-classification", "--model", folder("ForSequenceClassification")]
     assert main(["predict", *words, "--input", str(tmp_path / "in.jsonl")]) == 1
     assert "line 2: a number is NaN or infinite" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_no_room_for_the_answers(answer, capsys):
+    assert answer("/dev/full") == 1
+    error = capsys.readouterr().err
+    assert "/dev/full cannot be written (No space left on device): make room" in error

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -51,6 +52,24 @@ def test_resuming_drops_what_comes_after(tmp_path):
         metrics.write(0, loss=9)  # before the first step, and killed before the first checkpoint
     Metrics(tmp_path / "broken", tensorboard=False).close()
     assert read_metrics(tmp_path / "broken") == []
+
+
+def test_damaged_lines_are_left_out(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": "x"}\n[]\n{"step": 3, "loss": 1.0}\n{"loss": 1.0}\n')
+    Metrics(tmp_path, step=4, tensorboard=False).close()
+    assert path.read_text() == '{"step": 3, "loss": 1.0}\n'
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_no_room(tmp_path):
+    metrics = Metrics(tmp_path, tensorboard=False)
+    metrics.close()
+    with Path("/dev/full").open("a", encoding="utf-8") as metrics._file:
+        with pytest.raises(OSError, match=r"/dev/full cannot be written \(No space .*make room,"):
+            metrics.write(1, loss=1.0)
+        with pytest.raises(OSError, match="make room, then start the same command"):
+            metrics.close()
 
 
 def test_other_ranks_write_nothing(tmp_path):

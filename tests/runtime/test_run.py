@@ -1,6 +1,8 @@
 """The record of a run: going on with the same settings, and refusing others."""
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -141,9 +143,24 @@ def test_removes_what_an_interrupted_save_left(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 2, "starts": []}', "{}", ""])
 def test_damaged_record(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(ValueError, match=r"run\.json"):
+    with pytest.raises(ValueError, match=r"run\.json .*remove it and checkpoints to begin anew"):
         start(tmp_path)
     assert (tmp_path / "run.json").read_text() == text
+
+
+def test_a_link_to_nothing(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with pytest.raises(OSError, match=r"link is a link to .*gone, which is not there: make it"):
+        start(tmp_path / "link")
+
+
+def test_a_record_that_there_is_no_room_for(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(running, "write_json", full)
+    with pytest.raises(OSError, match=r"run\.json cannot be written \(.*make room, then start"):
+        start(tmp_path)
 
 
 def test_checkpoints_of_nobody_knows_what(tmp_path):

@@ -254,7 +254,10 @@ class Corpus:
                     else "Make one with `distilbert prepare`."
                 )
             )
-        manifest = read_json(path)
+        try:
+            manifest = read_json(path)
+        except ValueError as error:
+            raise ValueError(f"{error}. {_REMEDY}") from error
         if manifest.get("format") != FORMAT:
             raise ValueError(
                 f"{path} has format {manifest.get('format')!r}, this version reads {FORMAT}; "

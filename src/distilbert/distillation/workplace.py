@@ -46,7 +46,7 @@ class Workplace:
     """The folder of a corpus in the making.
 
     Args:
-        folder: made if missing.
+        folder: held, and so made.
         settings: those that the result depends on.
         described: the sources, as `open_sources` describes them.
         times: when their files were last written to; where that has changed, what is finished may
@@ -69,9 +69,7 @@ class Workplace:
         self.progress = folder / "progress"
         self._times = dict(times)
         self._plan = json.loads(json.dumps({"settings": settings, "sources": described}))
-        if folder.exists() and not folder.is_dir():
-            raise OSError(f"{folder} is a file; give a folder for the corpus")
-        manifest = read_json(folder / MANIFEST_FILE) if self.is_finished else None
+        manifest = self._read(folder / MANIFEST_FILE) if self.is_finished else None
         plan = self.progress / PLAN_FILE
         if manifest is not None:
             self._compare(manifest)
@@ -79,7 +77,7 @@ class Workplace:
         if not self.progress.is_dir():
             self._refuse_foreign()
         if plan.is_file():
-            before = read_json(plan)
+            before = self._read(plan)
             self._compare(before)
             if (touched := self._modified(before.get("times", self._times))) is not None:
                 _logger.warning(
@@ -96,6 +94,14 @@ class Workplace:
     def is_finished(self) -> bool:
         """Whether there is nothing left to do."""
         return (self.folder / MANIFEST_FILE).is_file()
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            return read_json(path)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}. Remove {self.folder} and run the same command again"
+            ) from error
 
     def _modified(self, times: Mapping[str, int]) -> str | None:
         """Return a file that was written to at another time than at the start of this process."""

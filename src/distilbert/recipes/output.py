@@ -9,6 +9,7 @@ from typing import TextIO
 
 from distilbert.hub import staged
 from distilbert.runtime.lock import take_file
+from distilbert.runtime.room import room_for
 
 
 def target_of(name: str) -> Path:
@@ -35,7 +36,7 @@ def write_output(target: Path, text: str) -> None:
     if _is_device(target):
         target.write_text(text, encoding="utf-8")
         return
-    with staged(target.parent) as scratch:
+    with room_for(target), staged(target.parent) as scratch:
         (scratch / target.name).write_text(text, encoding="utf-8")
 
 
@@ -47,11 +48,11 @@ def growing_output(target: Path) -> Iterator[TextIO]:
         OSError: it cannot be written, or another process is writing it.
     """
     if _is_device(target):
-        with target.open("w", encoding="utf-8", newline="\n") as file:
+        with room_for(target), target.open("w", encoding="utf-8", newline="\n") as file:
             yield file
         return
     partial = Path(f"{target}.partial")
-    with partial.open("a", encoding="utf-8", newline="\n") as file:
+    with room_for(partial), partial.open("a", encoding="utf-8", newline="\n") as file:
         take_file(file.fileno(), partial)
         file.truncate(0)
         yield file

@@ -3,7 +3,6 @@
 Interrupted, it continues when the same command is given again.
 """
 
-import errno
 import logging
 import os
 import time
@@ -22,6 +21,7 @@ from distilbert.distillation.vocabulary import Sample, open_tokenizer, train_tok
 from distilbert.distillation.workplace import Workplace, settings_of
 from distilbert.hub import read_json
 from distilbert.runtime.lock import held
+from distilbert.runtime.room import NO_ROOM
 from distilbert.tokenization import DistilBertTokenizerFast
 from distilbert.tokenization.fitting import UNBOUNDED
 
@@ -95,12 +95,12 @@ def main(settings: Settings) -> Path:
         with held(out):
             _prepare(settings, out, shape, sources, described)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in NO_ROOM:
             raise
         raise OSError(
-            errno.ENOSPC,
-            f"the disk of {out} is full. What is finished is kept: make room and run the same "
-            "command again",
+            error.errno,
+            f"the disk of {out} is full ({os.strerror(error.errno)}). What is finished is kept: "
+            "make room and run the same command again",
         ) from error
     _warn_of_no_validation(settings.validation_fraction, out)
     return out

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from distilbert.hub import staged, write_json
 from distilbert.runtime.launch import Launch
+from distilbert.runtime.room import room_for
 
 SEEDS_FILE = "seeds.json"
 
@@ -51,7 +52,7 @@ def sum_up(
     }
     best = max(scores, key=lambda seed: (-1 if metric == "loss" else 1) * scores[seed][metric])
     if launch.is_main:
-        with staged(folder / "model") as scratch:
+        with room_for(folder), staged(folder / "model") as scratch:
             for file in (folder_of(folder, best) / "model").iterdir():
                 shutil.copyfile(file, scratch / file.name)
         record = {"scores": {str(s): each for s, each in scores.items()}, "median": medians}

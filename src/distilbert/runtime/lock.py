@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from distilbert.hub import make_folder
+
 LOCK_FILE = ".lock"
 
 
@@ -62,9 +64,7 @@ def held(folder: Path) -> Iterator[None]:
     Raises:
         OSError: it is a file, or another process has it.
     """
-    if folder.is_file():
-        raise OSError(f"{folder} is a file; give a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     descriptor = take(folder)
     try:
         yield

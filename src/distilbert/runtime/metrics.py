@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from distilbert.extras import require
 from distilbert.runtime.events import Events
+from distilbert.runtime.room import room_for
 
 METRICS_FILE = "metrics.jsonl"
 EVENTS_FOLDER = "tensorboard"
@@ -63,15 +64,17 @@ class Metrics:
         numbers = {name.replace("__", "/"): float(value) for name, value in values.items()}
         line: dict[str, Any] = {"step": step, "time": round(time.time(), 3)}
         line |= {name: v if math.isfinite(v) else str(v) for name, v in numbers.items()}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
-        if self._events is not None:
-            self._events.write(step, numbers)
+        with room_for(self._file.name):
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+            if self._events is not None:
+                self._events.write(step, numbers)
 
     def close(self) -> None:
         """Close the files."""
         if self._file is not None:
-            self._file.close()
+            with room_for(self._file.name):
+                self._file.close()
         if self._events is not None:
             self._events.close()
 
@@ -88,7 +91,7 @@ class Metrics:
 
 
 def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Return the lines of a run's `metrics.jsonl`; one that was cut off is left out."""
+    """Return the lines of a run's `metrics.jsonl`; one that is cut off or damaged is left out."""
     path = Path(folder) / METRICS_FILE
     return [entry for _, entry in _lines(path)] if path.exists() else []
 
@@ -100,7 +103,7 @@ def _lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
             entry = json.loads(line)
         except ValueError:
             continue  # cut off by a kill
-        if isinstance(entry, dict) and "step" in entry and line.endswith("\n"):
+        if isinstance(entry, dict) and isinstance(entry.get("step"), int) and line.endswith("\n"):
             lines.append((line, entry))
     return lines
 

@@ -18,13 +18,17 @@ from types import TracebackType
 from typing import Any, Self
 
 import distilbert
-from distilbert.hub import read_json, staged, write_json
+from distilbert.hub import make_folder, read_json, staged, write_json
 from distilbert.runtime.lock import take
+from distilbert.runtime.room import room_for
 from distilbert.runtime.scratch import remove_scratch
 
 FORMAT = 1
 RUN_FILE = "run.json"
 CHECKPOINTS = "checkpoints"
+_REMEDY = (
+    f"Put a copy of it back; or remove it and {CHECKPOINTS} to begin anew, or give another folder"
+)
 _PACKAGES = ("torch", "accelerate", "numpy", "safetensors", "tokenizers")
 
 
@@ -104,9 +108,7 @@ def start_run(
     folder = Path(folder)
     if not is_main:
         return Run(folder, False, (), False, {}, None)
-    if folder.is_file():
-        raise OSError(f"{folder} is a file; give a folder for the run")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     lock = take(folder)
     try:
         return _start(folder, lock, settings, fingerprint or {}, free, machine or {})
@@ -151,9 +153,14 @@ def _start(
             "settings: remove them to begin anew, or give another folder"
         )
     if resumed:
-        before = read_json(path)
+        try:
+            before = read_json(path)
+        except ValueError as error:
+            raise ValueError(f"{error}. {_REMEDY}") from error
         if before.get("format") != FORMAT or not isinstance(before.get("starts"), list):
-            raise ValueError(f"{path} is not the record of a run that this version can read")
+            raise ValueError(
+                f"{path} is not the record of a run that this version can read. {_REMEDY}"
+            )
         _refuse_other(folder, before, now, free)
         notes = [
             f"{name} was {_show(old)}, now is {_show(new)}: the last bits of the result may differ"
@@ -173,7 +180,7 @@ def _refuse_other(
     missing = [part for part in ("settings", "fingerprint", "versions", "machine")
                if not isinstance(before.get(part), dict)]  # fmt: skip
     if missing:
-        raise ValueError(f"{folder / RUN_FILE} has no {missing[0]}: it is damaged")
+        raise ValueError(f"{folder / RUN_FILE} has no {missing[0]}: it is damaged. {_REMEDY}")
     changed = [
         f"{name} was {_show(old)}, now is {_show(new)}"
         for name, old, new in _differences(before["settings"], now["settings"])
@@ -223,7 +230,7 @@ def _path(value: Any) -> str:
 
 
 def _write(folder: Path, record: dict[str, Any]) -> None:
-    with staged(folder) as scratch:
+    with room_for(folder / RUN_FILE), staged(folder) as scratch:
         write_json(scratch / RUN_FILE, record)
 
 
