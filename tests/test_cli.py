@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -377,3 +378,20 @@ def test_a_reader_that_has_enough_is_no_error():
         writer.stdout.close()
         assert writer.stderr.read() == ""
     assert writer.returncode == 141
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGBUS"), reason="no such signal")
+def test_a_signal_that_ends_the_process_says_where():
+    """As where a file that is mapped was cut."""
+    code = (
+        "import os, signal, sys, types; from distilbert import cli\n"
+        "def main(settings): os.kill(os.getpid(), signal.SIGBUS)\n"
+        "module = types.SimpleNamespace(main=main, Settings=None)\n"
+        "cli.import_module = lambda name: module\n"
+        "cli._settings = lambda *given: None\n"
+        "sys.exit(cli.main(['predict']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGBUS
+    assert "Fatal Python error: Bus error" in done.stderr
+    assert 'File "<string>", line 2 in main' in done.stderr

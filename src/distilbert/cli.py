@@ -8,6 +8,7 @@ whoever read the output closed the pipe.
 import argparse
 import contextlib
 import difflib
+import faulthandler
 import inspect
 import io
 import json
@@ -52,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: after `--help` or `--version` (0), or a wrong usage (2).
     """
+    if sys.__stderr__ is not None and not faulthandler.is_enabled():
+        # A signal ends the process without a word otherwise: a mapped shard that was cut is one.
+        faulthandler.enable(sys.__stderr__)
     given = list(sys.argv[1:] if arguments is None else arguments)
     rank = int(os.environ.get("RANK", "0"))
     silence = io.StringIO() if rank else None
