@@ -90,6 +90,8 @@ def test_refuses_other_settings(tmp_path):
     assert "log_every" not in message
     with pytest.raises(ValueError, match="clip was not there, now is 1"):
         start(tmp_path, {**record(tmp_path)["settings"], "clip": 1})
+    with pytest.raises(ValueError, match=r": a0 was .*; a7 was [^;]*; and 12 more\. Give"):
+        start(tmp_path, {f"a{number:x}": 1 for number in range(15)}, free=())
     assert (tmp_path / "run.json").read_text() == text
     start(tmp_path).end()  # the lock was let go
 

@@ -99,7 +99,7 @@ def main(settings: Settings) -> Path:
             raise
         raise OSError(
             error.errno,
-            f"the disk of {out} is full ({os.strerror(error.errno)}). What is finished is kept: "
+            f"the disk of {out} is full ({error.strerror}). What is finished is kept: "
             "make room and run the same command again",
         ) from error
     _warn_of_no_validation(settings.validation_fraction, out)

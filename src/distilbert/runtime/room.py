@@ -25,6 +25,6 @@ def room_for(what: str | os.PathLike[str]) -> Iterator[None]:
             raise
         raise OSError(
             error.errno,
-            f"{os.fspath(what)} cannot be written ({os.strerror(error.errno)}): make room, then "
+            f"{os.fspath(what)} cannot be written ({error.strerror}): make room, then "
             "start the same command again",
         ) from error

@@ -29,6 +29,7 @@ CHECKPOINTS = "checkpoints"
 _REMEDY = (
     f"Put a copy of it back; or remove it and {CHECKPOINTS} to begin anew, or give another folder"
 )
+_SHOWN = 8
 _PACKAGES = ("torch", "accelerate", "numpy", "safetensors", "tokenizers")
 
 
@@ -190,6 +191,8 @@ def _refuse_other(
         for name, old, new in _differences(before["fingerprint"], now["fingerprint"])
     ]
     if changed:
+        more = len(changed) - _SHOWN  # all of them, where it is the run of another recipe
+        changed[_SHOWN:] = [f"and {more} more"] if more > 0 else []
         raise ValueError(
             f"{folder} holds a run with other settings: {'; '.join(changed)}. Give the same ones "
             "to go on with it, or another folder to begin a new one"
