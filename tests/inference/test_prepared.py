@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from torch.nn.modules.module import register_module_forward_hook
 
 import distilbert as d
 from distilbert.inference import encoder
@@ -327,7 +328,7 @@ def test_parts_that_would_be_passed_by(make):
         d.prepare(model)
     model = make()
     model.transformer.layer[0].ffn.register_forward_hook(lambda *given: None)
-    with pytest.raises(TypeError, match=r"layer\.0\.ffn has a hook .*: remove it"):
+    with pytest.raises(TypeError, match=r"layer\.0\.ffn has a hook, .*: remove it"):
         d.prepare(model)
     model = make()
     model.set_input_embeddings(Doubled.from_pretrained(model.get_input_embeddings().weight))
@@ -353,9 +354,7 @@ def test_hooks_on_what_is_replaced(make, name, path):
     with pytest.raises(TypeError, match=f"^{name} has a hook"):
         d.prepare(model, "int8")
     hook.remove()
-    model.get_submodule(path).forward = None
-    with pytest.raises(TypeError, match=f"^{name} has a hook or a forward of its own"):
-        d.prepare(model, "int8")
+    d.prepare(model, "int8")
 
 
 @pytest.mark.parametrize(
@@ -366,6 +365,41 @@ def test_hooks_on_what_stays_are_called(make, path):
     model.get_submodule(path).register_forward_hook(lambda *given: seen.append(path))
     d.prepare(model)(torch.tensor([[2, 7, 3]]))
     assert seen == [path]
+
+
+def test_hooks_of_all_modules(make):
+    hook = register_module_forward_hook(lambda *given: None)
+    try:
+        with pytest.raises(TypeError, match=r"^hooks of all modules .*: remove them first"):
+            d.prepare(make())
+    finally:
+        hook.remove()
+
+
+REPLACED = [*HOOKED.values(), "distilbert", "distilbert.embeddings.LayerNorm"]
+
+
+@pytest.mark.parametrize("path", ["", *REPLACED])
+def test_a_replaced_method(make, path):
+    model = make("ForSequenceClassification")
+    module = model.get_submodule(path)
+    own = module.forward
+    module.forward = lambda *given, **named: own(*given, **named)
+    with pytest.raises(TypeError, match=f"^{path or 'the model'} has a forward of its own"):
+        d.prepare(model)
+    module.forward = own
+    d.prepare(model)
+
+
+def test_activations_are_those_of_the_blocks(make):
+    model, ids = make(activation="gelu_new"), torch.tensor([[2, 7, 3]])
+    model.transformer.layer[0].ffn.activation = torch.nn.functional.relu
+    model.config.activation = "silu"
+    found = d.prepare(copy.deepcopy(model))(ids)[0]
+    torch.testing.assert_close(found, model(ids)[0], atol=1e-5, rtol=1e-5)
+    model.transformer.layer[1].ffn.activation = torch.nn.ReLU()
+    with pytest.raises(TypeError, match=r"^layer\.1\.ffn\.activation is ReLU\(\), which is not"):
+        d.prepare(model)
 
 
 def test_a_stack_of_another_class_is_not_prepared(make):

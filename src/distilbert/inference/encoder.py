@@ -20,6 +20,7 @@ from distilbert.inference.workers import run_all
 from distilbert.modeling import inputs
 from distilbert.modeling.attention import sdpa, unpadded
 from distilbert.modeling.model import (
+    ACTIVATION_FUNCTIONS,
     BLOCK_PARTS,
     AttentionPlan,
     Transformer,
@@ -130,7 +131,6 @@ class FastBlock(nn.Module):
         block: weights to copy.
         make: makes each linear layer.
         name: of the block, for `make`.
-        activation: between the two layers of the feed-forward.
         dtype: of what it computes.
         for_first: may be asked for first tokens only, so queries are a product of their own.
     """
@@ -141,7 +141,6 @@ class FastBlock(nn.Module):
         make: MakeLinear,
         name: str,
         *,
-        activation: str,
         dtype: torch.dtype,
         for_first: bool,
     ) -> None:
@@ -154,7 +153,7 @@ class FastBlock(nn.Module):
             make(f"{name}.{'_'.join(group)}", [parts[each] for each in group]) for group in groups
         )
         self.out_lin = make(f"{name}.out_lin", [own.out_lin])
-        self.lin1 = make(f"{name}.lin1", [ffn.lin1], activation)
+        self.lin1 = make(f"{name}.lin1", [ffn.lin1], _name_of(ffn.activation, f"{name}.ffn"))
         self.lin2 = make(f"{name}.lin2", [ffn.lin2])
         # On a GPU they have to be of the type of what they normalise.
         kind = dtype if ffn.lin1.weight.is_cuda else torch.float32
@@ -204,12 +203,27 @@ def require_own(module: nn.Module, kind: type[_Kind], name: str) -> _Kind:
             f"{name} is a {type(module).__name__}; only {kind.__name__} can be prepared "
             "(adapters have to be merged into the weights first)"
         )
-    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+    if module._forward_hooks or module._forward_pre_hooks:
         raise TypeError(
-            f"{name} has a hook or a forward of its own, which a prepared model would not call: "
+            f"{name} has a hook, which a prepared model would not call: "
             "remove it first (of torch.nn.utils.prune by prune.remove)"
         )
     return module
+
+
+def _name_of(activation: Callable[[Tensor], Tensor], where: str) -> str:
+    """Return what an activation function is called in a configuration.
+
+    Raises:
+        TypeError: it is none of them.
+    """
+    for name, function in ACTIVATION_FUNCTIONS.items():
+        if activation is function:
+            return name
+    raise TypeError(
+        f"{where}.activation is {activation!r}, which is not prepared: build the model with one of "
+        f"{', '.join(ACTIVATION_FUNCTIONS)} as activation in its configuration"
+    )
 
 
 def _require_own_block(block: nn.Module, name: str) -> TransformerBlock:
@@ -234,13 +248,12 @@ class FastTransformer(nn.Module):
     Args:
         transformer: weights to copy.
         make: makes each linear layer.
-        activation: in the feed-forward.
         dtype: of everything between the linear layers.
         for_first: first tokens alone may be asked for, so the last block is made for that.
 
     Raises:
-        TypeError: it, a block, or a part of one, is of another class or has a hook, and may compute
-            something else.
+        TypeError: it, a block, or a part of one, is of another class or has a hook, or an
+            activation is of no name, and it may compute something else.
     """
 
     def __init__(
@@ -248,7 +261,6 @@ class FastTransformer(nn.Module):
         transformer: Transformer,
         make: MakeLinear,
         *,
-        activation: str,
         dtype: torch.dtype,
         for_first: bool,
     ) -> None:
@@ -262,7 +274,6 @@ class FastTransformer(nn.Module):
                     _require_own_block(block, f"layer.{i}"),
                     make,
                     f"layer.{i}",
-                    activation=activation,
                     dtype=dtype,
                     for_first=for_first and is_last,
                 )

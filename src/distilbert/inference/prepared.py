@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
+from types import MethodType
 from typing import Any, NoReturn
 
 import torch
@@ -36,6 +37,7 @@ from distilbert.inference.native_stack import NativeTransformer
 from distilbert.modeling import attention
 from distilbert.modeling.arrays import ArrayModel
 from distilbert.modeling.heads import FirstTokenHead, MaskedLM, MultipleChoice
+from distilbert.modeling.model import is_hooked
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.native import library, processor, threads
 
@@ -152,8 +154,8 @@ def prepare(
             PyTorch's operators; or "auto", the native one where it can be.
 
     Raises:
-        TypeError: no model of this package, one with layers of other classes or with hooks on what
-            is replaced, or no tokenizer.
+        TypeError: no model of this package, one with layers of other classes, with hooks on what is
+            replaced or with replaced methods, or no tokenizer.
         ValueError: an unknown precision or engine, one that is not there, or no texts.
 
     Example:
@@ -269,6 +271,25 @@ def _refuse_infinite(name: str, weight: Tensor) -> None:
         raise ValueError(f"{name} has weights that are nan or infinite, not fit for int8")
 
 
+def _require_own_calls(model: PreTrainedModel) -> None:
+    """Raise where modules do not run their classes' code: what replaces them would not run it.
+
+    Nor would a copy: a function in the place of a method still calls the original.
+    """
+    if is_hooked():
+        raise TypeError(
+            "hooks of all modules are registered (register_module_forward_hook or its like), "
+            "which a prepared model would not call for every part: remove them first"
+        )
+    for name, module in model.named_modules():
+        own = MethodType(type(module).forward, module)  # which accelerate puts there to restore it
+        if vars(module).get("forward", own) != own:
+            raise TypeError(
+                f"{name or 'the model'} has a forward of its own, which a prepared model would not "
+                "call: remove it first (accelerate: unwrap_model with keep_fp32_wrapper=False)"
+            )
+
+
 def use_fast_stack(model: PreTrainedModel, precision: str) -> None:
     """Put the fast stack of blocks into a model that will only answer from now on, as a teacher.
 
@@ -294,7 +315,6 @@ def _fast_stack(
     return kind(
         model.base_model.transformer,
         make,
-        activation=model.config.activation,
         dtype=make.dtype,
         for_first=isinstance(model, FirstTokenHead),
     )
@@ -304,6 +324,7 @@ def build(
     model: PreTrainedModel, precision: str, exact: Iterable[str] = (), engine: str = "auto"
 ) -> PreparedModel:
     """Make the prepared model; `exact` layers are not in int8."""
+    _require_own_calls(model)
     base = model.base_model
     native = library.is_chosen(engine, precision, model.device)
     make = Maker(precision, model.device, exact, native)

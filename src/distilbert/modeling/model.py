@@ -10,7 +10,6 @@ padded path and (N, C) on the unpadded one; everything but attention is the same
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -24,14 +23,19 @@ from distilbert.modeling.dropout import Dropout
 from distilbert.modeling.unpadding import Unpadding
 
 
+def _tanh_gelu(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
+
+
 def _quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
+# All are functions, which stay the same objects in a copy of a model: `prepare` knows them by that.
 ACTIVATION_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
-    "gelu_new": partial(F.gelu, approximate="tanh"),
-    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
+    "gelu_new": _tanh_gelu,
+    "gelu_pytorch_tanh": _tanh_gelu,
     "quick_gelu": _quick_gelu,
     "relu": F.relu,
     "silu": F.silu,
