@@ -140,7 +140,7 @@ def test_vnni_is_finer_where_values_are_of_one_sign():
 
 @both_int8
 def test_nan_stays_nan(kind):
-    """In a model a row is nan as a whole: layer normalisation spreads it."""
+    """A row that is nan as a whole: of a single nan too little is left, `prepare` sees to those."""
     weight, bias, x, _ = weights()
     x[1] = torch.nan
     found = kind(weight, bias, None)(x)

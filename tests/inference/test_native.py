@@ -66,6 +66,13 @@ def test_activations_of_what_is_no_usual_number(name, activation):
     assert error.nan_to_num().max() < 1e-6
 
 
+@pytest.mark.parametrize("activation", library.ACTIVATIONS)
+def test_every_nan_stays_one(name, activation):
+    nans = torch.arange(512, dtype=torch.int32) + 0x7FC00000
+    layer = NativeLinear(torch.eye(1), torch.zeros(1), activation, "native")
+    assert layer(nans.view(torch.float32)[:, None]).isnan().all()
+
+
 def odd_sizes():
     """Yield rows, inputs and outputs; the last ones are enough for several threads and parts."""
     draw = draws()

@@ -131,17 +131,35 @@ def test_slices_are_whole_sequences_of_about_equal_size(monkeypatch, three_threa
         assert len(encoder.slices(plan, torch.zeros(few, 4))) == 1
 
 
-def test_int8_refuses_weights_that_are_not_finite(make):
-    model = make()
-    model.get_input_embeddings().weight.data[3, 2] = torch.nan
-    with pytest.raises(ValueError, match="word_embeddings has weights that are nan"):
-        d.prepare(model, "int8")
-    model = make()
-    model.transformer.layer[1].ffn.lin1.weight.data[3, 2] = torch.inf
+NOT_FINITE = {
+    "distilbert.embeddings.word_embeddings.weight": torch.nan,
+    "distilbert.embeddings.LayerNorm.bias": torch.nan,
+    "distilbert.transformer.layer.0.attention.v_lin.bias": torch.nan,
+    "distilbert.transformer.layer.1.ffn.lin1.weight": torch.inf,
+    "distilbert.transformer.layer.1.ffn.lin1.bias": -torch.inf,
+    "distilbert.transformer.layer.1.output_layer_norm.weight": torch.nan,
+    "vocab_layer_norm.bias": torch.nan,
+}
+
+
+@pytest.mark.parametrize(("name", "value"), NOT_FINITE.items(), ids=list(NOT_FINITE))
+def test_int8_refuses_weights_that_are_not_finite(make, name, value):
+    model = make("ForMaskedLM")
+    model.get_parameter(name).data.flatten()[5] = value
     d.prepare(model)
-    if library.multiplies_int8():
-        with pytest.raises(ValueError, match=r"layer\.1\.lin1 has weights that are nan"):
-            d.prepare(model, "int8")
+    with pytest.raises(ValueError, match=f"^{name} has values that are nan or infinite"):
+        d.prepare(model, "int8")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_what_the_head_rules_out(make, precision):
+    ids = torch.tensor([[2, 7, 9, 3]])
+    for head, name in ("MaskedLM", "vocab_projector"), ("SequenceClassification", "classifier"):
+        model = make(f"For{head}")
+        model.get_submodule(name).bias.data[1] = -torch.inf
+        found = d.prepare(model, precision)(ids).logits
+        assert (found[..., 1] == -torch.inf).all()
+        assert found.isfinite().sum() == found.numel() - found[..., 1].numel()
 
 
 def test_the_native_engine_needs_no_fbgemm(make, engine, monkeypatch):

@@ -251,8 +251,6 @@ class Maker:
 
     def _make(self, name: str, weight: Tensor, bias: Tensor, activation: str | None) -> FastLinear:
         is_int8 = self.precision == "int8" and name not in self.exact
-        if is_int8:
-            _refuse_infinite(name, weight)
         if self.native:
             kind = "int8" if is_int8 else "native"
             return NativeLinear(weight, bias, activation, kind)
@@ -264,11 +262,22 @@ class Maker:
         return PlainLinear(weight, bias, activation, self.dtype)
 
 
-def _refuse_infinite(name: str, weight: Tensor) -> None:
-    """Raise for what has no place in 8 bits."""
-    # A sum is many times as fast; it may overflow without a number that is infinite.
-    if not weight.sum().isfinite() and not weight.isfinite().all():
-        raise ValueError(f"{name} has weights that are nan or infinite, not fit for int8")
+def _refuse_infinite(model: PreTrainedModel) -> None:
+    """Raise for what has no place in 8 bits, or would give a row of which 8 bits hide the nan.
+
+    Of heads in fp32 everything shows in the answer. So does the decoder's bias, in which -inf is
+    for tokens that are ruled out.
+    """
+    decoder_bias = getattr(model.get_output_embeddings(), "bias", None)
+    in_8_bits = model if isinstance(model, MaskedLM) else model.base_model
+    for name, weight in in_8_bits.named_parameters():
+        # A sum is many times as fast; it may overflow without a number that is infinite.
+        if weight.sum().isfinite() or weight.isfinite().all() or weight is decoder_bias:
+            continue
+        raise ValueError(
+            f"{name} has values that are nan or infinite, not fit for int8: prepare the model in "
+            "fp32, which shows what they do"
+        )
 
 
 def _require_own_calls(model: PreTrainedModel) -> None:
@@ -325,6 +334,8 @@ def build(
 ) -> PreparedModel:
     """Make the prepared model; `exact` layers are not in int8."""
     _require_own_calls(model)
+    if precision == "int8":
+        _refuse_infinite(model)
     base = model.base_model
     native = library.is_chosen(engine, precision, model.device)
     make = Maker(precision, model.device, exact, native)
@@ -334,8 +345,6 @@ def build(
     words = base.embeddings.word_embeddings
     if precision != "fp32":
         require_own(words, nn.Embedding, "word_embeddings")
-        if precision == "int8":
-            _refuse_infinite("word_embeddings", words.weight)
         shrunk = Int8Embedding if precision == "int8" else HalfEmbedding
         instead[id(words)] = shrunk(words.weight)
     inside = set(base.transformer.modules())

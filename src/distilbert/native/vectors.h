@@ -129,6 +129,9 @@ static inline Floats activate(Floats x) {
     if (A == RELU) return larger(Floats{}, x);
     if (A == SILU) return x * sigmoid(x);
     if (A == QUICK_GELU) return x * sigmoid(1.702f * x);
-    if (A == TANH) return 2.0f * sigmoid(2.0f * x) - 1.0f;
+    if (A == TANH) {
+        Floats y = 2.0f * sigmoid(2.0f * x) - 1.0f;
+        return x == x ? y : x;  // the exponential makes a number of some nans, which only x shows
+    }
     return x;
 }
