@@ -242,6 +242,39 @@ def test_a_tokenizer_json_that_is_not_ours(tmp_path, tiny_vocab, cls, change, me
 
 
 @pytest.mark.parametrize("cls", BOTH)
+def test_a_tokenizer_json_that_uses_other_special_tokens(tmp_path, tiny_vocab, cls):
+    DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    content = json.loads(path.read_text())
+    ours = content["post_processor"]
+    before, behind = tiny_vocab["[CLS]"], tiny_vocab["[SEP]"]
+    bert = {"type": "BertProcessing", "sep": ["[SEP]", behind], "cls": ["[CLS]", before]}
+    for processor in ours, bert:
+        path.write_text(json.dumps(content | {"post_processor": processor}))
+        assert cls.from_pretrained(tmp_path)("the", "the").input_ids == [
+            before, tiny_vocab["the"], behind, tiny_vocab["the"], behind,
+        ]  # fmt: skip
+    renumbered = ours | {"special_tokens": copy.deepcopy(ours["special_tokens"])}
+    renumbered["special_tokens"]["[CLS]"]["ids"] = [101]
+    for processor in (
+        None,
+        [],
+        {"type": "TemplateProcessing"},
+        {**bert, "type": "RobertaProcessing"},
+        {**bert, "cls": ["[MASK]", tiny_vocab["[MASK]"]]},
+        ours | {"single": ours["single"][:2]},
+        ours | {"pair": ours["pair"][:4]},
+        renumbered,
+    ):
+        path.write_text(json.dumps(content | {"post_processor": processor}))
+        with pytest.raises(ValueError, match=r"its post_processor does not put '\[CLS\]' before"):
+            cls.from_pretrained(tmp_path)
+    path.write_text(json.dumps(content | {"model": content["model"] | {"unk_token": "the"}}))
+    with pytest.raises(ValueError, match=r"puts 'the' in the place of .* is '\[UNK\]': .* remove"):
+        cls.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("cls", BOTH)
 @pytest.mark.parametrize(
     "change",
     [

@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import AddedToken
 
 from distilbert.hub import Source, read_json
-from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, spec_of_json_file
+from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, spec_of_json
 from distilbert.tokenization.vocabulary import ROLES
 from distilbert.tokenization.wordpiece import load_vocab
 
@@ -81,12 +81,15 @@ def open_files(source: Source) -> Opened:
 
     Raises:
         OSError: there is neither a tokenizer.json nor a vocab.txt.
-        ValueError: a file is malformed, or files disagree about a token's id.
+        ValueError: a file is malformed, files disagree about a token's id, or tokenizer.json puts
+            other tokens around a text, or in the place of an unknown word, than ours do.
     """
     config, origin = _read(source, CONFIG_FILE)
     settings: dict[str, Any] = {}
+    content: dict[str, Any] | None = None
     if (path := source.find(TOKENIZER_FILE)) is not None:
-        spec, sides = spec_of_json_file(path)
+        content = read_json(path)
+        spec, sides = spec_of_json(content, str(path))
         settings.update(sides)
     elif (path := source.find(VOCAB_FILE)) is not None:
         spec = Spec(load_vocab(path), origin=str(path))
@@ -101,6 +104,8 @@ def open_files(source: Source) -> Opened:
     if config.get("model_input_names") is not None:
         settings["model_input_names"] = _words(config, "model_input_names", origin)
     roles, additional, added = _special_tokens(source, config, origin, spec)
+    if content is not None:
+        _check_special(content, roles, replace(spec, added=added))
     known = {*ROLES, *CUTTING, *SETTINGS, *_READ, *_PASSING}
     unknown = {name: value for name, value in config.items() if name not in known}
     return Opened(replace(spec, added=added), roles, additional, settings, unknown)
@@ -162,6 +167,54 @@ def _special_tokens(
         additional.append(extra.content)
         _flag(added, spec.vocab, extra)
     return roles, list(dict.fromkeys(additional)), added
+
+
+def _check_special(content: Mapping[str, Any], roles: Mapping[str, str], spec: Spec) -> None:
+    """Refuse a tokenizer.json in which special tokens are used otherwise than they are here."""
+    remedy = (
+        "which of the two transformers believes depends on its class and version; make "
+        f"{TOKENIZER_FILE} say what the model was trained on, or remove it and keep {VOCAB_FILE}"
+    )
+    if roles.get("unk_token") != spec.unk_token:
+        raise ValueError(
+            f"{spec.origin} puts {spec.unk_token!r} in the place of unknown words, while the "
+            f"unk_token of the other files is {roles.get('unk_token')!r}: {remedy}"
+        )
+    ids = {**spec.vocab, **{token.content: index for index, token in spec.added.items()}}
+    cls, sep = (ids.get(roles.get(role, "")) for role in ("cls_token", "sep_token"))
+    if None in (cls, sep):  # which the tokenizer says
+        return
+    expected = [[cls, "A", sep], [cls, "A", sep, "B", sep]]
+    try:
+        frame = _frame(content.get("post_processor"))
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError):
+        frame = None
+    if frame != expected:
+        raise ValueError(
+            f"{spec.origin}: its post_processor does not put {roles['cls_token']!r} before a text "
+            f"and {roles['sep_token']!r} behind it, with the ids {cls} and {sep}: {remedy}"
+        )
+
+
+def _frame(processor: Any) -> list[list[Any]] | None:
+    """Return what a post-processor makes of a text, and of a pair: "A", "B" and added ids.
+
+    None is for kinds that are not BERT's.
+    """
+    if processor["type"] == "BertProcessing":
+        cls, sep = processor["cls"][1], processor["sep"][1]
+        return [[cls, "A", sep], [cls, "A", sep, "B", sep]]
+    if processor["type"] != "TemplateProcessing":
+        return None
+    frame = []
+    for form in ("single", "pair"):
+        row: list[Any] = []
+        for piece in processor[form]:
+            ((kind, entry),) = piece.items()
+            is_text = kind == "Sequence"
+            row += [entry["id"]] if is_text else processor["special_tokens"][entry["id"]]["ids"]
+        frame.append(row)
+    return frame
 
 
 def _special_names(entries: Mapping[str, Any], origin: str) -> set[str]:
