@@ -16,6 +16,7 @@ from distilbert.hub import CONFIG_FILE, Source, read_json
 logger = logging.getLogger("distilbert")
 
 _MANY = 6  # modules that are still named one by one
+_WRAPPERS = ("module.", "_orig_mod.")  # of DistributedDataParallel and of torch.compile
 
 KINDS = (
     "ForMaskedLM",
@@ -208,9 +209,12 @@ def require_encoder(
         ValueError: that is so.
     """
     if not any(keymap.is_encoder(key) for key in taken):
+        first = next(iter(weights), "none")
+        wrapper = next((each for each in _WRAPPERS if first.startswith(each)), None)
+        remedy = f"; strip {wrapper!r} from the names, a wrapper put it there" if wrapper else ""
         raise ValueError(
             f"{name}: none of its {len(weights)} weights belongs to a {model_type} "
-            f"encoder (the first is {next(iter(weights), 'none')!r})"
+            f"encoder (the first is {first!r}{remedy})"
         )
 
 

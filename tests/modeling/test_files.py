@@ -304,6 +304,29 @@ class TestSaving:
             model.save_pretrained(tmp_path, state_dict=state)
         assert os.listdir(tmp_path) == []
 
+    def test_compiled_layers_have_the_names_of_layers(self, model, tmp_path):
+        layers = model.distilbert.transformer.layer
+        layers[0] = torch.compile(layers[0], backend="eager")
+        model.save_pretrained(tmp_path)
+        layers[0] = layers[0]._orig_mod
+        assert same(load(tmp_path), model)
+
+    @pytest.mark.filterwarnings("ignore")
+    def test_quantised_models_are_not_saved(self, model, tmp_path):
+        linear = {torch.nn.Linear}
+        quantised = torch.ao.quantization.quantize_dynamic(model, linear, dtype=torch.qint8)
+        with pytest.raises(ValueError, match="not a tensor: quantised models are not saved"):
+            quantised.save_pretrained(tmp_path)
+        assert os.listdir(tmp_path) == []
+
+    @pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+    def test_names_of_a_wrapper(self, model, tmp_path, prefix):
+        model.save_pretrained(tmp_path)
+        weights = {f"{prefix}{name}": w.clone() for name, w in model.state_dict().items()}
+        save_file(weights, tmp_path / "model.safetensors")
+        with pytest.raises(ValueError, match=f"; strip '{prefix}' from the names"):
+            load(tmp_path)
+
     def test_views_and_transposed_weights(self, model, tmp_path):
         state = {
             n: w.T.contiguous().T if w.dim() == 2 else w for n, w in model.state_dict().items()

@@ -200,7 +200,7 @@ def require_own(module: nn.Module, kind: type[_Kind], name: str) -> _Kind:
     """
     if type(module) is not kind:
         raise TypeError(
-            f"{name} is a {type(module).__name__}; only {kind.__name__} can be prepared "
+            f"{name} is a {_title(type(module))}; only {_title(kind)} can be prepared "
             "(adapters have to be merged into the weights first)"
         )
     if module._forward_hooks or module._forward_pre_hooks:
@@ -209,6 +209,11 @@ def require_own(module: nn.Module, kind: type[_Kind], name: str) -> _Kind:
             "remove it first (of torch.nn.utils.prune by prune.remove)"
         )
     return module
+
+
+def _title(kind: type[nn.Module]) -> str:
+    # Quantised layers are called as PyTorch's own are, and differ in this.
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _name_of(activation: Callable[[Tensor], Tensor], where: str) -> str:

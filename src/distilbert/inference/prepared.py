@@ -166,6 +166,8 @@ def prepare(
         >>> fast(torch.tensor([[2, 7, 9, 3]])).last_hidden_state.shape
         torch.Size([1, 4, 32])
     """
+    if hasattr(model, "_orig_mod"):
+        raise TypeError("prepare the model before torch.compile, or its ._orig_mod")
     if not isinstance(model, PreTrainedModel):
         raise TypeError(
             f"prepare takes a DistilBERT or BERT model of this package, got {type(model).__name__}"
@@ -291,6 +293,8 @@ def _require_own_calls(model: PreTrainedModel) -> None:
             "which a prepared model would not call for every part: remove them first"
         )
     for name, module in model.named_modules():
+        if hasattr(module, "_orig_mod"):
+            raise TypeError(f"{name} is compiled: prepare the model before torch.compile")
         own = MethodType(type(module).forward, module)  # which accelerate puts there to restore it
         if vars(module).get("forward", own) != own:
             raise TypeError(

@@ -25,6 +25,7 @@ from distilbert.keymap import BERT_BIAS, BERT_DECODER_BIAS, to_bert_file
 if TYPE_CHECKING:
     from distilbert.modeling.pretrained import PreTrainedModel
 
+_COMPILED = "_orig_mod."  # what torch.compile puts before the names of a part that it wraps
 SHARD_PATTERN = "model{suffix}.safetensors"
 
 
@@ -139,9 +140,10 @@ def _to_write(model: "PreTrainedModel", state_dict: Mapping[str, Tensor]) -> dic
     """Return the weights as they go to a file: all of the model's, each with its own memory.
 
     Raises:
-        ValueError: weights of another model, or without values.
+        ValueError: weights of another model, quantised, or without values.
     """
-    expected = set(model.state_dict())
+    expected = {name.replace(_COMPILED, "") for name in model.state_dict()}
+    state_dict = {name.replace(_COMPILED, ""): weight for name, weight in state_dict.items()}
     decoder = model.get_output_embeddings()
     # Whoever put another decoder there, or filled the two apart, has untied them.
     is_tied = decoder is None or decoder.weight is model.get_input_embeddings().weight
@@ -158,6 +160,11 @@ def _to_write(model: "PreTrainedModel", state_dict: Mapping[str, Tensor]) -> dic
     for name in state_dict:
         if name in tied:
             continue
+        if not isinstance(state_dict[name], Tensor):
+            raise ValueError(
+                f"{name} is a {type(state_dict[name]).__name__}, not a tensor: quantised models "
+                "are not saved, save the model that was quantised"
+            )
         tensor = state_dict[name].detach().contiguous()
         if tensor.is_meta:
             raise ValueError(f"{name} is on the meta device: it has no values to save")
