@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import distilbert as d
 from distilbert import cli
-from distilbert.recipes import distill, pretrain
+from distilbert.recipes import distill, pretrain, report
 from distilbert.recipes import evaluate as recipe
 from distilbert.recipes.finetune import Settings as FinetuneSettings
 from distilbert.recipes.finetune import main as finetune
@@ -42,6 +42,19 @@ def test_classification(fresh, evaluate, reviews, masked_lm, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "accuracy" in printed
     assert "confusion" in printed
+
+
+def test_names_in_brackets_are_printed_as_they_are(capsys):
+    label = "[/INST]"
+    result = {"model": "[runs]/model", "task": "mine", "scores": {"[x]": 0.5}, "detail": {
+        "title": "confusion", "columns": ["", label], "rows": [[label, 1]]}}  # fmt: skip
+    report.show(result)
+    results = {name: {"[task]": {"scores": {"accuracy": 0.5}}} for name in ("[a]", "[b]")}
+    report.show_comparison(report.Comparison(list(results), {"[task]": "accuracy"}, results))
+    printed = capsys.readouterr().out
+    for name in ("[runs]/model", "[x]", "[task]", "[a]", "[b]"):
+        assert name in printed
+    assert printed.count(label) == 2
 
 
 @pytest.mark.parametrize("recipe", ["pretrain", "distill"])

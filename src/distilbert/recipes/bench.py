@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.table import Table
 
 import distilbert
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
@@ -336,21 +335,10 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.2%}"
 
 
-def _grid(title: str, rows: list[dict[str, str]]) -> Table:
-    grid = Table(*rows[0], title=title)
-    for row in rows:
-        grid.add_row(*row.values())
-    return grid
-
-
-def _on_page(rows: list[dict[str, str]]) -> str:
-    return page.table(list(rows[0]), [list(row.values()) for row in rows])
-
-
 def _show(result: dict[str, Any]) -> None:
     console = Console()
     title = f"{result['model']}, {result['threads']} threads"
-    console.print(_grid(title, _rows(result)))
+    console.print(page.grid(*page.cells(_rows(result)), title))
     limits = ", ".join(f"{name} {rate:.0f}" for name, rate in result["gflops_limit"].items())
     console.print(f"In brackets: share of this machine's matrix products, GFLOP/s: {limits}")
     for name, start in result.get("cold_start", {}).items():
@@ -361,7 +349,8 @@ def _show(result: dict[str, Any]) -> None:
         )
     if "task" in result:
         task = result["task"]
-        console.print(_grid(f"{task['task']}, {task['texts']} texts", _task_rows(task)))
+        title = f"{task['task']}, {task['texts']} texts"
+        console.print(page.grid(*page.cells(_task_rows(task)), title))
     if "pass" in result:
         for name, seconds in result["pass"]["seconds"].items():
             console.print(f"{result['pass']['texts']} texts one by one, {name}: {seconds:.2f} s")
@@ -369,9 +358,9 @@ def _show(result: dict[str, Any]) -> None:
 
 def _write(folder: Path, result: dict[str, Any]) -> None:
     (folder / "bench.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    parts = [_on_page(_rows(result))]
+    parts = [page.table(*page.cells(_rows(result)))]
     if "task" in result:
-        parts.append(_on_page(_task_rows(result["task"])))
+        parts.append(page.table(*page.cells(_task_rows(result["task"]))))
     for workload, seconds in result["seconds"].items():
         made, (axes,) = page.figure()
         page.bars(axes, {n: 1000 * s for n, s in seconds.items()}, f"{workload}, ms", " ms")

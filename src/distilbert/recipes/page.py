@@ -1,10 +1,14 @@
-"""A page of results: one HTML file with its plots inside, to be opened anywhere."""
+"""Results shown: tables for the terminal, and one HTML file with its plots inside."""
 
 import html
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from rich.box import SIMPLE
+from rich.table import Table
+from rich.text import Text
 
 from distilbert.extras import require
 
@@ -16,6 +20,24 @@ th:first-child, td:first-child { text-align: left; }
 code { background: #f2f2f2; padding: .1em .3em; }
 svg { max-width: 100%; height: auto; }
 """
+
+
+def cells(lines: Sequence[Mapping[str, str]]) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the rows of a table whose lines name their cells."""
+    return list(lines[0]), [list(line.values()) for line in lines]
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> Table:
+    """Return a table to print; the cells of its first column are names.
+
+    What is in brackets is shown as it is, not taken for markup.
+    """
+    made = Table(box=SIMPLE, title=Text(title, "table.title") if title else None)
+    for number, cell in enumerate(head):
+        made.add_column(Text(cell), justify="right" if number else "left")
+    for row in rows:
+        made.add_row(*map(Text, row))
+    return made
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -3,10 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.box import SIMPLE
-from rich.markup import escape
-from rich.table import Table
-
 from distilbert.recipes import page
 from distilbert.recipes.quickstart_scores import Row, Share
 from distilbert.runtime.console import Console
@@ -70,19 +66,10 @@ def print_tables(
 ) -> None:
     """Print all to standard output."""
     console = Console(width=max(Console().width, _WIDTH))
-    console.print(_grid(lines_of(rows)))
+    console.print(page.grid(*page.cells(lines_of(rows))))
     for text in said:
         console.print(text, markup=False, highlight=False)
-    console.print(_grid(filled))
-
-
-def _grid(lines: Sequence[Mapping[str, str]]) -> Table:
-    grid = Table(box=SIMPLE)
-    for number, head in enumerate(lines[0]):
-        grid.add_column(head, justify="right" if number else "left")
-    for line in lines:
-        grid.add_row(*map(escape, line.values()))
-    return grid
+    console.print(page.grid(*page.cells(filled)))
 
 
 def write_report(
@@ -104,15 +91,11 @@ def write_report(
         OSError: it cannot be written.
     """
     sized = [row for row in rows if row.parameters is not None]
-    parts = [_table(lines_of(rows)), *map(page.paragraph, said)]
+    parts = [page.table(*page.cells(lines_of(rows))), *map(page.paragraph, said)]
     parts += [_learning(runs), _sizes(sized), _kept_bars(rows)]
-    parts += ["<h2>Filled masks</h2>", _table(filled)]
+    parts += ["<h2>Filled masks</h2>", page.table(*page.cells(filled))]
     parts += ["<h2>The same scores again</h2>", *(page.paragraph(f"`{c}`") for c in commands)]
     page.write_page(path, "DistilBERT in miniature", parts)
-
-
-def _table(lines: Sequence[Mapping[str, str]]) -> str:
-    return page.table(list(lines[0]), [list(line.values()) for line in lines])
 
 
 def _learning(runs: Mapping[str, Path]) -> str:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table as Grid
-
 from distilbert.hub import staged
 from distilbert.recipes import page
 from distilbert.runtime.console import Console
@@ -78,30 +76,25 @@ class Comparison:
 def show(result: Result) -> None:
     """Print one result as tables, to standard output."""
     console = Console()
-    grid = Grid(title=f"{result['model']}: {result['task']}", show_header=False)
-    grid.add_column()
-    grid.add_column(justify="right")
-    for part in ("scores", "size", "speed"):
-        for name, value in result.get(part, {}).items():
-            text = f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
-            grid.add_row(name.replace("_", " "), text)
-    console.print(grid)
+    rows = [
+        [name.replace("_", " "), f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"]
+        for part in ("scores", "size", "speed")
+        for name, value in result.get(part, {}).items()
+    ]
+    console.print(page.grid(["", result["task"]], rows, result["model"]))
     if "detail" in result:
-        grid = Grid(*result["detail"]["columns"], title=result["detail"]["title"])
-        for row in result["detail"]["rows"]:
-            grid.add_row(*(f"{each:.4f}" if isinstance(each, float) else str(each) for each in row))
-        console.print(grid)
+        detail = result["detail"]
+        rows = [
+            [f"{each:.4f}" if isinstance(each, float) else str(each) for each in row]
+            for row in detail["rows"]
+        ]
+        console.print(page.grid(detail["columns"], rows, detail["title"]))
 
 
 def show_comparison(comparison: Comparison) -> None:
     """Print a comparison, to standard output."""
     head, *rows = comparison.rows()
-    grid = Grid(head[0], title=f"compared with {comparison.names[0]}")
-    for cell in head[1:]:
-        grid.add_column(cell, justify="right")
-    for row in rows:
-        grid.add_row(*row)
-    Console().print(grid)
+    Console().print(page.grid(head, rows, f"compared with {comparison.names[0]}"))
 
 
 def write_report(folder: Path, comparison: Comparison) -> Path:
