@@ -85,6 +85,9 @@ def test_several_labels(tokenizer):
         task.examples(table(text=["a", "b"], label=["x", "y,z"]), labels, tokenizer, 16)
     with pytest.raises(ValueError, match="line 2: 'label' must be a list of labels"):
         task.learn(table(text=["a"], label=[3]))
+    for wrong, shown in ((None, "None"), (["x"], r"\['x'\]"), (0.5, "0.5")):
+        with pytest.raises(ValueError, match=f"line 3: 'label' has {shown} in its list"):
+            task.learn(table(text=["a", "b"], label=[["x", "y"], ["y", wrong]]))
 
 
 def test_a_value(tokenizer):

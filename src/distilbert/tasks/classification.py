@@ -192,6 +192,12 @@ class MultiLabel(TextTask):
                 sets.append([name.strip() for name in value.split(",") if name.strip()])
             elif value is None or isinstance(value, list):
                 sets.append(value or [])
+                for label in sets[-1]:
+                    if not isinstance(label, str | int):
+                        raise ValueError(
+                            f"{table.where(row)}: {self.label_column!r} has {label!r:.80} in its "
+                            "list, which is no label; labels are texts or numbers"
+                        )
             else:
                 kind = type(value).__name__
                 raise ValueError(
