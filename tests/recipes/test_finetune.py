@@ -413,6 +413,15 @@ def test_teachers_that_do_not_fit(finetune, task_teacher, masked_lm, reviews, tm
         finetune(teacher=plain)
 
 
+def test_a_teacher_of_a_value_may_have_learned_it_from_another_column(finetune, tmp_path):
+    teacher = save_model(tmp_path / "teacher", head="SequenceClassification",
+                         id2label={0: "rating"}, num_labels=1)  # fmt: skip
+    data = write_lines(tmp_path / "values.jsonl", examples_of("regression", 20, seed=0))
+    files = {"train": data, "validation": data}
+    scores = finetune(teacher=teacher, task="regression", steps=2, **files)
+    assert np.isfinite(scores["loss"])
+
+
 def test_frozen_layers_stay_and_rates_fall(finetune, masked_lm, tmp_path):
     finetune(steps=3, frozen_layers=1, layer_decay=0.5)
     before = load_file(f"{masked_lm}/model.safetensors")
