@@ -86,10 +86,15 @@ def test_the_best_weights_are_published_not_the_last(finetune, tmp_path):
     assert fresh_scores == scores  # nothing is left to do
 
 
-def test_divergence_before_a_validation(finetune):
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_divergence_before_a_validation(finetune, tmp_path, task):
     """The loss of the step is still a number, that of the weights after it is none."""
+    data = {}
+    if task == "regression":  # whose score would refuse NaN in other words
+        rows = write_lines(tmp_path / "rows.jsonl", examples_of(task, 40, seed=0))
+        data = {"train": rows, "validation": rows}
     with pytest.raises(ValueError, match="the validation loss is nan in step 1: training has div"):
-        finetune(learning_rate=1e38, max_norm=1e38, warmup=0.0, save_every=1)
+        finetune(learning_rate=1e38, max_norm=1e38, warmup=0.0, save_every=1, task=task, **data)
 
 
 def test_patience_ends_a_run(finetune, tmp_path, capfd):

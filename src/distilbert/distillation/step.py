@@ -50,13 +50,7 @@ class Weights:
 
 
 class MaskedLMStep(nn.Module):
-    """L_mlm alone; the head runs only where a label is.
-
-    Attributes:
-        at_masked: the terms whose count is the masked tokens; that of all others is the tokens.
-    """
-
-    at_masked = frozenset({"mlm"})
+    """L_mlm alone; the head runs only where a label is."""
 
     def __init__(self, model: MaskedLM) -> None:
         super().__init__()
@@ -65,7 +59,7 @@ class MaskedLMStep(nn.Module):
     def forward(
         self, input_ids: Tensor, labels: Tensor, lengths: Sequence[int], counts: Counts
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss, a part of the global batch's, and the sum of each term.
+        """Return the loss, a part of the global batch's, and each term, a part as well.
 
         Args:
             input_ids, labels: (B, T), right-padded; -100 where a token is not masked.
@@ -73,10 +67,10 @@ class MaskedLMStep(nn.Module):
         encoded = encode(self.model, input_ids, lengths)
         tokens, labels, _ = flat(encoded, labels)
         rows = (labels != IGNORED).nonzero().squeeze(1)
-        loss, mlm, _ = vocabulary_terms(
+        loss, _, _ = vocabulary_terms(
             decoder_of(self.model, tokens[rows]), labels[rows], mlm=1 / max(counts.masked, 1)
         )
-        return loss, {"mlm": mlm}
+        return loss, {"mlm": loss.detach()}
 
 
 class DistillationStep(nn.Module):
@@ -91,9 +85,6 @@ class DistillationStep(nn.Module):
         ce_at_masked: L_ce only at masked tokens instead of all.
         relation_heads: relation heads of MiniLMv2; 0 is the teacher's width / 16.
         relation_layer: teacher layer (from 1) whose relations are taught; 0 is the last.
-
-    Attributes:
-        at_masked: the terms whose count is the masked tokens; that of all others is the tokens.
 
     Raises:
         ValueError: terms that this teacher and this student do not allow, or a weight below 0.
@@ -135,7 +126,6 @@ class DistillationStep(nn.Module):
         self.weights = weights
         self.temperature = temperature
         self.ce_at_masked = ce_at_masked
-        self.at_masked = frozenset({"mlm", "ce"} if ce_at_masked else {"mlm"})
         self.relation_heads = relation_heads or other.dim // 16
         self.relation_layer = (relation_layer or other.n_layers) - 1
         related = (
@@ -182,7 +172,7 @@ class DistillationStep(nn.Module):
     def forward(
         self, input_ids: Tensor, labels: Tensor, lengths: Sequence[int], counts: Counts
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss, a part of the global batch's, and the sum of each term.
+        """Return the loss, a part of the global batch's, and each term, a part as well.
 
         Args:
             input_ids, labels: (B, T), right-padded; -100 where a token is not masked.
@@ -194,15 +184,15 @@ class DistillationStep(nn.Module):
         taught, goal = self._teach(input_ids, lengths)
 
         loss = tokens.new_zeros((), dtype=torch.float32)
-        sums: dict[str, Tensor] = {}
+        terms: dict[str, Tensor] = {}
 
         def add(name: str, weight: float, term: Tensor) -> None:
             nonlocal loss
             loss = loss + weight * per_token * term
-            sums[name] = term.detach()
+            terms[name] = per_token * term.detach()
 
         if weights.ce or weights.mlm:
-            loss, sums["mlm"], sums["ce"] = self._vocabulary(tokens, goal, labels, counts)
+            loss, terms["mlm"], terms["ce"] = self._vocabulary(tokens, goal, labels, counts)
         if weights.cos:
             add("cos", weights.cos, objectives.cosine(self._project(tokens), goal))
         if weights.hidden:
@@ -219,7 +209,7 @@ class DistillationStep(nn.Module):
             add("relation", weights.relation, self._relation(blocks))
         self._student_taps.clear()
         self._teacher_taps.clear()
-        return loss, sums
+        return loss, terms
 
     def _freeze_untaught(self) -> None:
         """Leave out the student's weights that no term reaches."""
@@ -264,15 +254,17 @@ class DistillationStep(nn.Module):
             assert isinstance(self.teacher, MaskedLM)
             with torch.no_grad(), torch.autocast(tokens.device.type, enabled=False):
                 taught = decoder_of(self.teacher, goal)
-        ce_count = counts.masked if self.ce_at_masked else counts.tokens
-        return vocabulary_terms(
+        masked = max(counts.masked, 1)
+        taught_at = masked if self.ce_at_masked else max(counts.tokens, 1)
+        loss, mlm, ce = vocabulary_terms(
             decoder_of(self.student, tokens),
             labels,
-            mlm=self.weights.mlm / max(counts.masked, 1),
+            mlm=self.weights.mlm / masked,
             teacher=taught,
-            ce=self.weights.ce / max(ce_count, 1),
+            ce=self.weights.ce / taught_at,
             temperature=self.temperature,
         )
+        return loss, mlm / masked, ce / taught_at
 
     def _project(self, x: Tensor) -> Tensor:
         return x if self.projection is None else self.projection(x)

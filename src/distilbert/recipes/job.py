@@ -33,8 +33,8 @@ class Job(ABC):
     """What is trained, on what, and how it is judged.
 
     Attributes:
-        module: turns a micro-batch into a loss and the sums of its terms; its weights are kept in
-            checkpoints.
+        module: turns a micro-batch into its parts of the step's loss and terms; its weights are
+            kept in checkpoints.
         source: of its steps.
     """
 
@@ -46,12 +46,12 @@ class Job(ABC):
         """Return what the module takes of a micro-batch, before the counts of the step."""
 
     @abstractmethod
-    def means(self, sums: dict[str, float], counts: Any) -> dict[str, float]:
-        """Return the terms of a step, each divided by its count."""
-
-    @abstractmethod
     def validate(self, launch: Launch, done: int) -> dict[str, float]:
-        """Return the scores after so many steps, the same on every rank."""
+        """Return the scores after so many steps, `loss` among them, the same on every rank.
+
+        Raises:
+            ValueError: the loss is no number: training has diverged.
+        """
 
     @abstractmethod
     def describe(self, scores: dict[str, float]) -> str:

@@ -165,15 +165,14 @@ def train(
             rate = learning_rate(
                 step, total=plan.steps, peak=plan.peak, warmup=round(plan.warmup * plan.steps)
             )
-            sums, counts = _accumulate(launch, wrapped, job, step, plan.seed)
-            loss = sums.pop("loss")
+            terms, tokens = _accumulate(launch, wrapped, job, step, plan.seed)
+            loss = terms.pop("loss")
             check_finite(loss, "the loss", step)
             norm = update(launch, optimizer, step=step, rate=rate, max_norm=plan.max_norm)
-            progress.advance(done, counts.tokens, loss=loss)
+            progress.advance(done, tokens, loss=loss)
             if done % _LOG_EVERY == 0 or done == plan.steps:
-                terms = job.means(sums, counts)
-                metrics.write(done, loss=loss, rate=rate, norm=norm, tokens=counts.tokens, **terms)
-            untidy += counts.tokens
+                metrics.write(done, loss=loss, rate=rate, norm=norm, tokens=tokens, **terms)
+            untidy += tokens
             if untidy >= _TIDY_EVERY and launch.device.type == "cpu":
                 give_back()
                 untidy = 0
@@ -193,8 +192,8 @@ def train(
 
 def _accumulate(
     launch: Launch, wrapped: nn.Module, job: Job, step: int, seed: int
-) -> tuple[dict[str, float], Any]:
-    """Add up the gradients of this rank's micro-batches, and loss and terms of all ranks."""
+) -> tuple[dict[str, float], int]:
+    """Add up this rank's gradients; return loss and terms of all ranks, and their tokens."""
     dealt, counts = job.source.step(step)
     sums: dict[str, Tensor] = {}
     micros = dealt[launch.rank]
@@ -213,7 +212,7 @@ def _accumulate(
     totals = torch.stack(list(sums.values()))
     if launch.ranks > 1:
         totals = launch.reduce_sum(totals)
-    return dict(zip(sums, totals.tolist(), strict=True)), counts
+    return dict(zip(sums, totals.tolist(), strict=True)), counts.tokens
 
 
 def _resume(

@@ -31,7 +31,7 @@ class MaskedLMJob(Job):
     """A masked LM that learns from a corpus.
 
     Args:
-        module: turns a micro-batch into a loss and the sums of its terms.
+        module: turns a micro-batch into its parts of the loss and its terms.
         model: the part of it that is validated and published.
         source: of its batches.
     """
@@ -47,12 +47,6 @@ class MaskedLMJob(Job):
     def inputs(self, micro: Micro, device: torch.device) -> tuple[Tensor, Tensor, list[int]]:
         """Return ids, labels and lengths."""
         return *to_tensors(micro, device), micro.lengths
-
-    def means(self, sums: dict[str, float], counts: Counts) -> dict[str, float]:
-        """Return the terms, per token or per masked token."""
-        masked, tokens = max(counts.masked, 1), max(counts.tokens, 1)
-        at_masked = self.module.at_masked
-        return {name: s / (masked if name in at_masked else tokens) for name, s in sums.items()}
 
     def validate(self, launch: Launch, done: int) -> dict[str, float]:
         """Return the validation's loss and accuracy at masked tokens."""

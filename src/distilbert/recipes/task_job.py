@@ -15,7 +15,7 @@ from distilbert.recipes.job import Job, open_tokenizer, publish
 from distilbert.runtime.launch import Launch
 from distilbert.runtime.optimisation import check_finite
 from distilbert.runtime.progress import Progress
-from distilbert.tasks.batches import Counts, TaskSource, count, in_order
+from distilbert.tasks.batches import TaskSource, count, in_order
 from distilbert.tasks.features import Batch, Features
 from distilbert.tasks.labels import Labels
 from distilbert.tasks.step import Inputs, TaskStep, logits_of, loss_sum, real_tokens, run, to_inputs
@@ -95,7 +95,7 @@ class TaskJob(Job):
     """A model that learns a task.
 
     Args:
-        module: turns a micro-batch into a loss.
+        module: turns a micro-batch into its parts of the loss and its terms.
         model: the part of it that is validated and published.
         source: of its batches.
         validation: what it is scored on.
@@ -120,15 +120,11 @@ class TaskJob(Job):
         """Return ids, token types, lengths, labels and the teacher's outputs."""
         return to_inputs(micro, device)
 
-    def means(self, sums: dict[str, float], counts: Counts) -> dict[str, float]:
-        """Return the terms, which are divided already."""
-        return sums
-
     def validate(self, launch: Launch, done: int) -> dict[str, float]:
         """Return the loss and the task's scores."""
         features = self.validation.features
         outputs, loss = outputs_of(launch, self.model, features, self.source.micro_tokens)
-        check_finite(loss, "the validation loss", done)
+        check_finite(loss, "the validation loss", done)  # before a score of NaN is an error
         return {"loss": loss, **self.validation.score(outputs)}
 
     def describe(self, scores: dict[str, float]) -> str:
