@@ -190,6 +190,15 @@ def test_wrong_weights():
         TaskStep(make("single"), None, Weights(attention=1.0), 1.0, pruned)
 
 
+def test_nothing_is_left_on_a_teacher_of_several_seeds():
+    teacher = make("tags")
+    for _ in range(2):
+        step = TaskStep(make("tags"), None, Weights(attention=1.0), 1.0, teacher)
+        total(step, features("tags"), micro_tokens=1000)
+    for module in (*teacher.modules(), *step.modules()):
+        assert not module._forward_hooks
+
+
 def test_a_student_of_more_layers_than_twice_its_teachers():
     teacher = make("tags", n_layers=1)
     step = TaskStep(make("tags", n_layers=4), None, Weights(attention=1.0), 1.0, teacher)

@@ -177,6 +177,12 @@ class DistillationStep(nn.Module):
         Args:
             input_ids, labels: (B, T), right-padded; -100 where a token is not masked.
         """
+        with self._student_taps, self._teacher_taps:
+            return self._loss(input_ids, labels, lengths, counts)
+
+    def _loss(
+        self, input_ids: Tensor, labels: Tensor, lengths: Sequence[int], counts: Counts
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         weights = self.weights
         per_token = 1 / max(counts.tokens, 1)
         encoded = self._encode(self.student, input_ids, lengths)
@@ -207,8 +213,6 @@ class DistillationStep(nn.Module):
             add("attention", weights.attention, attention_term(*taps, self.pairs, blocks))
         if weights.relation:
             add("relation", weights.relation, self._relation(blocks))
-        self._student_taps.clear()
-        self._teacher_taps.clear()
         return loss, terms
 
     def _freeze_untaught(self) -> None:

@@ -200,6 +200,7 @@ class TaskStep(nn.Module):
         # Not a submodule: it is neither trained, saved nor synchronised.
         self._teacher = (teacher,)
         self.projection: nn.Linear | None = None
+        self._own_taps = self._other_taps = Taps(model.base_model.transformer, ())
         if teacher is not None:
             self._pair(model, teacher)
 
@@ -226,21 +227,24 @@ class TaskStep(nn.Module):
         counts: Counts,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss, a part of the whole batch's, and each term, a part as well."""
-        weights = self.weights
-        output = run(self.model, ids, types, lengths, hidden=bool(weights.hidden))
-        logits = logits_of(self.model, output, lengths)
-        terms: dict[str, Tensor] = {}
-        if weights.labels:
-            total = loss_sum(self.model, logits, labels, self.class_weights)
-            terms["labels"] = total / max(counts.weight, 1e-12)
-        if weights.ce:
-            assert taught is not None
-            total = taught_sum(self.model, logits, taught, labels, lengths, self.temperature)
-            terms["ce"] = total / max(counts.targets, 1)
-        if weights.hidden or weights.attention:
-            terms |= self._inner(output, ids, types, lengths, counts)
-        loss = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
-        return loss, {name: term.detach() for name, term in terms.items()}
+        with self._own_taps, self._other_taps:
+            weights = self.weights
+            output = run(self.model, ids, types, lengths, hidden=bool(weights.hidden))
+            logits = logits_of(self.model, output, lengths)
+            terms: dict[str, Tensor] = {}
+            if weights.labels:
+                total = loss_sum(self.model, logits, labels, self.class_weights)
+                terms["labels"] = total / max(counts.weight, 1e-12)
+            if weights.ce:
+                assert taught is not None
+                total = taught_sum(self.model, logits, taught, labels, lengths, self.temperature)
+                terms["ce"] = total / max(counts.targets, 1)
+            if weights.hidden or weights.attention:
+                terms |= self._inner(output, ids, types, lengths, counts)
+            loss = torch.stack(
+                [getattr(weights, name) * term for name, term in terms.items()]
+            ).sum()
+            return loss, {name: term.detach() for name, term in terms.items()}
 
     def _inner(
         self, output: ModelOutput, ids: Tensor, types: Tensor, lengths: list[Any], counts: Counts
@@ -266,6 +270,4 @@ class TaskStep(nn.Module):
             blocks = [(len(list(run)), length) for length, run in groupby(sorted(rows))]
             total = attention_term(self._own_taps, self._other_taps, self.pairs, blocks)
             terms["attention"] = per_token * total
-        self._own_taps.clear()
-        self._other_taps.clear()
         return terms
