@@ -7,24 +7,21 @@ it), each with a column of text; `hf:NAME[:CONFIG[:SPLIT]]` streams a data set o
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from distilbert.distillation.blocks import Source
 from distilbert.distillation.hub_stream import hub_stream
-from distilbert.distillation.tables import CsvFile, ParquetFile
-from distilbert.distillation.text_files import (
-    JsonLines,
-    RecordFile,
-    TextFile,
-    TextLines,
-    TsvFile,
-    WholeFile,
-)
+from distilbert.distillation.tables import CsvFile, ParquetFile, TsvFile
+from distilbert.distillation.text_files import JsonLines, TextFile, TextLines, WholeFile
 
-_JSON = (".jsonl", ".ndjson", ".json")
-_TABLES = (".parquet", ".csv", ".tsv")
+_KINDS: dict[str, Callable[[str, str], Source]] = {
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), JsonLines),
+    ".parquet": ParquetFile,
+    ".csv": CsvFile,
+    ".tsv": TsvFile,
+}
 _TEXT = (".txt", ".text", ".md", ".raw", ".tokens")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".tar")
 
@@ -109,7 +106,7 @@ def _files(path: Path, left_out: list[str]) -> list[Path]:
         for file in path.rglob("*")
         if file.is_file() and not any(p.startswith(".") for p in file.relative_to(path).parts)
     )
-    known = {*_JSON, *_TABLES, *_TEXT, ""}
+    known = {*_KINDS, *_TEXT, ""}
     kept = [file for file in files if file.suffix.lower() in known]
     left_out += [str(f.relative_to(path)) for f in files if f.suffix.lower() not in known]
     if not kept:
@@ -121,12 +118,7 @@ def _files(path: Path, left_out: list[str]) -> list[Path]:
 
 
 def _source(path: Path, column: str, documents: str) -> Source:
-    kinds: dict[str, type[RecordFile]] = {**dict.fromkeys(_JSON, JsonLines), ".tsv": TsvFile}
-    suffix = path.suffix.lower()
-    if suffix in kinds:
-        return kinds[suffix](str(path), column)
-    if suffix == ".csv":
-        return CsvFile(str(path), column)
-    if suffix == ".parquet":
-        return ParquetFile(str(path), column)
+    kind = _KINDS.get(path.suffix.lower())
+    if kind is not None:
+        return kind(str(path), column)
     return TextLines(str(path)) if documents == "line" else WholeFile(str(path))

@@ -1,6 +1,7 @@
-"""CSV and Parquet files, of which one column is text."""
+"""CSV, TSV and Parquet files, of which one column is text."""
 
 import csv
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,13 +18,48 @@ from distilbert.distillation.text_files import (
 )
 from distilbert.extras import require
 
+Records = Iterator[tuple[int, int, list[str]]]
+"""Offset, offset of what follows, and fields of each record."""
+
+
+class TableFile(RecordFile):
+    """Records of as many fields as the first one, which names the columns."""
+
+    @abstractmethod
+    def _records(self, start: int, stop: int) -> Records:
+        """Yield the records that begin in a part."""
+
+    def _header(self) -> list[str]:
+        return next((fields for _, _, fields in self._records(0, 1)), [])
+
+    def check(self) -> None:
+        """Look for the column."""
+        if self.size_bytes and self.column not in (header := self._header()):
+            raise missing_column(self.path, self.column, header)
+
+    def read(self, start: int, stop: int) -> Iterator[str]:
+        """Yield the column of each record."""
+        header = self._header()
+        place = header.index(self.column)
+        records = self._records(start, stop)
+        if start == 0:
+            next(records, None)  # the header
+        for offset, _, fields in records:
+            if not fields:
+                continue
+            if len(fields) != len(header):
+                raise ValueError(
+                    f"{self.path}: the record at offset {offset} has {len(fields)} fields, the "
+                    f"header has {len(header)}"
+                )
+            yield fields[place]
+
 
 @dataclass(frozen=True)
-class CsvFile(RecordFile):
+class CsvFile(TableFile):
     """Comma-separated values; a field in quotes may hold line breaks, so cuts need reading."""
 
-    def _records(self, start: int, stop: int) -> Iterator[tuple[int, int, list[str]]]:
-        """Yield offset, offset of what follows, and fields of the records that begin in a part."""
+    def _records(self, start: int, stop: int) -> Records:
         csv.field_size_limit(MAX_DOCUMENT_BYTES)
         place = start
 
@@ -47,16 +83,6 @@ class CsvFile(RecordFile):
             yield before, place, fields
             before = place
 
-    def _header(self) -> list[str]:
-        for _, _, fields in self._records(0, 1):
-            return fields
-        return []
-
-    def check(self) -> None:
-        """Look for the column."""
-        if self.size_bytes and self.column not in (header := self._header()):
-            raise missing_column(self.path, self.column, header)
-
     def parts(self, at: Any, size_bytes: int) -> Iterator[tuple[Part, Any]]:
         """Cut between records, which are read to find out where they end."""
         start, size = at or 0, self.size_bytes
@@ -67,19 +93,16 @@ class CsvFile(RecordFile):
         if start < size:
             yield Part(self, start, size, size - start), size
 
-    def read(self, start: int, stop: int) -> Iterator[str]:
-        """Yield the column of each record."""
-        header = self._header()
-        place = header.index(self.column)
-        for offset, _, fields in self._records(start, stop):
-            if offset == 0 or not fields:
-                continue
-            if len(fields) != len(header):
-                raise ValueError(
-                    f"{self.path}: the record at offset {offset} has {len(fields)} fields, the "
-                    f"header has {len(header)}"
-                )
-            yield fields[place]
+
+@dataclass(frozen=True)
+class TsvFile(TableFile):
+    """Fields between tabs, a record per line, nothing quoted."""
+
+    def _records(self, start: int, stop: int) -> Records:
+        for offset, line in lines_of(self.path, start, stop):
+            if line.strip():
+                fields = decode(line.rstrip(b"\r\n"), self.path, offset).split("\t")
+                yield offset, offset + len(line), fields
 
 
 @dataclass(frozen=True)

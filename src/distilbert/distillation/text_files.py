@@ -1,4 +1,4 @@
-"""Text files and files of a record per line: JSON lines and TSV."""
+"""Text files, and JSON lines."""
 
 import hashlib
 import json
@@ -188,39 +188,6 @@ class JsonLines(RecordFile):
             if self.column not in record:
                 raise missing_column(self.path, self.column, record, f" {where}")
             yield text_of(record[self.column], self.path, self.column, where)
-
-
-@dataclass(frozen=True)
-class TsvFile(RecordFile):
-    """Fields between tabs, a record per line, nothing quoted; the first line names the columns."""
-
-    def _header(self) -> list[str]:
-        for offset, line in lines_of(self.path, 0, 1):
-            return decode(line.rstrip(b"\r\n"), self.path, offset).split("\t")
-        return []
-
-    def check(self) -> None:
-        """Look for the column."""
-        if self.size_bytes and self.column not in (header := self._header()):
-            raise missing_column(self.path, self.column, header)
-
-    def read(self, start: int, stop: int) -> Iterator[str]:
-        """Yield the column of each record."""
-        header = self._header()
-        place = header.index(self.column)
-        lines = lines_of(self.path, start, stop)
-        if start == 0:
-            next(lines)  # the header
-        for offset, line in lines:
-            if not line.strip():
-                continue
-            fields = decode(line.rstrip(b"\r\n"), self.path, offset).split("\t")
-            if len(fields) != len(header):
-                raise ValueError(
-                    f"{self.path}: the record at offset {offset} has {len(fields)} fields, the "
-                    f"header has {len(header)}"
-                )
-            yield fields[place]
 
 
 @dataclass(frozen=True)
