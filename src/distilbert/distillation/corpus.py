@@ -14,10 +14,11 @@ import json
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
@@ -131,10 +132,17 @@ def save_array(path: Path, array: np.ndarray) -> None:
     Raises:
         OSError: it cannot be written, or the disk is full.
     """
+    with whole_file(path) as file:
+        np.save(file, array, allow_pickle=False)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write that appears under its name when the block ends without an error."""
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         with partial.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

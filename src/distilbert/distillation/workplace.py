@@ -7,7 +7,6 @@ for every finished block, its record and token counts. A record is written after
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -25,6 +24,7 @@ from distilbert.distillation.corpus import (
     hash_of_files,
     save_array,
     token_dtype,
+    whole_file,
 )
 from distilbert.distillation.sequences import Shape
 from distilbert.distillation.vocabulary import identity_of, special_ids_of, vocab_size_of
@@ -261,12 +261,5 @@ def _empty(totals: Mapping[str, int], *, all_held_out: bool) -> str:
 
 def write_whole(path: Path, content: dict[str, Any]) -> None:
     """Write a file that is there whole or not at all."""
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(json_text(content))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(json_text(content).encode())
