@@ -45,7 +45,7 @@ def plain(model, batches):
     model.set_attn_implementation("sdpa")
     for micro, _ in batches:
         ids, labels = (torch.from_numpy(x) for x in (micro.input_ids, micro.labels))
-        mask = torch.from_numpy(micro.attention_mask)
+        mask = (torch.arange(ids.shape[1]) < torch.tensor(micro.lengths)[:, None]).long()
         logits = model.eval()(ids, attention_mask=mask).logits
         loss += F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum").item()
         right += ((logits.argmax(-1) == labels) & (labels != -100)).sum().item()

@@ -70,11 +70,6 @@ class Micro:
         """(B, T) int64, -100 where nothing is to be guessed, padding included."""
         return self._padded(self.targets, IGNORED)
 
-    @cached_property
-    def attention_mask(self) -> np.ndarray:
-        """(B, T) int64, 0 for padding."""
-        return self._is_real.astype(np.int64)
-
 
 @dataclass(frozen=True)
 class Counts:

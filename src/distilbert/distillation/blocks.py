@@ -19,7 +19,7 @@ class Readable(Protocol):
         """Yield the documents that begin there."""
 
 
-class Source(Readable, Protocol):
+class Source(Protocol):
     """One file or stream of documents."""
 
     @property

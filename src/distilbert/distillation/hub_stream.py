@@ -97,14 +97,6 @@ class HubStream:
     def _part(self, texts: list[str], size: int) -> Part:
         return Part(_Texts(self.path, tuple(texts)), 0, len(texts), size)
 
-    def read(self, start: int, stop: int) -> Iterator[str]:
-        """Refuse: a stream cannot be read by position.
-
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError(f"{self.path} is read in order, not from {start} to {stop}")
-
 
 def hub_stream(name: str, column: str) -> HubStream:
     """Read `hf:NAME[:CONFIG[:SPLIT]]`.

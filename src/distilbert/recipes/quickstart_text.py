@@ -8,7 +8,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import islice
@@ -92,7 +92,7 @@ def _examples(
             yield shorten(hide(text), LONGEST), label
 
 
-def name_hider(packages: Iterable[str]):  # type: ignore[no-untyped-def]
+def name_hider(packages: Iterable[str]) -> Callable[[str], str]:
     """Return a function that puts `[MASK]` wherever a text names one of the packages.
 
     By the name it is imported under, or any that it is installed under, in any case, within words
