@@ -164,10 +164,10 @@ def main(settings: Settings) -> dict[str, float]:
         relation_heads=settings.relation_heads,
         relation_layer=settings.relation_layer,
     )
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(settings.precision)
-    teacher.to(launch.device, half or torch.float32)
+    teacher.to(launch.device, launch.dtype)
     if launch.device.type == "cpu" and not (settings.attention or settings.relation):
-        use_fast_stack(teacher, "bf16" if half else "fp32")  # those terms read its queries and keys
+        # Those terms read its queries and keys.
+        use_fast_stack(teacher, "fp32" if settings.precision == "no" else "bf16")
     with start_run(
         settings.out,
         settings,

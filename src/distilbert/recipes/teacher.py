@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import torch
 
 from distilbert.inference.prepared import build
 from distilbert.modeling.heads import Head
@@ -84,8 +83,7 @@ def teach(
     Args:
         batch_tokens: real tokens that are computed at a time.
     """
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(launch.precision)
-    teacher.to(launch.device, half or torch.float32).eval()
+    teacher.to(launch.device, launch.dtype).eval()
     # A prepared model has no fp16: there the teacher answers as it is.
     precision = {"no": "fp32", "bf16": "bf16"}.get(launch.precision)
     prepared = None if precision is None else build(teacher, precision)

@@ -38,6 +38,11 @@ class Launch:
         return self.accelerator.device
 
     @property
+    def dtype(self) -> torch.dtype:
+        """What the run's precision computes in."""
+        return {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+
+    @property
     def rank(self) -> int:
         """The number of this process, 0 … `ranks` - 1."""
         return self.accelerator.process_index
