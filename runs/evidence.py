@@ -145,7 +145,7 @@ def train(options: argparse.Namespace, processes: Processes) -> None:
         return
     waiting = [n for n in options.rows if not is_published(out / "students" / n)]
     for name in [n for n in waiting if plan.ROWS[n].tokens]:
-        processes.wait(len([n for n in processes.running if n == "finetuning"]) + options.jobs - 1)
+        processes.wait(int("finetuning" in processes.running) + options.jobs - 1)
         if time.monotonic() > processes.until:
             return
         processes.start(name, student_command(options, name))

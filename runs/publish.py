@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 import settings as plan
-from results import kept, markdown, read, table
+from results import markdown, read, table
 
 CARD = """---
 language: en
@@ -60,12 +60,12 @@ the 19th century make most of its text, with the views of their time.
 def best(out: Path) -> str:
     """Return the trained row that keeps most, without being taught again."""
     scores, models, _ = read(out)
-    share = kept(table(scores, models))
+    _, shares = table(scores, models)
     labels = {n: f"({n}) {row.what}" for n, row in plan.ROWS.items() if row.tokens}
-    whole = [name for name, label in labels.items() if label in share]
+    whole = [name for name, label in labels.items() if label in shares]
     if not whole:
         raise SystemExit(f"no student in {out} has scores on all tasks yet; say which --row")
-    return max(whole, key=lambda name: share[labels[name]])
+    return max(whole, key=lambda name: shares[labels[name]])
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def main() -> None:
     options = parser.parse_args()
     name = options.row or best(options.out)
     scores, models, _ = read(options.out)
-    rows = table(scores, models)
+    rows, _ = table(scores, models)
     shown = [rows[0], *(r for r in rows[1:] if r[0] == "teacher" or r[0].startswith(f"({name})"))]
     run = options.out / "students" / name
     record = json.loads((run / "run.json").read_text())

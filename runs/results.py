@@ -54,10 +54,13 @@ def best_kind(scores: Scores, name: str, task: str, kind: str) -> str:
     return next((k for k in (kind, *before) if (name, task, k) in scores), kind)
 
 
-def table(scores: Scores, models: dict[str, dict[str, float]]) -> list[list[str]]:
-    """Return the head and a row per model and kind."""
+def table(
+    scores: Scores, models: dict[str, dict[str, float]]
+) -> tuple[list[list[str]], dict[str, float]]:
+    """Return the head and a row per model and kind, and the per cent kept by those of all tasks."""
     tasks = [t for t in plan.TASKS if ("teacher", t, "plain") in scores]
     goal = {t: statistics.median(scores["teacher", t, "plain"]) for t in tasks}
+    shares = {}
     rows = [["model", *tasks, "mean", "kept", "STS", "masked tokens", "parameters", "MB"]]
     for name in ("minilm", "teacher", *plan.ROWS):
         for kind, words in KINDS.items():
@@ -75,22 +78,18 @@ def table(scores: Scores, models: dict[str, dict[str, float]]) -> list[list[str]
             kept = statistics.mean(found[t] / goal[t] for t in tasks) if is_comparable else None
             known = models.get(name, {})
             what = f" {plan.ROWS[name].what}" if name in plan.ROWS else ""
-            label = f"({name}){what}" if name in plan.ROWS else name
+            label = (f"({name}){what}" if name in plan.ROWS else name) + words
+            if kept is not None:
+                shares[label] = 100 * kept
             size = known.get("parameters")
             rows.append([
-                label + words, *cells, mean,
+                label, *cells, mean,
                 "" if kept is None else f"{kept:.1%}",
                 f"{100 * known['embedding']:.1f}" if "embedding" in known else "",
                 f"{known['mlm']:.1%}" if "mlm" in known else "",
                 f"{size / 1e6:.1f} M" if size else "", f"{4 * size / 1e6:.0f}" if size else "",
             ])  # fmt: skip
-    return rows
-
-
-def kept(rows: list[list[str]]) -> dict[str, float]:
-    """Return the share of the teacher that each row keeps, in per cent, where all tasks are in."""
-    at = rows[0].index("kept")
-    return {row[0]: float(row[at].rstrip("%")) for row in rows[1:] if row[at]}
+    return rows, shares
 
 
 def markdown(rows: list[list[str]]) -> str:
@@ -108,7 +107,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     scores, models, seconds = read(options.out)
-    rows = table(scores, models)
+    rows, shares = table(scores, models)
     text = markdown(rows)
     seeds: dict[str, int] = defaultdict(int)
     for (_, task, _), values in scores.items():
@@ -119,14 +118,13 @@ def main() -> None:
             text += f"\n{name}, {task}, {kind}: {statistics.median(values):.4f}\n"
     print(text)
     (options.out / "results.md").write_text(text)
-    share = kept(rows)
     figure, [axes] = page.figure()
-    page.bars(axes, share, "share of the teacher that is kept", " %")
+    page.bars(axes, shares, "share of the teacher that is kept", " %")
     (options.out / "kept.svg").write_text(page.svg(figure))
     curve = {
-        plan.ROWS[name].tokens * options.student_tokens: share[f"({name}) {plan.ROWS[name].what}"]
+        plan.ROWS[name].tokens * options.student_tokens: shares[f"({name}) {plan.ROWS[name].what}"]
         for name in ("a", "h-quarter", "h", "h-triple", "h-long")
-        if f"({name}) {plan.ROWS[name].what}" in share
+        if f"({name}) {plan.ROWS[name].what}" in shares
     }
     figure, [axes] = page.figure()
     axes.plot([tokens / 1e6 for tokens in curve], list(curve.values()), marker="o")

@@ -67,12 +67,13 @@ def test_the_table_counts_medians_and_shares(scripts, tmp_path, monkeypatch, cap
             line = {"model": model, "task": task, "kind": kind, "scores": scores, "seconds": 3600}
             file.write(json.dumps(line) + "\n")
     scores, models, seconds = results.read(tmp_path)
-    rows = results.table(scores, models)
+    rows, shares = results.table(scores, models)
     assert seconds == 3600 * len(lines)
     assert rows[0][:5] == ["model", "cola", "sst2", "mean", "kept"]
     assert rows[1][:5] == ["teacher", "50.0", "90.0", "70.0", "100.0%"]
     assert rows[2][1:5] == ["40.0", "81.0", "60.5", "85.0%"]
     assert rows[2][6:] == ["30.0%", "1.0 M", "4"]
+    assert shares == {"teacher": 100.0, rows[2][0]: pytest.approx(85.0)}
     assert rows[3][1:5] == ["", "90.0", "", ""]  # not whole: no mean
     monkeypatch.setattr("sys.argv", ["results.py", "--out", str(tmp_path)])
     results.main()
