@@ -8,9 +8,10 @@ import json
 import logging
 import platform
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 
 import distilbert
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
+from distilbert.hub import make_folder
 from distilbert.inference.prepared import PreparedModel, build
 from distilbert.modeling.backbone import DistilBertModel
 from distilbert.modeling.bert import BertModel
@@ -124,24 +126,8 @@ def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> di
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    model = open_encoder(settings.model)
+    model, chosen, pass_lengths, score_task = _open(settings)
     precisions = settings.precisions or fast_precisions()
-    # What may be wrong with names and files is found before anything is measured.
-    chosen = _chosen(settings.workloads, model.config.max_position_embeddings)
-    pass_lengths = None if settings.pass_texts is None else _pass_lengths(settings, model.config)
-    if settings.cold_start and settings.model is not None:
-        DistilBertTokenizerFast.from_pretrained(settings.model)
-    trial = None
-    if settings.task is not None:
-        assert settings.model is not None
-        assert settings.data is not None
-        from distilbert.recipes import bench_task  # only this needs what training needs
-
-        trial = bench_task.open_trial(
-            settings.model, settings.data, settings.task, settings.max_length
-        )
-    if settings.out is not None:
-        Path(settings.out).mkdir(parents=True, exist_ok=True)
     prepared = by_each_engine(model, precisions)
     contenders: dict[str, Contender] = {REFERENCE: plain(model)}
     contenders |= {name: first_output(one) for name, one in prepared.items()} | dict(peers or {})
@@ -166,8 +152,8 @@ def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> di
         )
     result["gflops_limit"] = {name: machine_gflops(name, model.config) for name in precisions}
     result["share_of_limit"] = _shares(result, prepared, linear_flop(model.config))
-    if trial is not None:
-        result["task"] = bench_task.task_results(trial, precisions)
+    if score_task is not None:
+        result["task"] = score_task(precisions)
     if pass_lengths is not None:
         result["pass"] = _pass(pass_lengths, model, precisions)
     if settings.cold_start:
@@ -185,6 +171,38 @@ def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> di
         _write(Path(settings.out), result)
     print(json.dumps(result))
     return result
+
+
+Score = Callable[[tuple[str, ...]], dict[str, Any]]
+"""Scores a task, prepared in each of some precisions."""
+
+
+def _open(
+    settings: Settings,
+) -> tuple[PreTrainedModel, dict[str, Workload], list[int] | None, Score | None]:
+    """Open all that names and files stand for: what is wrong is found before any measurement.
+
+    Returns:
+        The model, the workloads, the tokens of the texts of the pass, and what scores the task.
+    """
+    model = open_encoder(settings.model)
+    chosen = _chosen(settings.workloads, model.config.max_position_embeddings)
+    pass_lengths = None if settings.pass_texts is None else _pass_lengths(settings, model.config)
+    if settings.cold_start and settings.model is not None:
+        DistilBertTokenizerFast.from_pretrained(settings.model)
+    score_task = None
+    if settings.task is not None:
+        assert settings.model is not None
+        assert settings.data is not None
+        from distilbert.recipes import bench_task  # only this needs what training needs
+
+        trial = bench_task.open_trial(
+            settings.model, settings.data, settings.task, settings.max_length
+        )
+        score_task = partial(bench_task.task_results, trial)
+    if settings.out is not None:
+        make_folder(Path(settings.out))
+    return model, chosen, pass_lengths, score_task
 
 
 def fast_precisions() -> tuple[str, ...]:
