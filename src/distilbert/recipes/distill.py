@@ -32,7 +32,8 @@ from distilbert.runtime.run import start_run
 
 _logger = logging.getLogger("distilbert")
 
-# The original training code's settings, where they have a name here.
+# The original training code's settings, where they have a name here. They say the defaults again on
+# purpose: a default may change, the paper's recipe not.
 RECIPES: dict[str, dict[str, Any]] = {
     "paper-2019": {
         "start": "teacher",

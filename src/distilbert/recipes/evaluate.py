@@ -5,11 +5,13 @@ masked LM on the validation split of a corpus, with exactly what its training pr
 """
 
 import logging
+import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from distilbert.distillation.masking import Masking
@@ -282,10 +284,10 @@ def _latency_ms(launch: Launch, model: Head, features: Features) -> float:
     model.eval()
     times = []
     for number in range(min(_LATENCY_RUNS, len(features))):
-        batch = features.batch(torch.tensor([number]).numpy())
+        batch = features.batch(np.array([number]))
         started = time.perf_counter()
         ids, types, lengths, *_ = to_inputs(batch, model.device)
         with launch.autocast():
             logits_of(model, run(model, ids, types, lengths), lengths).cpu()
         times.append(time.perf_counter() - started)
-    return 1000 * sorted(times)[len(times) // 2]
+    return 1000 * statistics.median(times)

@@ -19,7 +19,7 @@ from distilbert.distillation.randomness import torch_seed
 from distilbert.hub import CONFIG_FILE
 from distilbert.inference.memory import give_back
 from distilbert.recipes.job import Job
-from distilbert.recipes.plan import Plan
+from distilbert.recipes.plan import Plan, gain
 from distilbert.runtime import checkpoint
 from distilbert.runtime.launch import Launch
 from distilbert.runtime.metrics import Metrics
@@ -35,7 +35,7 @@ from distilbert.runtime.progress import Progress
 from distilbert.runtime.run import CHECKPOINTS, Run, recorded_scores
 
 _LOG_EVERY = 10  # steps
-_TIDY_EVERY = 100_000  # tokens; holes of memory grow slowly (docs/log.md)
+_TRIM_EVERY = 100_000  # tokens between two trims of the heap; fragmentation grows slowly
 
 _logger = logging.getLogger("distilbert")
 
@@ -50,7 +50,7 @@ class Standing:
         best_step: when the best scores were reached.
         best_scores: those; empty before the first validation, or where the last weights count.
         best_weights: those of the module at that step.
-        stale: validations since.
+        stale: validations since the best one.
     """
 
     step: int = 0
@@ -69,7 +69,8 @@ class Standing:
         self.step, self.scores = done, scores
         if plan.metric is None:
             return
-        if self.best_scores and not _is_better(plan.metric, scores, self.best_scores):
+        best = self.best_scores
+        if best and not gain(plan.metric, scores) > gain(plan.metric, best):
             self.stale += 1
             return
         self.best_step, self.best_scores, self.stale = done, scores, 0
@@ -84,11 +85,6 @@ class Standing:
             "best_scores": self.best_scores,
             "stale": self.stale,
         }
-
-
-def _is_better(metric: str, scores: dict[str, float], best: dict[str, float]) -> bool:
-    sign = -1 if metric == "loss" else 1
-    return sign * scores[metric] > sign * best[metric]
 
 
 def train(
@@ -157,7 +153,7 @@ def train(
             progress.say(f"going on from the checkpoint of step {start:,}{last}")
         elif plan.validates_first:
             validate(0)
-        untidy = 0
+        since_trim = 0
         for step in range(start, plan.steps):
             if standing.is_over(plan):
                 break
@@ -172,10 +168,10 @@ def train(
             progress.advance(done, tokens, loss=loss)
             if done % _LOG_EVERY == 0 or done == plan.steps:
                 metrics.write(done, loss=loss, rate=rate, norm=norm, tokens=tokens, **terms)
-            untidy += tokens
-            if untidy >= _TIDY_EVERY and launch.device.type == "cpu":
+            since_trim += tokens
+            if since_trim >= _TRIM_EVERY and launch.device.type == "cpu":
                 give_back()
-                untidy = 0
+                since_trim = 0
             if done % plan.save_every == 0 or done == plan.steps:
                 standing.judge(done, validate(done), plan, module)
                 if plan.checkpoints:

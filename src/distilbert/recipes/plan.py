@@ -1,7 +1,7 @@
 """How long a model is trained, and by what AdamW."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 BETAS = (0.9, 0.98)
@@ -58,6 +58,11 @@ class Plan:
         ):
             if not is_right:
                 raise ValueError(f"{name} must be {rule}, got {value}")
+
+
+def gain(metric: str, scores: Mapping[str, float]) -> float:
+    """Return what is the greater the better: the score, or the negative of the loss."""
+    return -scores[metric] if metric == "loss" else scores[metric]
 
 
 def steps_of(

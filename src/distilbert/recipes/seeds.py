@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from distilbert.hub import staged, write_json
+from distilbert.recipes.plan import gain
 from distilbert.runtime.launch import Launch
 from distilbert.runtime.room import room_for
 
@@ -50,7 +51,7 @@ def sum_up(
         name: statistics.median(each[name] for each in scores.values())
         for name in next(iter(scores.values()))
     }
-    best = max(scores, key=lambda seed: (-1 if metric == "loss" else 1) * scores[seed][metric])
+    best = max(scores, key=lambda seed: gain(metric, scores[seed]))
     if launch.is_main:
         with room_for(folder), staged(folder / "model") as scratch:
             for file in (folder_of(folder, best) / "model").iterdir():
