@@ -221,8 +221,8 @@ def test_weights_of_a_module(tmp_path, model):
     for name, tensor in tied.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name])
     for change, message in (
-        ({"a.weight": None}, "a.weight is missing"),
-        ({"c": torch.zeros(1)}, "c which the model has not"),
+        ({"a.weight": None}, "the checkpoint lacks a.weight, which the model has"),
+        ({"c": torch.zeros(1)}, "the checkpoint has c, which the model lacks"),
         ({"a.bias": torch.zeros(4)}, r"a.bias of the checkpoint is \(4,\)"),
         ({"a.bias": torch.zeros(3).double()}, "float64"),
     ):

@@ -175,11 +175,11 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """
     weights = weights_of(module)
     for names, what in (
-        (tensors.keys() - weights.keys(), "which the model has not"),
-        (weights.keys() - tensors.keys(), "is missing, which the model has"),
+        (tensors.keys() - weights.keys(), "has {}, which the model lacks"),
+        (weights.keys() - tensors.keys(), "lacks {}, which the model has"),
     ):
         if names:
-            raise ValueError(f"weights of the checkpoint: {sorted(names)[0]} {what}")
+            raise ValueError(f"the checkpoint {what.format(min(names))}")
     for name, weight in weights.items():
         value = tensors[name]
         if (value.shape, value.dtype) != (weight.shape, weight.dtype):
@@ -258,7 +258,7 @@ def _steps(folder: Path, until: int | None = None) -> list[tuple[int, Path]]:
 
 
 def _flush(path: Path) -> None:
-    """Have a file, or the names in a folder, written to disk."""
+    """Flush a file, or a folder's entries, to disk (fsync)."""
     if path.is_dir() and os.name == "nt":
         return  # Windows has no handle for a folder
     descriptor = os.open(path, os.O_RDONLY)
