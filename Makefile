@@ -2,11 +2,13 @@
 # make test      everything: lint, types, import contracts, tests (makes .venv if it is missing)
 # make engine    the engine in C++, again after a change
 # make check     lint, types and import contracts only
+# make format    format, and fix what can be fixed
 # make parity    the comparison with transformers 4.57, live, in an environment of its own
 # make tf        the Keras classes alone, in an environment without PyTorch
 # make fixtures  write tests/fixtures again from transformers 4.57
 # make tables    write the Unicode tables again from the Rust tokenizer library
 # make docs      HTML reference from the docstrings, in docs/html
+# make clean     remove the environments and docs/html
 #
 # TORCH=cpu installs PyTorch's CPU build from PyTorch's own index; without it nothing but
 # the configured package index is contacted.
