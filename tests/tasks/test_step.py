@@ -56,8 +56,8 @@ def features(kind, examples=7, seed=0):
     per_token = kind in ("tags", "span")
     width = {"value": 1, "span": 2, "choice": 2}.get(kind, 3)
     outputs = len(tokens) if per_token else examples
-    taught = draw.normal(size=(outputs, width)).astype(np.float32)
-    return Features(tokens, lengths, firsts, labels, 0, rows, per_token, taught)
+    teacher_logits = draw.normal(size=(outputs, width)).astype(np.float32)
+    return Features(tokens, lengths, firsts, labels, 0, rows, per_token, teacher_logits)
 
 
 def total(step, data, **options):
@@ -119,10 +119,10 @@ def test_a_teacher_is_followed(kind):
     """Nothing is lost where student and teacher agree; else it is the textbook's sum."""
     model, data = make(kind), features(kind)
     batch = data.batch(np.arange(len(data)))
-    ids, types, lengths, labels, taught = to_inputs(batch, torch.device("cpu"))
+    ids, types, lengths, labels, teacher_logits = to_inputs(batch, torch.device("cpu"))
     logits = logits_of(model, run(model, ids, types, lengths), lengths).detach()
     temperature = 3.0
-    found = taught_sum(model, logits, taught, labels, lengths, temperature)
+    found = taught_sum(model, logits, teacher_logits, labels, lengths, temperature)
     own = logits
     if kind in ("tags", "span"):
         is_real = torch.arange(logits.shape[1]) < torch.tensor(lengths)[:, None]
@@ -130,19 +130,19 @@ def test_a_teacher_is_followed(kind):
     same = taught_sum(model, logits, own, labels, lengths, temperature)
     assert same.item() == pytest.approx(0, abs=1e-4)
     if kind == "value":
-        expected = (own - taught).pow(2).sum()
+        expected = (own - teacher_logits).pow(2).sum()
     elif kind == "multi":
-        p, q = (taught / temperature).sigmoid(), (own / temperature).sigmoid()
+        p, q = (teacher_logits / temperature).sigmoid(), (own / temperature).sigmoid()
         both = p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
         expected = temperature**2 * both.sum()
     elif kind == "span":
-        parts = zip(own.split(lengths), taught.split(lengths), strict=True)
+        parts = zip(own.split(lengths), teacher_logits.split(lengths), strict=True)
         expected = sum(_kl(t.T, s.T, temperature) for s, t in parts)
     else:
         if kind == "tags":
             known = labels[is_real] != -100
-            own, taught = own[known], taught[known]
-        expected = _kl(taught, own, temperature)
+            own, teacher_logits = own[known], teacher_logits[known]
+        expected = _kl(teacher_logits, own, temperature)
     assert found.item() == pytest.approx(expected.item(), rel=1e-4)
 
 

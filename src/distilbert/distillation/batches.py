@@ -1,7 +1,6 @@
-"""From the global batch of an optimiser step to micro-batches: by length, equally many per rank.
+"""Micro-batches of masked tokens for pre-training and distillation: a step's, and the validation's.
 
-A budget of real tokens bounds a micro-batch; padding is kept small by putting sequences of like
-length together. Nothing here knows of torch.
+How sequences are dealt is in `dealing.py`.
 """
 
 from collections.abc import Iterator

@@ -22,8 +22,8 @@ class Masking:
         rate: share of all tokens of the batch that are to be guessed.
         smoothing: a token is chosen with a probability proportional to its frequency to the minus
             this power; 0 chooses all alike.
-        mask: share of the chosen that [MASK] stands in for.
-        random: share that a random token stands in for.
+        mask: share of the chosen tokens that are replaced by [MASK].
+        random: share that are replaced by a random token.
         keep: share that stays as it is.
 
     Raises:

@@ -9,7 +9,7 @@ Step = TypeVar("Step")
 
 
 class Prefetched(ABC, Generic[Step]):
-    """Step number in, what belongs to the step out.
+    """Makes steps by number, some of them ahead.
 
     Args:
         prefetch: steps that a thread makes ahead; 0 makes each when it is asked for.

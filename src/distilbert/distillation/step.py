@@ -225,10 +225,10 @@ class DistillationStep(nn.Module):
         if weights.ce or weights.mlm or weights.cos or weights.hidden:
             return
         last = f"transformer.layer.{student.config.n_layers - 1}."
-        taught = ("q_lin", "k_lin", "v_lin") if weights.relation else ("q_lin", "k_lin")
+        trained = ("q_lin", "k_lin", "v_lin") if weights.relation else ("q_lin", "k_lin")
         for name, parameter in student.base_model.named_parameters():
             if name.startswith(last):
-                parameter.requires_grad_(name.split(".")[-2] in taught)
+                parameter.requires_grad_(name.split(".")[-2] in trained)
 
     def _teach(self, input_ids: Tensor, lengths: Sequence[int]) -> tuple[Encoded | None, Tensor]:
         if not self._uses_teacher:

@@ -1,4 +1,4 @@
-"""The folder of a corpus in the making: what was begun, what is finished, and the end of it.
+"""The folder of a corpus in the making: its plan, the finished blocks, and the final manifest.
 
 While it is being made, it has a `progress/`: `plan.json` (settings, sources and their times) and,
 for every finished block, its record and token counts. A record is written after its shards, and

@@ -107,18 +107,18 @@ def tokenizer_hashes(owner: str, tokenizer: DistilBertTokenizerFast) -> dict[str
     return {f"{owner}'s {part}": value for part, value in identity_of(tokenizer).items()}
 
 
-def other_cutting(
+def tokenizer_difference(
     theirs: DistilBertTokenizerFast, ours: DistilBertTokenizerFast
 ) -> tuple[str, bool, bool] | None:
     """Return an option in which two tokenizers cut text differently, with both values, or None."""
-    known = _cutting(ours)
-    for option, value in _cutting(theirs).items():
+    known = _normalisation(ours)
+    for option, value in _normalisation(theirs).items():
         if value != known[option]:
             return option, value, known[option]
     return None
 
 
-def _cutting(tokenizer: DistilBertTokenizerFast) -> dict[str, bool]:
+def _normalisation(tokenizer: DistilBertTokenizerFast) -> dict[str, bool]:
     """Return how text is cut before the vocabulary is asked; accents are stripped or kept."""
     strips = tokenizer.strip_accents
     return {

@@ -15,7 +15,7 @@ from distilbert.distillation.evaluation import masked_lm_sums, to_tensors
 from distilbert.distillation.masking import Masking
 from distilbert.distillation.step import DistillationStep, MaskedLMStep
 from distilbert.modeling.heads import MaskedLM
-from distilbert.recipes.job import Job, other_cutting, publish
+from distilbert.recipes.job import Job, publish, tokenizer_difference
 from distilbert.recipes.plan import Plan, steps_of
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch, Precision
@@ -205,7 +205,7 @@ def check_vocabulary(name: str, model: MaskedLM, corpus: Corpus) -> None:
             f"{name} has another vocabulary than the corpus {corpus.folder}: {len(other)} of "
             f"{len(vocab)} entries differ, such as {min(other, key=vocab.__getitem__)!r}; {remedy}"
         )
-    difference = other_cutting(theirs, ours)
+    difference = tokenizer_difference(theirs, ours)
     if difference is not None:
         option, their_value, value = difference
         raise ValueError(

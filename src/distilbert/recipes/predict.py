@@ -42,7 +42,7 @@ class Settings:
         input_format: txt, jsonl, csv or tsv; by default what the file's name says.
         text_column: where the text is.
         second_text_column: text-classification: where the second text of a pair is;
-            multiple-choice: where the beginning is that is put before each choice.
+            multiple-choice: the column of the text put before each choice.
         question_column, context_column: question-answering: where both are.
         choice_columns: multiple-choice: where the choices are; a single column holds a list.
         max_length: tokens per row, special ones included; by default what the model takes.

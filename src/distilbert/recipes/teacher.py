@@ -6,7 +6,7 @@ import numpy as np
 
 from distilbert.inference.prepared import build
 from distilbert.modeling.heads import Head
-from distilbert.recipes.job import other_cutting
+from distilbert.recipes.job import tokenizer_difference
 from distilbert.recipes.task_job import labels_of, open_trained, outputs_of, refuse_not_finite
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.features import Features
@@ -37,7 +37,7 @@ def open_teacher(
             f"the teacher {name} has another vocabulary than the student: both must read the same "
             "ids"
         )
-    difference = other_cutting(own, tokenizer)
+    difference = tokenizer_difference(own, tokenizer)
     if difference is not None:
         option, their_value, value = difference
         raise ValueError(
@@ -94,4 +94,4 @@ def teach(
     order = _order(name, teacher, labels)
     if order:
         outputs = np.ascontiguousarray(outputs[:, order])
-    return dataclasses.replace(features, taught=outputs)
+    return dataclasses.replace(features, teacher_logits=outputs)

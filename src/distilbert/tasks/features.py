@@ -27,7 +27,7 @@ class Batch:
         labels: of its examples, or (B, T) of its tokens, -100 where there is none.
         places: where its outputs belong among all: numbers of examples, or of tokens (n,).
         rows: per example.
-        taught: a teacher's outputs, one per place: (n, L).
+        teacher_logits: a teacher's, one per place: (n, L).
     """
 
     input_ids: np.ndarray
@@ -36,7 +36,7 @@ class Batch:
     labels: np.ndarray
     places: np.ndarray
     rows: int = 1
-    taught: np.ndarray | None = None
+    teacher_logits: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -54,7 +54,7 @@ class Features:
         pad_id: what rows are padded with.
         rows: per example.
         has_outputs_per_token: outputs are those of tokens, not of examples.
-        taught: a teacher's outputs, (E, L) or (N, L).
+        teacher_logits: a teacher's, (E, L) or (N, L).
     """
 
     tokens: np.ndarray
@@ -64,7 +64,7 @@ class Features:
     pad_id: int
     rows: int = 1
     has_outputs_per_token: bool = False
-    taught: np.ndarray | None = None
+    teacher_logits: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.lengths) // self.rows
@@ -112,7 +112,7 @@ class Features:
             labels=labels,
             places=places,
             rows=self.rows,
-            taught=None if self.taught is None else self.taught[places],
+            teacher_logits=None if self.teacher_logits is None else self.teacher_logits[places],
         )
 
 

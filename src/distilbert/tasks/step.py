@@ -33,13 +33,15 @@ def to_inputs(batch: Batch, device: torch.device) -> Inputs:
         torch.from_numpy(x).to(device, non_blocking=True)
         for x in (batch.input_ids, batch.token_type_ids, batch.labels)
     )
-    taught = None if batch.taught is None else torch.from_numpy(batch.taught).to(device)
+    teacher_logits = (
+        None if batch.teacher_logits is None else torch.from_numpy(batch.teacher_logits).to(device)
+    )
     if batch.rows == 1:
-        return ids, types, batch.lengths, labels, taught
+        return ids, types, batch.lengths, labels, teacher_logits
     shape = (-1, batch.rows, ids.shape[1])
     starts = range(0, len(batch), batch.rows)
     nested = [batch.lengths[start : start + batch.rows] for start in starts]
-    return ids.view(shape), types.view(shape), nested, labels, taught
+    return ids.view(shape), types.view(shape), nested, labels, teacher_logits
 
 
 def run(
@@ -103,7 +105,7 @@ def loss_sum(
 def taught_sum(
     model: Head,
     logits: Tensor,
-    taught: Tensor,
+    teacher_logits: Tensor,
     labels: Tensor,
     lengths: list[Any],
     temperature: float,
@@ -114,27 +116,27 @@ def taught_sum(
 
     Args:
         logits: of the student, as `logits_of` returns them.
-        taught: of the teacher, (E, L) or (n, L) of real tokens.
+        teacher_logits: of the teacher, (E, L) or (n, L) of real tokens.
     """
     kind = model.config.problem_type
     if kind == "regression":
-        return F.mse_loss(logits, taught, reduction="sum")
+        return F.mse_loss(logits, teacher_logits, reduction="sum")
     if kind == "multi_label_classification":
-        goal, own = taught / temperature, logits / temperature
+        goal, own = teacher_logits / temperature, logits / temperature
         entropy = F.binary_cross_entropy_with_logits(goal, goal.sigmoid(), reduction="sum")
         cross = F.binary_cross_entropy_with_logits(own, goal.sigmoid(), reduction="sum")
         return temperature**2 * (cross - entropy)
     if isinstance(model, QuestionAnswering):
         padded = torch.full_like(logits, lowest(logits))
-        padded[real_tokens(lengths, logits.shape[1]).to(logits.device)] = taught
-        logits, taught = logits.transpose(1, 2), padded.transpose(1, 2)
+        padded[real_tokens(lengths, logits.shape[1]).to(logits.device)] = teacher_logits
+        logits, teacher_logits = logits.transpose(1, 2), padded.transpose(1, 2)
     if isinstance(model, TokenClassification):
         is_real = real_tokens(lengths, logits.shape[1]).to(logits.device)
         labelled = labels[is_real] != IGNORED
-        logits, taught = logits[is_real][labelled], taught[labelled]
+        logits, teacher_logits = logits[is_real][labelled], teacher_logits[labelled]
     return temperature**2 * F.kl_div(
         F.log_softmax(logits / temperature, -1),
-        F.log_softmax(taught / temperature, -1),
+        F.log_softmax(teacher_logits / temperature, -1),
         log_target=True,
         reduction="sum",
     )
@@ -223,7 +225,7 @@ class TaskStep(nn.Module):
         types: Tensor,
         lengths: list[Any],
         labels: Tensor,
-        taught: Tensor | None,
+        teacher_logits: Tensor | None,
         counts: Counts,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss, a part of the whole batch's, and each term, a part as well."""
@@ -236,8 +238,10 @@ class TaskStep(nn.Module):
                 total = loss_sum(self.model, logits, labels, self.class_weights)
                 terms["labels"] = total / max(counts.weight, 1e-12)
             if weights.ce:
-                assert taught is not None
-                total = taught_sum(self.model, logits, taught, labels, lengths, self.temperature)
+                assert teacher_logits is not None
+                total = taught_sum(
+                    self.model, logits, teacher_logits, labels, lengths, self.temperature
+                )
                 terms["ce"] = total / max(counts.targets, 1)
             if weights.hidden or weights.attention:
                 terms |= self._inner(output, ids, types, lengths, counts)
@@ -254,7 +258,7 @@ class TaskStep(nn.Module):
         assert teacher is not None
         weights = self.weights
         with torch.no_grad(), torch.autocast(ids.device.type, enabled=False):
-            taught = run(teacher, ids, types, lengths, hidden=bool(weights.hidden))
+            theirs = run(teacher, ids, types, lengths, hidden=bool(weights.hidden))
         nested = bool(lengths) and isinstance(lengths[0], list)
         rows: list[int] = list(chain.from_iterable(lengths)) if nested else lengths
         per_token = 1 / max(counts.tokens, 1)
@@ -262,7 +266,7 @@ class TaskStep(nn.Module):
         if weights.hidden:
             is_real = real_tokens(rows, ids.shape[-1]).to(ids.device)
             states = [x[is_real] for x in output.hidden_states]
-            goals = [x[is_real] for x in taught.hidden_states]
+            goals = [x[is_real] for x in theirs.hidden_states]
             project = self.projection or nn.Identity()
             terms["hidden"] = per_token * hidden_term(states, goals, self.pairs, project)
         if weights.attention:
