@@ -107,10 +107,22 @@ def test_int8_is_a_quarter_of_the_size(made, exported, tmp_path):
 
 def test_half_precision_shards_and_the_bare_encoder_of_a_head(made, batch, tmp_path):
     model, inputs = made("ForTokenClassification").bfloat16(), batch("Model")
-    model.save_pretrained(tmp_path, max_shard_size="8KB")
-    assert len(list(tmp_path.glob("*.safetensors"))) > 1
-    d.export_onnx(tmp_path, tmp_path, head="Model")
-    same(d.OnnxModel(tmp_path)(**inputs), answers(model.float().base_model, inputs), inputs)
+    model.save_pretrained(tmp_path / "model", max_shard_size="8KB")
+    assert len(list((tmp_path / "model").glob("*.safetensors"))) > 1
+    d.export_onnx(tmp_path / "model", tmp_path / "onnx", head="Model")
+    same(
+        d.OnnxModel(tmp_path / "onnx")(**inputs), answers(model.float().base_model, inputs), inputs
+    )
+
+
+def test_a_mask_of_another_type(made, exported, batch):
+    """What is not 0 is seen, as in the model."""
+    model, inputs = made("Model"), batch("Model")
+    file, mask = exported(model), inputs["attention_mask"]
+    expected = file(**inputs)["last_hidden_state"]
+    for other in (mask * 0.5, mask == 1, mask * 7, mask.tolist()):
+        found = file(inputs["input_ids"], other)["last_hidden_state"]
+        assert np.array_equal(found, expected)
 
 
 def test_a_bert_without_pooler(made, batch, exported):
@@ -195,10 +207,23 @@ def test_what_the_session_refuses(made, exported, tmp_path):
         model([0, 1])
     with pytest.raises(ValueError, match=r"not empty; got \(1, 0\)"):
         model(np.zeros((1, 0), np.int64))
-    with pytest.raises(ValueError, match="threads=0 must be at least 1"):
+    with pytest.raises(TypeError, match="input_ids must be integers, got float64"):
+        model([[1.0, 2.7]])
+    with pytest.raises(ValueError, match="input_ids has 9223372036854775809 to"):
+        model(np.array([[2**63 + 1]], np.uint64))
+    with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
         d.OnnxModel(tmp_path / "onnx", threads=0)
+    with pytest.raises(TypeError, match="threads must be an integer, got '2'"):
+        d.OnnxModel(tmp_path / "onnx", threads="2")
     with pytest.raises(ValueError, match=r"ONNX Runtime has no Abacus here; it has .*CPU"):
         d.OnnxModel(tmp_path / "onnx", providers=["Abacus"])
+    file = onnx.load(tmp_path / "onnx" / "model.onnx")
+    file.graph.input.append(
+        onnx.helper.make_tensor_value_info("position_ids", onnx.TensorProto.INT64, ["batch"])
+    )
+    onnx.save(file, tmp_path / "onnx" / "model.onnx")
+    with pytest.raises(ValueError, match=r"model.onnx has an input position_ids, and a model has"):
+        d.OnnxModel(tmp_path / "onnx")
     (tmp_path / "onnx" / "model.onnx").write_bytes(b"no model")
     with pytest.raises(ValueError, match=r"model.onnx cannot be opened by ONNX Runtime"):
         d.OnnxModel(tmp_path / "onnx")

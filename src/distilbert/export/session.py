@@ -10,7 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from distilbert import checkpoint
 from distilbert.config import PretrainedConfig
 from distilbert.extras import require
+from distilbert.fields import integer, optional
 from distilbert.hub import ONNX_WEIGHTS, Source
+
+_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 
 
 class Session:
@@ -69,7 +72,7 @@ class OnnxModel:
         ImportError: onnxruntime is not installed.
         OSError: files that cannot be found or reached.
         ValueError: a file that is damaged or of another kind, or a provider that is not there.
-        TypeError: an unknown option.
+        TypeError: an unknown option, or threads that are no integer.
 
     Example:
         >>> import tempfile
@@ -77,8 +80,8 @@ class OnnxModel:
         >>> config = DistilBertConfig(vocab_size=100, n_layers=2, n_heads=2, dim=32, hidden_dim=64)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     DistilBertModel(config).save_pretrained(folder)
-        ...     _ = export_onnx(folder, folder)
-        ...     model = OnnxModel(folder)
+        ...     _ = export_onnx(folder, folder + "/onnx")
+        ...     model = OnnxModel(folder + "/onnx")
         >>> model(input_ids=[[2, 7, 9, 3]])["last_hidden_state"].shape
         (1, 4, 32)
     """
@@ -91,12 +94,18 @@ class OnnxModel:
         providers: Sequence[str] = ("CPUExecutionProvider",),
         **options: Any,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads={threads} must be at least 1")
+        threads = optional(integer(1))("threads", threads)
         source = Source(name, **options)
         self.config: PretrainedConfig = checkpoint.open_config(source)
         self.kind = checkpoint.kind_of(source)
-        self._session = Session(source.require(ONNX_WEIGHTS), threads or 0, providers)
+        path = source.require(ONNX_WEIGHTS)
+        self._session = Session(path, threads or 0, providers)
+        strange = sorted(set(self._session.inputs) - _INPUTS)
+        if strange:
+            raise ValueError(
+                f"{path} has an input {strange[0]}, and a model has {', '.join(sorted(_INPUTS))}: "
+                "export it with `distilbert export`"
+            )
 
     def __call__(
         self,
@@ -112,25 +121,29 @@ class OnnxModel:
             token_type_ids: of the same shape, for a BERT; segment 0 by default.
 
         Raises:
+            TypeError: ids that are no integers.
             ValueError: shapes that do not fit, more tokens than the model has positions for, or ids
                 that it has no embedding for.
         """
         ids = np.asarray(input_ids)
+        seen = np.ones_like(ids) if attention_mask is None else np.asarray(attention_mask) != 0
         given = {
             "input_ids": ids,
-            "attention_mask": np.ones_like(ids) if attention_mask is None else attention_mask,
+            "attention_mask": seen,
             "token_type_ids": np.zeros_like(ids) if token_type_ids is None else token_type_ids,
         }
-        arrays = {name: np.asarray(given[name], np.int64) for name in self._session.inputs}
+        arrays = {name: np.asarray(given[name]) for name in self._session.inputs}
         self._check(arrays)
-        return self._session(**arrays)
+        return self._session(**{name: array.astype(np.int64) for name, array in arrays.items()})
 
-    def _check(self, arrays: dict[str, NDArray[np.int64]]) -> None:
+    def _check(self, arrays: dict[str, NDArray[Any]]) -> None:
         config, shape = self.config, arrays["input_ids"].shape
         form = "(B, choices, T)" if self.kind == "ForMultipleChoice" else "(B, T)"
         if len(shape) != form.count(",") + 1 or 0 in shape:
             raise ValueError(f"input_ids must be {form}, and not empty; got {shape}")
         for name, values in arrays.items():
+            if values.dtype.kind not in "biu":
+                raise TypeError(f"{name} must be integers, got {values.dtype}")
             if values.shape != shape:
                 raise ValueError(f"{name} has shape {values.shape}, input_ids {shape}")
         if shape[-1] > config.max_position_embeddings:
