@@ -16,7 +16,8 @@ _ANSWERS = ("logits", "start_logits", "end_logits", "last_hidden_state")
 
 Check = str | tuple[str, str]
 Inputs = dict[str, NDArray[Any]]
-Model = Callable[..., Mapping[str, NDArray[Any]]]
+Answers = Mapping[str, NDArray[Any]]
+Model = Callable[..., Answers]
 
 
 @dataclass(frozen=True)
@@ -87,21 +88,37 @@ class Reference:
 
     def harm(self, model: Model, exact: Sequence[str] = ()) -> Harm:
         """Compare a model with it."""
-        squares = total = 0.0
-        changed = decisions = 0
-        for batch, answers in zip(self.inputs, self.answers, strict=True):
-            keep, found = batch["attention_mask"] != 0, model(**batch)
-            for name in answers.keys() & set(_ANSWERS):
-                wanted, given = answers[name], found[name]
-                if wanted.ndim == 3:
-                    wanted, given = wanted[keep], given[keep]
-                real = wanted > np.finfo(wanted.dtype).min  # not so at masked positions of spans
-                right = wanted[real].astype(np.float64)
-                with np.errstate(invalid="ignore"):  # inf - inf is nan, as it should be
-                    squares += float(np.square(given[real] - right).sum())
-                total += float(np.square(right).sum())
-                if name != "last_hidden_state" and wanted.shape[-1] > 1:
-                    changed += int((given.argmax(-1) != wanted.argmax(-1)).sum())
-                    decisions += len(wanted)
-        share = changed / decisions if decisions else float("nan")
-        return Harm((squares / max(total, 1e-30)) ** 0.5, share, tuple(exact))
+        known = zip(self.inputs, self.answers, strict=True)
+        return measure(((batch, answers, model(**batch)) for batch, answers in known), exact)
+
+
+def measure(batches: Iterable[tuple[Inputs, Answers, Answers]], exact: Sequence[str] = ()) -> Harm:
+    """Compare answers with those in fp32.
+
+    Args:
+        batches: inputs, the answers in fp32 and the others; read one at a time.
+    """
+    squares = total = 0.0
+    changed = decisions = 0
+    for inputs, answers, others in batches:
+        keep = inputs["attention_mask"] != 0
+        for name in answers.keys() & set(_ANSWERS):
+            wanted, given = answers[name], others[name]
+            if wanted.ndim == 3:
+                wanted, given = wanted[keep], given[keep]
+            real = wanted > np.finfo(wanted.dtype).min  # not so at masked positions of spans
+            right = wanted[real].astype(np.float64)
+            with np.errstate(invalid="ignore"):  # inf - inf is nan, as it should be
+                squares += float(np.square(given[real] - right).sum())
+            total += float(np.square(right).sum())
+            if name != "last_hidden_state" and wanted.shape[-1] > 1:
+                changed += int((given.argmax(-1) != wanted.argmax(-1)).sum())
+                decisions += len(wanted)
+    share = changed / decisions if decisions else float("nan")
+    return Harm((squares / max(total, 1e-30)) ** 0.5, share, tuple(exact))
+
+
+def require_tolerance(tolerance: float) -> None:
+    """Raise ValueError for a tolerance that is not a positive number."""
+    if not 0 < tolerance < math.inf:
+        raise ValueError(f"tolerance={tolerance} must be a positive number, such as 0.1")

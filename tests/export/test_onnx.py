@@ -1,10 +1,13 @@
 """An exported model gives what the model gives."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
 
 import distilbert as d
+from distilbert.export.session import Session
 
 from .conftest import HEADS, LONGEST
 
@@ -163,6 +166,52 @@ def test_a_check_measures_int8_and_refuses_it(made, tmp_path, tiny_vocab):
     assert 0.3 < harm.error / prepared.harm.error < 3
 
 
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"]
+)
+def test_a_folder_with_weights_is_refused(made, tmp_path, name):
+    """A pipeline would open them, with a configuration that is not theirs."""
+    made("Model").save_pretrained(tmp_path / "model")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_bytes(b"another model's")
+    with pytest.raises(ValueError, match=rf"out holds weights \({name}\), which would be opened"):
+        d.export_onnx(tmp_path / "model", out)
+    assert [path.name for path in out.iterdir()] == [name]
+
+
+def test_the_tokenizer_replaces_that_of_an_older_export(made, tmp_path, tiny_vocab):
+    made("Model", vocab_size=len(tiny_vocab)).save_pretrained(tmp_path / "model")
+    words = d.DistilBertTokenizerFast(tiny_vocab)
+    words.save_pretrained(tmp_path / "model")
+    older = d.DistilBertTokenizerFast(dict(reversed([*tiny_vocab.items()])), do_lower_case=False)
+    older.add_tokens(["extra"])
+    older.save_pretrained(tmp_path / "onnx")
+    d.export_onnx(tmp_path / "model", tmp_path / "onnx")
+    found = d.DistilBertTokenizerFast.from_pretrained(tmp_path / "onnx")
+    assert found("The Small Extra") == words("The Small Extra")
+    assert not (tmp_path / "onnx" / "added_tokens.json").exists()
+
+
+def test_a_check_keeps_the_answers_of_two_batches_at_most(made, tmp_path, tiny_vocab, monkeypatch):
+    """A masked LM's are large: tokens x vocabulary."""
+    made("ForMaskedLM", vocab_size=len(tiny_vocab)).save_pretrained(tmp_path / "model")
+    d.DistilBertTokenizerFast(tiny_vocab).save_pretrained(tmp_path / "model")
+    compute, answers, most = Session.__call__, [], 0
+
+    def call(session, **arrays):
+        nonlocal most
+        found = compute(session, **arrays)
+        answers.append(weakref.ref(found["logits"]))
+        most = max(most, sum(answer() is not None for answer in answers))
+        return found
+
+    monkeypatch.setattr(Session, "__call__", call)
+    d.export_onnx(tmp_path / "model", tmp_path / "onnx", check=["the small model"] * 100)
+    assert len(answers) == 14
+    assert most <= 4
+
+
 def test_bad_input(made, tmp_path):
     model = made("ForMaskedLM")
     model.save_pretrained(tmp_path / "model")
@@ -173,6 +222,8 @@ def test_bad_input(made, tmp_path):
         d.export_onnx(place, out, head="ForQuestionAnswering")
     with pytest.raises(ValueError, match=r"a head is one of .*; got 'QA'"):
         d.export_onnx(place, out, head="QA")
+    with pytest.raises(ValueError, match="tolerance=nan must be a positive number"):
+        d.export_onnx(place, out, check=["a"], tolerance=np.nan)
     with pytest.raises(TypeError, match="opset"):
         d.export_onnx(place, out, opset=17)
     with pytest.raises(OSError, match=r"has no file config\.json"):
@@ -183,7 +234,9 @@ def test_bad_input(made, tmp_path):
     model.config.hidden_dim = 50
     model.config.architectures = ["DistilBertForMaskedLM"]
     model.config.save_pretrained(place)
-    with pytest.raises(ValueError, match=r"lin1.weight has shape \(48, 32\), the model needs"):
+    with pytest.raises(
+        ValueError, match=r"lin1.weight has shape \(48, 32\), and by config.json \(50, 32\)"
+    ):
         d.export_onnx(place, out)
     model.config.hidden_dim = 48
     model.vocab_layer_norm.bias.data[3] = torch.nan

@@ -66,3 +66,17 @@ def test_too_large_an_error_writes_nothing(model, tmp_path, capsys):
     assert main(["export", *flags, *check]) == 1
     assert "above the tolerance of 1e-06: nothing was written" in capsys.readouterr().err
     assert not (tmp_path / "edge").exists()
+
+
+def test_files_of_texts_that_cannot_be_used(model, tmp_path, capsys):
+    flags = ["--model", model, "--out", str(tmp_path / "edge"), "--check", str(tmp_path / "check")]
+    for content, said in (
+        (None, "there is no file {}"),
+        (b"\n \r\n", "{} has no text"),
+        (b"a\xff\n", "{} is not UTF-8"),
+    ):
+        if content is not None:
+            (tmp_path / "check").write_bytes(content)
+        assert main(["export", *flags]) == 1
+        assert said.format(tmp_path / "check") in capsys.readouterr().err
+    assert not (tmp_path / "edge").exists()

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from distilbert.config import PretrainedConfig
 from distilbert.export.graph import Graph
 from distilbert.export.network import add_network
 from distilbert.export.session import Session
-from distilbert.harm import Check, Harm, Reference, encode
+from distilbert.harm import Check, Harm, encode, measure, require_tolerance
 from distilbert.hub import CONFIG_FILE, ONNX_WEIGHTS, Source, staged, write_json
 from distilbert.stored_weights import read_safe_weights
 from distilbert.tokenization import DistilBertTokenizerFast
+from distilbert.tokenization.files import TOKENIZER_FILE, TOKENIZER_FILES, VOCAB_FILE
 
 PRECISIONS = ("fp32", "int8")
+_OTHER_WEIGHTS = ("model*.safetensors*", "pytorch_model*.bin*", "tf_model*.h5*")
 _WORDS, _DECODER = "embeddings.word_embeddings.weight", "vocab_projector.weight"
 
 
@@ -32,7 +35,7 @@ def export_onnx(
     tolerance: float = 0.1,
     **options: Any,
 ) -> Harm | None:
-    """Write `model.onnx` and `config.json` for a DistilBERT or BERT with any head.
+    """Write `model.onnx` for a DistilBERT or BERT with any head, with `config.json` and tokenizer.
 
     The file takes `input_ids` and `attention_mask`, int64 (B, T) of any size, or (B, choices, T)
     for multiple choice, and a BERT's `token_type_ids`. It gives what the model's class gives,
@@ -41,13 +44,13 @@ def export_onnx(
 
     Args:
         name: a folder or hub id, with weights in safetensors.
-        folder: made if missing.
+        folder: made if missing; one with weights is refused, as these would be opened instead.
         precision: fp32, or int8: weights in 8 bits with a scale for each row, a quarter of the
             size, and what layers read in 8 bits with a scale for each token.
         head: the end of the class's name, such as "ForTokenClassification", or "Model" for the bare
             encoder; by default what the checkpoint says that it is.
-        check: typical texts, or pairs of them, to compare the answers in int8 with those in fp32;
-            the tokenizer is that of the folder.
+        check: typical texts, or pairs of them, to compare the answers with those in fp32; the
+            tokenizer is that of `name`.
         tolerance: largest error of a check (see `Harm`) with which the file is written.
         options: `cache_dir`, `force_download`, `local_files_only`, `token`, `revision`,
             `subfolder`.
@@ -59,32 +62,49 @@ def export_onnx(
         ImportError: onnx, or for a check onnxruntime, is not installed.
         OSError: files that cannot be found, read or written.
         ValueError: an unknown precision or head; a checkpoint of another kind; weights that are
-            not there, of another shape or not finite; or an error above the tolerance.
+            not there, of another shape, not finite or too large for a file; a folder with weights;
+            or an error above the tolerance.
         TypeError: an unknown option.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision={precision!r} must be {' or '.join(PRECISIONS)}")
+    require_tolerance(tolerance)
+    _refuse_weights(Path(folder))
     source = Source(name, **options)
     kind = head or checkpoint.kind_of(source)
     checkpoint.require_kind(source, kind)
     config = checkpoint.open_config(source)
     config.architectures = [("Bert" if config.type_vocab_size else "DistilBert") + kind]
+    tokenizer = None
+    if check is not None or source.find(TOKENIZER_FILE) or source.find(VOCAB_FILE):
+        tokenizer = DistilBertTokenizerFast.from_pretrained(name, **options)
     file = _build(source, config, precision, kind)
     harm = None
     if check is not None:
-        tokenizer = DistilBertTokenizerFast.from_pretrained(name, **options)
         inputs = encode(check, tokenizer, config, kind == "ForMultipleChoice")
-        reference = Reference(Session(_build(source, config, "fp32", kind)), inputs)
-        harm = reference.harm(Session(file))
+        exact, fast = Session(_build(source, config, "fp32", kind)), Session(file)
+        harm = measure((batch, exact(**batch), fast(**batch)) for batch in inputs)
         if not harm.error <= tolerance:  # so that one that is nan is too large
             raise ValueError(
                 f"{source} in {precision}: {harm}; that is above the tolerance of {tolerance}: "
                 "nothing was written. Keep it in fp32, or allow more"
             )
-    with staged(folder) as scratch:
+    with staged(folder, replaces=() if tokenizer is None else TOKENIZER_FILES) as scratch:
         (scratch / ONNX_WEIGHTS).write_bytes(file)
         write_json(scratch / CONFIG_FILE, config.to_diff_dict())
+        if tokenizer is not None:
+            tokenizer.save_pretrained(scratch)
     return harm
+
+
+def _refuse_weights(folder: Path) -> None:
+    """Refuse a folder whose weights would be opened instead of the export, by its configuration."""
+    for pattern in _OTHER_WEIGHTS:
+        for path in sorted(folder.glob(pattern)):
+            raise ValueError(
+                f"{folder} holds weights ({path.name}), which would be opened instead of "
+                f"{ONNX_WEIGHTS}: export into another folder"
+            )
 
 
 class _Stored:
@@ -108,8 +128,10 @@ class _Stored:
             )
         stored = self._names[name]
         value = np.asarray(self._stored[stored], np.float32)
-        wrong = [(stored, value.shape, shape)] if value.shape != shape else []
-        checkpoint.require_fit(str(self._source), wrong, ignore_mismatched_sizes=False)
+        if value.shape != shape:
+            raise ValueError(
+                f"{self._source}: {stored} has shape {value.shape}, and by {CONFIG_FILE} {shape}"
+            )
         if not np.isfinite(value).all():
             raise ValueError(f"{self._source}: {stored} has values that are not finite")
         return value

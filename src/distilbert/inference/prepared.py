@@ -7,7 +7,6 @@ nothing of it.
 
 import copy
 import logging
-import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -17,7 +16,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from distilbert.harm import Check, Harm, Inputs, Reference, encode
+from distilbert.harm import Check, Harm, Inputs, Reference, encode, require_tolerance
 from distilbert.inference.checking import most_harmful
 from distilbert.inference.encoder import FastTransformer, require_own
 from distilbert.inference.graphs import GraphedTransformer
@@ -178,8 +177,7 @@ def prepare(
     if check is None:
         prepared = build(model, chosen, engine=engine)
     else:
-        if not 0 < tolerance < math.inf:
-            raise ValueError(f"tolerance={tolerance} must be a positive number, such as 0.1")
+        require_tolerance(tolerance)
         choices = isinstance(model, MultipleChoice)
         inputs = encode(check, tokenizer, model.config, choices)
         prepared = _checked(model, chosen, inputs, tolerance, engine)

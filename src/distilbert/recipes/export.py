@@ -6,6 +6,7 @@ from pathlib import Path
 
 from distilbert.export import export_onnx
 from distilbert.hub import ONNX_WEIGHTS
+from distilbert.pipelines.records import read_records
 from distilbert.tokenization import DistilBertTokenizerFast
 
 _logger = logging.getLogger("distilbert")
@@ -17,7 +18,7 @@ class Settings:
 
     Args:
         model: folder or hub id of a BERT or DistilBERT, with its tokenizer.
-        out: the new folder.
+        out: the new folder; one with weights is refused, as these would be opened instead.
         precision: fp32 or int8.
         head: the end of the class's name, such as ForTokenClassification, or Model for the bare
             encoder; by default what the checkpoint says that it is.
@@ -41,11 +42,8 @@ def main(settings: Settings) -> Path:
         OSError: a file or folder cannot be found, read or written.
         ValueError: as `export_onnx` raises it.
     """
-    tokenizer = DistilBertTokenizerFast.from_pretrained(settings.model)
-    texts = None
-    if settings.check is not None:
-        lines = Path(settings.check).read_text(encoding="utf-8").splitlines()
-        texts = [line for line in lines if line.strip()]
+    DistilBertTokenizerFast.from_pretrained(settings.model)  # without one, nothing could be asked
+    texts = None if settings.check is None else _texts_of(settings.check)
     harm = export_onnx(
         settings.model,
         settings.out,
@@ -54,8 +52,15 @@ def main(settings: Settings) -> Path:
         check=texts,
         tolerance=settings.tolerance,
     )
-    tokenizer.save_pretrained(settings.out)
     path = Path(settings.out) / ONNX_WEIGHTS
     found = "" if harm is None else f"; against fp32 on {len(texts or ())} texts: {harm}"
     _logger.info("%s: %.1f MB in %s%s", path, path.stat().st_size / 1e6, settings.precision, found)
     return Path(settings.out)
+
+
+def _texts_of(file: str) -> list[str]:
+    texts = [record["text"] for _, record in read_records(file, "txt")]
+    texts = [text for text in texts if text.strip()]
+    if not texts:
+        raise ValueError(f"{file} has no text")
+    return texts
