@@ -42,11 +42,13 @@ def made():
 
 @pytest.fixture
 def exported(tmp_path):
-    """Save a model, export it and open the export."""
+    """Save a model, export it, check the file and open it."""
+    onnx = pytest.importorskip("onnx")
 
     def export(model, **options):
         model.save_pretrained(tmp_path / "model")
         d.export_onnx(tmp_path / "model", tmp_path / "onnx", **options)
+        onnx.checker.check_model(tmp_path / "onnx" / "model.onnx", full_check=True)
         return d.OnnxModel(tmp_path / "onnx", threads=1)
 
     return export

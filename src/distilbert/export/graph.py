@@ -11,6 +11,8 @@ from distilbert.extras import require
 OPSET = 20
 """The first with Gelu, of 2023."""
 _IR_VERSION = 9
+LARGEST = 2_000_000_000
+"""Bytes of a file's weights: Protocol Buffers end at 2 GiB."""
 _TINY = np.float32(1e-30)
 
 
@@ -27,32 +29,40 @@ class Graph:
         self._onnx: Any = require("onnx")
         self._types = self._onnx.TensorProto
         self.int8 = int8
-        self._nodes: list[Any] = []
-        self._inputs: list[Any] = []
-        self._outputs: list[Any] = []
+        self._model = self._onnx.ModelProto()  # grows in place: weights are large, copies too
+        self._graph = self._model.graph
         self._constants: dict[bytes, str] = {}
-        self._tensors: list[Any] = []
+        self._size = 0
 
     def input(self, name: str, shape: list[str]) -> str:
         """Add an input, int64."""
         make = self._onnx.helper.make_tensor_value_info
-        self._inputs.append(make(name, self._types.INT64, shape))
+        self._graph.input.append(make(name, self._types.INT64, shape))
         return name
 
     def output(self, name: str, value: str, shape: list[str | int]) -> None:
         """Add an output, float32."""
         helper = self._onnx.helper
-        self._nodes.append(helper.make_node("Identity", [value], [name], name=name))
-        self._outputs.append(helper.make_tensor_value_info(name, self._types.FLOAT, shape))
+        self._graph.node.append(helper.make_node("Identity", [value], [name], name=name))
+        info = helper.make_tensor_value_info(name, self._types.FLOAT, shape)
+        self._graph.output.append(info)
 
     def constant(self, value: Any, name: str | None = None) -> str:
         """Add a tensor; one that is there already is used again."""
         array = np.asarray(value, order="C")
-        key = blake2b(f"{array.dtype} {array.shape} ".encode() + array.tobytes()).digest()
+        known = blake2b(f"{array.dtype} {array.shape} ".encode())
+        known.update(array.data)
+        key = known.digest()
         if key not in self._constants:
             self._constants[key] = name or f"constant_{len(self._constants)}"
+            self._size += array.nbytes
+            if self._size > LARGEST:
+                raise ValueError(
+                    f"the model has more than {LARGEST / 1e9:.1f} GB of weights, the most that an "
+                    "ONNX file holds" + ("" if self.int8 else "; in int8 it is a quarter as large")
+                )
             tensor = self._onnx.numpy_helper.from_array(array, self._constants[key])
-            self._tensors.append(tensor)
+            self._graph.initializer.append(tensor)
         return self._constants[key]
 
     def whole(self, *values: int) -> str:
@@ -65,9 +75,9 @@ class Graph:
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add an operator with one result."""
-        name = f"{kind}_{len(self._nodes)}"
+        name = f"{kind}_{len(self._graph.node)}"
         node = self._onnx.helper.make_node(kind, inputs, [name], name=name, **attributes)
-        self._nodes.append(node)
+        self._graph.node.append(node)
         return name
 
     def cast(self, x: str, kind: str) -> str:
@@ -108,23 +118,17 @@ class Graph:
         return self.op("LayerNormalization", x, scale, shift, axis=-1, epsilon=eps)
 
     def serialize(self, version: str) -> bytes:
-        """Check it, and return the file of this version of the package."""
-        helper = self._onnx.helper
-        graph = helper.make_graph(
-            self._nodes, "distilbert", self._inputs, self._outputs, self._tensors
-        )
-        made = helper.make_model(
-            graph,
-            producer_name="distilbert",
-            producer_version=version,
-            ir_version=_IR_VERSION,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-        )
-        self._onnx.checker.check_model(made, full_check=True)
-        return made.SerializeToString()
+        """Return the file of this version of the package."""
+        model = self._model
+        self._graph.name = model.producer_name = "distilbert"
+        model.producer_version, model.ir_version = version, _IR_VERSION
+        model.opset_import.append(self._onnx.helper.make_opsetid("", OPSET))
+        return model.SerializeToString()
 
 
 def _rows_in_8_bits(weight: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Return (rows, C) as int8 and the scale of each row, by its largest value."""
-    scales = np.maximum(np.abs(weight).max(axis=1), _TINY) / np.float32(127)
-    return np.rint(weight / scales[:, None]).astype(np.int8), scales.astype(np.float32)
+    largest = np.maximum(weight.max(axis=1), -weight.min(axis=1))
+    scales = np.maximum(largest, _TINY) / np.float32(127)
+    steps = weight / scales[:, None]
+    return np.rint(steps, out=steps).astype(np.int8), scales
