@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distilbert.distillation import batches
 from distilbert.distillation.batches import Counts, StepSource, split_step
 from distilbert.distillation.corpus import Corpus
+from distilbert.distillation.dealing import deal
 from distilbert.distillation.masking import IGNORED
 
 
@@ -67,6 +69,11 @@ def test_no_more_micro_batches_than_needed_and_little_padding():
     assert padded < 1.05 * lengths.sum()
     per_rank = [sum(sum(micro.lengths) for micro in rank) for rank in micros]
     assert max(per_rank) < 1.02 * min(per_rank)
+
+
+def test_who_has_the_heaviest_of_a_row_has_the_lightest_of_the_next():
+    dealt = deal(np.array([9, 8, 7, 6, 5, 4]), micro_tokens=9, ranks=2)
+    assert [[int(place) for [place] in rank] for rank in dealt] == [[0, 3, 4], [1, 2, 5]]
 
 
 def test_fewer_sequences_than_micro_batches():
@@ -147,3 +154,32 @@ def test_validation_is_the_same_for_every_run(corpus):
     part, _ = rows(200, 1, 0, max_sequences=5)
     assert len(part) == 5
     assert all(row in everything[0] for row in part)
+
+
+def test_validation_in_several_draws(corpus, monkeypatch):
+    monkeypatch.setattr(batches, "_VALIDATION_DRAW", 7)
+    held_out = Corpus.open(corpus.folder, "validation")
+    source = StepSource(corpus, seed=0, sequences_per_step=8, micro_tokens=9999)
+
+    def found(**options):
+        micros = [micro for micro, _ in source.validation(200, **options)]
+        return [row for micro in micros for row in gathered([[micro]]).values()]
+
+    everything = found()
+    assert len(everything) == len(held_out) > 14
+    originals = [
+        [label if label != IGNORED else token for token, label in zip(*row, strict=True)]
+        for row in everything
+    ]
+    tokens, lengths = held_out.read(np.arange(len(held_out)))
+    assert sorted(originals) == sorted(x.tolist() for x in np.split(tokens, lengths.cumsum()[:-1]))
+    halves = [
+        list(StepSource(
+            corpus, seed=0, sequences_per_step=8, micro_tokens=9999, ranks=2
+        ).validation(200, rank=rank))
+        for rank in (0, 1)
+    ]  # fmt: skip
+    assert abs(len(halves[0]) - len(halves[1])) <= 1
+    part = found(max_sequences=10)
+    assert len(part) == 10
+    assert all(row in everything for row in part)

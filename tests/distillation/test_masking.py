@@ -115,6 +115,10 @@ def test_all_can_be_masked():
     assert labels.tolist() == [IGNORED, 7, 8, IGNORED]
 
 
+def test_the_usual_masks():
+    assert Masking() == Masking(rate=0.15, smoothing=0.7, mask=0.8, random=0.1, keep=0.1)
+
+
 def test_bad_settings():
     with pytest.raises(ValueError, match="do not fit a vocabulary of 9"):
         draw(np.array([9]), 0, counts=np.ones(9), special_ids=SPECIAL)

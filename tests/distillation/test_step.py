@@ -234,6 +234,20 @@ def test_relations_stop_the_teacher_at_their_layer(student, teacher, batch):
     assert step(*batch, counts_of(batch))[0] > 0
 
 
+@pytest.mark.parametrize(
+    "weights",
+    [Weights(ce=0), Weights(ce=0, mlm=0), Weights(0, 0, 0, hidden=1), Weights(0, 0, 0, attention=1),
+     Weights(0, 0, 0, relation=1), Weights(0, 0, 0, attention=1, relation=1)],
+    ids=["mlm", "cos", "hidden", "attention", "relation", "both"],
+)  # fmt: skip
+def test_what_no_term_reaches_is_frozen_and_nothing_else(weights, student, teacher, batch):
+    step = DistillationStep(student, teacher, weights, relation_heads=8)
+    loss, _ = step(*batch, counts_of(batch))
+    loss.backward()
+    for name, parameter in step.named_parameters():
+        assert parameter.requires_grad == (parameter.grad is not None), name
+
+
 def test_teachers_of_other_width(teacher, batch):
     narrow = d.DistilBertForMaskedLM(
         d.DistilBertConfig(n_layers=3, n_heads=4, dim=16, hidden_dim=32, **SIZES)

@@ -71,6 +71,40 @@ def test_shapes(head, ids, tiny):
     assert [a.shape for a in output.attentions] == [(3, 4, 5, 5)] * 2
 
 
+BERT_CLASSES = [getattr(d, cls.__name__.removeprefix("Distil")) for cls in EVERY_CLASS[1:]]
+
+
+@pytest.mark.parametrize("cls", EVERY_CLASS + BERT_CLASSES, ids=lambda cls: cls.__name__)
+def test_every_argument_reaches_the_encoder(cls, tiny):
+    if cls in BERT_CLASSES:
+        tiny = d.BertConfig(60, 32, 1, 4, 48, max_position_embeddings=16)
+    model = cls(tiny)
+    with_choices = cls.__name__.endswith("Choice")
+    shape = (3, 2, 5) if with_choices else (3, 5)
+    tensors = {
+        "input_ids": torch.randint(0, 60, shape),
+        "attention_mask": torch.ones(shape),
+        "inputs_embeds": torch.zeros(*shape, 32),
+        "position_ids": torch.zeros(shape, dtype=torch.long),
+        "token_type_ids": torch.ones(shape, dtype=torch.long),
+    }
+    rest = {"head_mask": torch.ones(4), "output_attentions": True, "output_hidden_states": True}
+    names = list(inspect.signature(d.DistilBertModel.encode).parameters)[1:]
+
+    def encode(*given, **named):
+        seen = dict(zip(names, given, strict=False)) | named
+        for name, x in tensors.items():
+            assert torch.equal(seen[name], x.flatten(0, 1) if with_choices else x), name
+        assert {name: seen[name] for name in rest} == rest
+        assert seen["lengths"] == [5] * (6 if with_choices else 3)
+        raise InterruptedError
+
+    model.base_model.encode = encode
+    lengths = [[5, 5]] * 3 if with_choices else [5] * 3
+    with pytest.raises(InterruptedError):
+        model(**tensors, **rest, lengths=lengths)
+
+
 def test_outputs_as_tuples_and_by_configuration(ids, tiny, model):
     output = model(ids, output_hidden_states=True, output_attentions=True)
     as_tuple = model(ids, output_hidden_states=True, output_attentions=True, return_dict=False)

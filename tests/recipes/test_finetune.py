@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from distilbert import cli
 from distilbert.modeling.opening import open_head
 from distilbert.recipes import finetune as recipe
 from distilbert.recipes.finetune import Settings, main
+from distilbert.recipes.plan import Plan
+from distilbert.recipes.seeds import folder_of, sum_up
+from distilbert.runtime import checkpoint
 from distilbert.runtime.metrics import read_metrics
 from distilbert.tasks.catalog import make_task
 
@@ -55,6 +59,9 @@ def test_it_learns_and_keeps_the_best(finetune, masked_lm, tmp_path):
     assert [line["step"] for line in lines] == [13, 26, 39, 52, 62]
     best = max(line["validation/accuracy"] for line in lines)
     assert scores["accuracy"] == best
+    rates = {line["step"]: line["rate"] for line in numbers(tmp_path / "run") if "rate" in line}
+    assert rates[10] == pytest.approx(5e-3 * (62 - 9) / (62 - 6))  # 6 steps of warm-up
+    assert rates[62] == pytest.approx(5e-3 / (62 - 6))
 
 
 @pytest.mark.parametrize("kind", ["distilbert", "bert"])
@@ -103,7 +110,14 @@ def test_patience_ends_a_run(finetune, tmp_path, capfd):
     steps = [line["step"] for line in numbers(tmp_path / "run")]
     assert max(steps) < 13 * 30
     assert "the best, step" in capfd.readouterr().err
+    last = checkpoint.latest(tmp_path / "run" / "checkpoints")
+    assert last.state["best_step"] < last.step
+    best, weights = (last.tensors(name)["model.classifier.weight"] for name in ("best", "weights"))
+    assert not torch.equal(best, weights)
+    file = tmp_path / "run" / "model" / "model.safetensors"
+    assert torch.equal(load_file(file)["classifier.weight"], best)
     assert finetune(**settings) == scores
+    assert torch.equal(load_file(file)["classifier.weight"], best)
     assert [line["step"] for line in numbers(tmp_path / "run")] == steps
 
 
@@ -118,6 +132,38 @@ def test_several_seeds(finetune, tmp_path):
         assert (tmp_path / "run" / "model" / file.name).read_bytes() == file.read_bytes()
     with pytest.raises(ValueError, match="one or more different numbers"):
         finetune(seeds=(1, 1))
+
+
+def test_settings_reach_the_loop(finetune, monkeypatch):
+    plans = []
+    monkeypatch.setattr(recipe, "train", lambda *given: plans.append(given[3]) or {})
+    given = {"steps": 7, "warmup": 0.2, "weight_decay": 0.4, "max_norm": 0.6, "metric": "loss"}
+    finetune(**given, learning_rate=0.3, patience=3, save_every=2)
+    finetune("other", layer_decay=0.5)
+    plan, usual = plans
+    assert plan == Plan(
+        **given, peak=0.3, patience=3, save_every=2, seed=0, betas=(0.9, 0.999), eps=1e-8,
+        validates_first=False, scale_of=plan.scale_of, checkpoints=True,
+    )  # fmt: skip
+    assert (usual.steps, usual.save_every, usual.patience) == (62, 13, 0)  # 13 are an epoch
+    layers = "model.distilbert.transformer.layer"
+    assert usual.scale_of(f"{layers}.0.q") == 0.5 * usual.scale_of(f"{layers}.1.q") > 0
+
+
+@pytest.mark.parametrize(("metric", "best"), [("loss", 2), ("accuracy", 3)])
+def test_the_best_seed_is_published(tmp_path, metric, best):
+    scores = {
+        1: {"loss": 0.5, "accuracy": 0.7},
+        2: {"loss": 0.2, "accuracy": 0.8},
+        3: {"loss": 0.4, "accuracy": 0.9},
+    }
+    for seed in scores:
+        (folder_of(tmp_path, seed) / "model").mkdir(parents=True)
+        (folder_of(tmp_path, seed) / "model" / "config.json").write_text(str(seed))
+    launch = SimpleNamespace(is_main=True, barrier=lambda: None)
+    assert sum_up(launch, tmp_path, metric, scores) == {"loss": 0.4, "accuracy": 0.8}
+    assert (tmp_path / "model" / "config.json").read_text() == str(best)
+    assert json.loads((tmp_path / "seeds.json").read_text())["published"] == best
 
 
 def test_seeds_may_be_added_but_not_taken_away(finetune, tmp_path):

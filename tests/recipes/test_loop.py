@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from distilbert.distillation.corpus import Corpus
 from distilbert.modeling import files
 from distilbert.modeling.opening import open_masked_lm
 from distilbert.recipes import job
+from distilbert.recipes.loop import Standing
 from distilbert.recipes.masked_lm import check_vocabulary
 from distilbert.recipes.plan import Plan, steps_of
 from distilbert.recipes.pretrain import Settings, main
@@ -60,6 +62,22 @@ def python(script, *arguments, launcher=()):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("metric", "worse", "good", "best"), [("loss", 0.7, 0.6, 0.5), ("accuracy", 0.5, 0.6, 0.7)]
+)
+def test_the_first_of_the_best_weights_are_kept(metric, worse, good, best):
+    module, standing = torch.nn.Linear(2, 2), Standing()
+    plan = SimpleNamespace(metric=metric, patience=2, steps=9)
+    for done, score in enumerate((good, worse, best, good, best), 1):
+        assert not standing.is_over(plan)
+        torch.nn.init.constant_(module.weight, done)
+        standing.judge(done, {metric: score}, plan, module)
+    assert (standing.step, standing.best_step, standing.best_scores) == (5, 3, {metric: best})
+    assert standing.best_weights["weight"].unique().tolist() == [3]
+    assert standing.stale == 2
+    assert standing.is_over(plan)
 
 
 @pytest.mark.slow

@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import nn
 
+from distilbert.config import DistilBertConfig
 from distilbert.runtime import checkpoint
-from distilbert.runtime.checkpoint import latest, load_weights, save, weights_of
+from distilbert.runtime.checkpoint import fingerprint, latest, load_weights, save, weights_of
 
 FILES = ("weights.safetensors", "optimizer.safetensors", "state.json")
 
@@ -205,6 +206,31 @@ def test_a_file_in_the_way(tmp_path):
     (tmp_path / "run").touch()
     with pytest.raises(OSError, match="could not be written"):
         write(tmp_path / "run", 1)
+
+
+def test_everything_is_flushed_before_it_has_its_name(tmp_path, monkeypatch):
+    write(tmp_path, 1)
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda file: flushed.append(os.fstat(file).st_ino))
+    path = write(tmp_path, 2)
+    files = [path / name for name in FILES]
+    assert set(flushed[:3]) == {file.stat().st_ino for file in files}
+    assert flushed[3:] == [path.stat().st_ino, tmp_path.stat().st_ino]
+
+
+def test_a_fingerprint_is_of_weights_and_of_what_computes():
+    def of(weight=0.0, name="a", **config):
+        module = nn.ModuleDict({name: nn.Linear(2, 2)})
+        nn.init.constant_(module[name].weight, weight)
+        nn.init.zeros_(module[name].bias)
+        module.config = DistilBertConfig(**config)
+        return fingerprint(module)
+
+    plain = of()
+    assert plain == of() == of(attn_implementation="varlen") == of(output_attentions=True)
+    others = {of(weight=1.0), of(name="b"), of(n_heads=6), of(layer_norm_eps=1e-6)}
+    assert len({plain, *others}) == 5
+    assert len({fingerprint(nn.Linear(2, 2)), fingerprint(nn.Linear(2, 2))}) == 2
 
 
 def test_weights_of_a_module(tmp_path, model):

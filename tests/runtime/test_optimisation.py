@@ -209,6 +209,22 @@ def test_fp16_leaves_out_steps_that_overflow(model, monkeypatch):
         step(5, math.nan)
 
 
+def test_fp16_clips_what_the_gradients_are_without_the_scale(model):
+    start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    optimizer = make_optimizer(model)
+    gradients(model, 0)
+    norm = update(plain(), optimizer, step=0, rate=0.1, max_norm=0.01)
+    expected = state_tensors(optimizer)
+
+    model.load_state_dict(start)
+    scaler, optimizer = torch.amp.GradScaler("cpu", init_scale=1024.0), make_optimizer(model)
+    torch.manual_seed(0)
+    scaler.scale(model(torch.randn(6, 4)).square().sum()).backward()
+    assert update(plain(scaler), optimizer, step=0, rate=0.1, max_norm=0.01) == norm > 0.01
+    for name, tensor in state_tensors(optimizer).items():
+        torch.testing.assert_close(tensor, expected[name])
+
+
 def test_fused_and_plain_agree(model):
     fused = make_optimizer(model)
     assert fused.param_groups[0]["fused"]

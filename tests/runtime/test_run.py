@@ -13,7 +13,7 @@ import pytest
 
 import distilbert
 from distilbert.runtime import run as running
-from distilbert.runtime.run import start_run
+from distilbert.runtime.run import recorded_scores, start_run
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,31 @@ def test_refuses_other_settings(tmp_path):
     assert "layers was [0, 2], now is [0, 1]" in message
     assert 'corpus was "corpus" with the hash "abc", now is "corpus" with the hash "xyz"' in message
     assert "log_every" not in message
+    with pytest.raises(ValueError, match=r": reviews was not there, now is \"x\"\. Give"):
+        start(tmp_path, fingerprint={"corpus": "abc", "reviews": "x"})
     with pytest.raises(ValueError, match="clip was not there, now is 1"):
         start(tmp_path, {**record(tmp_path)["settings"], "clip": 1})
     with pytest.raises(ValueError, match=r": a0 was .*; a7 was [^;]*; and 12 more\. Give"):
         start(tmp_path, {f"a{number:x}": 1 for number in range(15)}, free=())
     assert (tmp_path / "run.json").read_text() == text
     start(tmp_path).end()  # the lock was let go
+
+
+def test_a_record_of_another_version(tmp_path):
+    start(tmp_path).end()
+    (tmp_path / "run.json").write_text(json.dumps(record(tmp_path) | {"format": 2}))
+    with pytest.raises(ValueError, match="is not the record of a run that this version can read"):
+        start(tmp_path)
+
+
+def test_scores_of_what_was_published(tmp_path):
+    start(tmp_path).end()
+    assert recorded_scores(tmp_path) is None
+    with start(tmp_path) as run:
+        run.scores = {"loss": 0.5}
+    assert recorded_scores(tmp_path) == {"loss": 0.5}
+    start(tmp_path).end("stopped")  # of which nothing else was published
+    assert recorded_scores(tmp_path) == {"loss": 0.5}
 
 
 def test_a_record_without_its_parts(tmp_path):

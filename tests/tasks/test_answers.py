@@ -69,6 +69,25 @@ def test_the_plain_way_finds_the_same(tokenizer):
         assert found[q].null_score == min(null)
 
 
+@pytest.mark.parametrize("n_best", [1, 3, 12])
+def test_the_best_of_many_are_the_best(tokenizer, n_best):
+    context = "a b c d e f g h i j k l m n o p q r s t u v w x y z the small model un 中 é , . !"
+    windows = make_windows(tokenizer, ["the"], [context], 60, 8)  # no two spans spell the same
+    for seed in range(10):
+        logits = logits_of(windows, seed)
+        every = find_answers(windows, *logits, n_best=10_000)[0].best
+        assert len(every) > 100
+        assert find_answers(windows, *logits, n_best=n_best)[0].best == every[:n_best]
+
+
+def test_an_answer_has_up_to_30_tokens_and_20_are_given(tokenizer):
+    windows = make_windows(tokenizer, ["the"], ["a b c d e f g h i j k l m n o p q r s t " * 2])
+    found = find_answers(windows, *peaked(windows, {0: (0, 59)}))[0].best
+    assert (len(found), len(found[0].text.split())) == (20, 30)
+    found = find_answers(windows, *peaked(windows, {0: (0, 61)}))[0].best
+    assert found[0].score == 10
+
+
 def test_answers_are_the_places_they_name(tokenizer):
     windows = make_windows(tokenizer, ["the"], [CONTEXT], 24, 8)
     for answer in find_answers(windows, *logits_of(windows), n_best=50)[0].best:

@@ -81,6 +81,11 @@ def test_scores_by_hand():
     assert list(by_type) == ["LOC", "ORG", "PER"]
 
 
+def test_a_type_may_be_on_one_side_only():
+    _, by_type = entity_scores([["B-PER", "O"]], [["O", "B-LOC"]])
+    assert by_type == {"LOC": (0, 0, 0, 1, 0), "PER": (0, 0, 0, 0, 1)}
+
+
 def test_a_part_of_an_entity_is_wrong():
     assert entity_scores([["B-PER", "O"]], [["B-PER", "I-PER"]])[0].f1 == 0
 

@@ -12,6 +12,7 @@ def test_classification_scores_by_hand():
     assert metrics.accuracy(predictions, labels) == pytest.approx(3 / 5)
     assert metrics.f1(predictions, labels) == pytest.approx(4 / 6)
     assert metrics.f1(predictions, labels, positive=0) == pytest.approx(2 / 4)
+    assert metrics.f1([0, 0], [0, 0]) == 0
     assert metrics.f1(predictions, labels, "macro") == pytest.approx((4 / 6 + 2 / 4) / 2)
     true, false = 2 * 1 - 1 * 1, (3 * 3 * 2 * 2) ** 0.5
     assert metrics.matthews(predictions, labels) == pytest.approx(true / false)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from distilbert.tasks import question_answering
 from distilbert.tasks.labels import Labels
 from distilbert.tasks.question_answering import QuestionAnswering
 from distilbert.tasks.tables import Table
@@ -91,6 +92,33 @@ def test_no_answer(tokenizer, perfect):
     assert (scores["exact_match"], scores["has_answer_f1"], scores["no_answer_f1"]) == (0.5, 0, 1)
 
 
+def test_no_answer_is_as_likely_as_the_best_one_where_the_odds_are_0(tokenizer, perfect):
+    nothing = {"text": [], "answer_start": []}
+    data = table(("1", "c?", "a b c", answer("b", "a b c")), ("2", "z?", "a b c", nothing))
+    examples = TASK.examples(data, NONE, tokenizer, 16)
+    outputs = perfect(examples.features, 2)
+    first = examples.features.ends[0] - examples.features.lengths[0]
+    outputs[first] = 9.25  # no answer scores 18.5, and the answer 18
+    scores = examples.score(outputs)
+    assert (scores["exact_match"], scores["has_answer_f1"], scores["no_answer_f1"]) == (0.5, 0, 1)
+    assert (scores["best_exact_match"], scores["best_exact_match_threshold"]) == (1.0, 0.5)
+
+
+def test_questions_are_encoded_and_scored_some_at_a_time(tokenizer, perfect, monkeypatch):
+    long = "a " * 30 + "small b"
+    rows = [
+        ("1", "c?", CONTEXT, answer("small model")),
+        ("2", "c?", "the model", answer("model", "the model")),
+        ("3", "c?", long, answer("small b", long)),
+    ]
+    whole = TASK.examples(table(*rows), NONE, tokenizer, 16).features
+    monkeypatch.setattr(question_answering, "_QUESTIONS", 1)
+    examples = TASK.examples(table(*rows), NONE, tokenizer, 16)
+    assert np.array_equal(examples.features.tokens, whole.tokens)
+    assert np.array_equal(examples.features.labels, whole.labels)
+    assert examples.score(perfect(examples.features, 2)) == {"exact_match": 1.0, "f1": 1.0}
+
+
 def test_a_long_context(tokenizer, perfect):
     context = "a b. " * 20_000 + "é the model. " + "c d. " * 100
     data = table(("1", "what?", context, answer("é the model", context)))
@@ -103,6 +131,7 @@ def test_a_long_context(tokenizer, perfect):
     [
         (("1", "c?", "a b c", at("b", 0)), "'b' is not in the context at character 0, .* is 'a'"),
         (("1", "c?", "a b c", at("b", -4)), "'b' is not in the context"),
+        (("1", "c?", "a b c d", at("c", -3)), "'c' is not in the context at character -3"),
         (("1", "c?", "a b c", at(" ", 1)), "the answer is empty"),
         (("1", "c?", "a b c", ["b"]), "must be an object with a list of texts"),
         (("1", "c?", "a b c", None), "must be an object with a list of texts"),
