@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distilbert.distillation import corpus as module
-from distilbert.distillation.corpus import Corpus, token_dtype, write_shard
+from distilbert.distillation.corpus import Corpus
+from distilbert.distillation.shards import token_dtype, write_shard
 
 
 def written(folder, shards, vocab_size=100):

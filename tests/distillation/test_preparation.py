@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from distilbert import DistilBertTokenizerFast
-from distilbert.distillation import corpus as corpus_module
-from distilbert.distillation import preparation
+from distilbert.distillation import preparation, shards
 from distilbert.distillation.block_writer import BlockWriter, clean, split_of
 from distilbert.distillation.corpus import Corpus
 
@@ -140,7 +139,7 @@ def interrupted(make_corpus, monkeypatch, after, **options):
         np.lib.format.write_array(file, array)
 
     with monkeypatch.context() as patch:
-        patch.setattr(corpus_module.np, "save", save)
+        patch.setattr(shards.np, "save", save)
         with pytest.raises(
             OSError, match=r"disk of .* is full.*run the same command again"
         ) as failure:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from distilbert.distillation.blocks import Block
-from distilbert.distillation.corpus import SPLITS, save_array, token_dtype, write_shard
+from distilbert.distillation.corpus import SPLITS
 from distilbert.distillation.cutting import Cutter
 from distilbert.distillation.sequences import Sequences, Shape
+from distilbert.distillation.shards import save_array, token_dtype, write_shard
 from distilbert.distillation.vocabulary import special_ids_of, vocab_size_of
 from distilbert.distillation.workplace import write_whole
 from distilbert.tokenization import DistilBertTokenizerFast

@@ -14,14 +14,13 @@ import json
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
 
+from distilbert.distillation.shards import REMEDY, OpenShard, Shard, hash_of_files, tokens_file
 from distilbert.hub import read_json
 from distilbert.tokenization.files import VOCAB_FILE
 
@@ -30,173 +29,6 @@ COUNTS_FILE = "counts.npy"
 FORMAT = 1
 SPLITS = ("train", "validation")
 _OPEN_SHARDS = 128  # each holds two file descriptors; systems allow some 1,024 by default
-
-
-def token_dtype(vocab_size: int) -> np.dtype:
-    """Return the type that ids are stored in: two bytes where they suffice."""
-    return np.dtype("<u2" if vocab_size <= 65_535 else "<u4")
-
-
-def tokens_file(shard: str) -> str:
-    """Return the name of the file with a shard's ids."""
-    return f"{shard}.tokens.npy"
-
-
-def ends_file(shard: str) -> str:
-    """Return the name of the file with the ends of a shard's sequences."""
-    return f"{shard}.ends.npy"
-
-
-@dataclass(frozen=True)
-class Shard:
-    """What the manifest says of a shard.
-
-    Args:
-        name: `train-00000`.
-        sequences: how many.
-        tokens: how many, special ones included.
-        longest: tokens of its longest sequence.
-        sha256: of the file of tokens followed by the file of ends.
-        size_bytes: of both files together.
-    """
-
-    name: str
-    sequences: int
-    tokens: int
-    longest: int
-    sha256: str
-    size_bytes: int
-
-    def check(self, folder: Path, *, in_full: bool = False) -> str | None:
-        """Return what is wrong with the files, None where nothing is.
-
-        Args:
-            folder: the corpus.
-            in_full: compare every byte, not only the size.
-        """
-        paths = [folder / tokens_file(self.name), folder / ends_file(self.name)]
-        size_bytes = 0
-        for path in paths:
-            try:
-                size_bytes += path.stat().st_size
-            except FileNotFoundError:
-                return f"{path} is missing"
-            except OSError as error:
-                return f"{path} cannot be read ({error.strerror})"
-        if size_bytes != self.size_bytes:
-            return f"{paths[0]} and {paths[1].name} have {size_bytes} bytes, not {self.size_bytes}"
-        if in_full and hash_of_files(paths) != self.sha256:
-            return f"{paths[0]} or {paths[1].name} does not hold what was written (other sha256)"
-        return None
-
-
-def hash_of_files(paths: Iterable[Path]) -> str:
-    """Return the sha256 of files one after the other."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()
-
-
-def write_shard(folder: Path, name: str, tokens: np.ndarray, lengths: np.ndarray) -> Shard:
-    """Write the two files of a shard, each whole or not at all, and return its entry.
-
-    Args:
-        folder: the corpus.
-        name: `train-00000`.
-        tokens: ids of all sequences, in the type they are stored in.
-        lengths: of the sequences.
-
-    Raises:
-        OSError: the folder cannot be written, or the disk is full.
-    """
-    ends = np.cumsum(lengths, dtype=np.int64)
-    paths = [folder / tokens_file(name), folder / ends_file(name)]
-    for path, array in zip(paths, (tokens, ends), strict=True):
-        save_array(path, array)
-    return Shard(
-        name=name,
-        sequences=len(lengths),
-        tokens=len(tokens),
-        longest=int(np.max(lengths, initial=0)),
-        sha256=hash_of_files(paths),
-        size_bytes=sum(path.stat().st_size for path in paths),
-    )
-
-
-def save_array(path: Path, array: np.ndarray) -> None:
-    """Write a .npy file that is there whole or not at all.
-
-    Raises:
-        OSError: it cannot be written, or the disk is full.
-    """
-    with whole_file(path) as file:
-        np.save(file, array, allow_pickle=False)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to write that appears under its name when the block ends without an error."""
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-class _Opened:
-    """One shard, mapped."""
-
-    def __init__(self, folder: Path, shard: Shard, dtype: np.dtype) -> None:
-        arrays = []
-        for path in (folder / tokens_file(shard.name), folder / ends_file(shard.name)):
-            try:
-                mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-                arrays.append(np.asarray(mapped))  # a plain array: slices of it cost less
-            except (OSError, ValueError) as error:
-                raise OSError(f"{path} cannot be read ({error}). {_REMEDY}") from error
-        self.tokens, self.ends = arrays
-        kinds = (self.tokens.dtype, self.ends.dtype)
-        if kinds != (dtype, np.dtype("<i8")) or (len(self.tokens), len(self.ends)) != (
-            shard.tokens,
-            shard.sequences,
-        ):
-            raise OSError(
-                f"{folder / tokens_file(shard.name)} does not fit the manifest: {len(self.ends)} "
-                f"sequences, {len(self.tokens)} tokens of type {kinds[0]}. {_REMEDY}"
-            )
-
-        self._path, self._longest = folder / ends_file(shard.name), shard.longest
-
-    def bounds(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return where sequences begin and end.
-
-        Raises:
-            OSError: there can be no such sequences.
-        """
-        starts = np.where(rows > 0, self.ends[np.maximum(rows - 1, 0)], 0)
-        ends = self.ends[rows]
-        lengths = ends - starts
-        if len(rows) and not (
-            starts.min() >= 0
-            and ends.max() <= len(self.tokens)
-            and lengths.min() > 0
-            and lengths.max() <= self._longest
-        ):
-            raise OSError(f"{self._path} was changed: a sequence ends where none can. {_REMEDY}")
-        return starts, ends
-
-
-_REMEDY = (
-    "Remove manifest.json and run `distilbert prepare` again with the same settings, "
-    "or fetch the file again from where the corpus was copied from."
-)
 
 
 def _beside(manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -234,7 +66,7 @@ class Corpus:
         self.counts = counts
         self._dtype = np.dtype(manifest["dtype"])
         self._firsts = np.cumsum([0, *(shard.sequences for shard in shards)], dtype=np.int64)
-        self._opened: OrderedDict[int, _Opened] = OrderedDict()
+        self._opened: OrderedDict[int, OpenShard] = OrderedDict()
         self._lock = threading.Lock()
 
     @classmethod
@@ -265,7 +97,7 @@ class Corpus:
         try:
             manifest = read_json(path)
         except ValueError as error:
-            raise ValueError(f"{error}. {_REMEDY}") from error
+            raise ValueError(f"{error}. {REMEDY}") from error
         if manifest.get("format") != FORMAT:
             raise ValueError(
                 f"{path} has format {manifest.get('format')!r}, this version reads {FORMAT}; "
@@ -286,18 +118,18 @@ class Corpus:
             )
         for shard in shards:
             if (wrong := shard.check(place)) is not None:
-                raise OSError(f"{wrong}. {_REMEDY}")
+                raise OSError(f"{wrong}. {REMEDY}")
         for name, sha256 in _beside(manifest).items():
             if not (place / name).is_file():
-                raise OSError(f"{place / name} is missing. {_REMEDY}")
+                raise OSError(f"{place / name} is missing. {REMEDY}")
             if hash_of_files([place / name]) != sha256:
-                raise OSError(f"{place / name} was changed (its SHA-256 differs). {_REMEDY}")
+                raise OSError(f"{place / name} was changed (its SHA-256 differs). {REMEDY}")
         try:
             counts = np.load(place / COUNTS_FILE, allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise OSError(f"{place / COUNTS_FILE} cannot be read ({error}). {_REMEDY}") from error
+            raise OSError(f"{place / COUNTS_FILE} cannot be read ({error}). {REMEDY}") from error
         if counts.shape != (manifest["vocab_size"],) or counts.dtype != np.int64:
-            raise OSError(f"{place / COUNTS_FILE} does not fit the manifest. {_REMEDY}")
+            raise OSError(f"{place / COUNTS_FILE} does not fit the manifest. {REMEDY}")
         return cls(place, split, manifest, shards, counts)
 
     def __len__(self) -> int:
@@ -351,7 +183,7 @@ class Corpus:
         """
         for shard in self.shards:
             if (wrong := shard.check(self.folder, in_full=True)) is not None:
-                raise OSError(f"{wrong}. {_REMEDY}")
+                raise OSError(f"{wrong}. {REMEDY}")
 
     def lengths(self, indices: np.ndarray) -> np.ndarray:
         """Return how many tokens sequences have, int64.
@@ -395,7 +227,7 @@ class Corpus:
         number = int(np.searchsorted(self._firsts, indices[place], side="right")) - 1
         raise OSError(
             f"{self.folder / tokens_file(self.shards[number].name)} was changed: it has the id "
-            f"{found[place].max()}, and the vocabulary {self.vocab_size} entries. {_REMEDY}"
+            f"{found[place].max()}, and the vocabulary {self.vocab_size} entries. {REMEDY}"
         )
 
     def _checked(self, indices: np.ndarray) -> np.ndarray:
@@ -416,11 +248,11 @@ class Corpus:
         ):
             yield number, places, indices[places] - self._firsts[number]
 
-    def _shard(self, number: int) -> _Opened:
+    def _shard(self, number: int) -> OpenShard:
         with self._lock:
             opened = self._opened.get(number)
             if opened is None:
-                opened = _Opened(self.folder, self.shards[number], self._dtype)
+                opened = OpenShard(self.folder, self.shards[number], self._dtype)
                 while len(self._opened) >= _OPEN_SHARDS:
                     self._opened.popitem(last=False)
                 self._opened[number] = opened

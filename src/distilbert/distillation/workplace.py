@@ -15,18 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from distilbert.distillation.corpus import (
-    COUNTS_FILE,
-    FORMAT,
-    MANIFEST_FILE,
-    SPLITS,
+from distilbert.distillation.corpus import COUNTS_FILE, FORMAT, MANIFEST_FILE, SPLITS
+from distilbert.distillation.sequences import Shape
+from distilbert.distillation.shards import (
     Shard,
     hash_of_files,
     save_array,
     token_dtype,
     whole_file,
 )
-from distilbert.distillation.sequences import Shape
 from distilbert.distillation.vocabulary import identity_of, special_ids_of, vocab_size_of
 from distilbert.hub import CONFIG_FILE, json_text, read_json
 from distilbert.tokenization import DistilBertTokenizerFast
