@@ -250,6 +250,7 @@ class TestReading:
             finetuning_task="sst2",
             trust_remote_code=False,
             use_auth_token=None,
+            device_map={"": "cpu"},
             resume_download=False,
             return_unused_kwargs=False,
         )

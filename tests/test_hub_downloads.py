@@ -146,6 +146,16 @@ def test_downloads_once(server, tmp_path):
     assert read(tmp_path).name_or_path == "me/tiny"
 
 
+def test_a_pipeline_fetches_what_is_forced_once(monkeypatch, tmp_path):
+    """Looking which kind of model it is downloads nothing anew."""
+    from distilbert.pipelines import models
+
+    asked = []
+    monkeypatch.setattr(models, "find_weights", lambda source: asked.append(source))
+    assert not models._is_exported(models.Source(tmp_path, force_download=True))
+    assert [source.force_download for source in asked] == [False]
+
+
 def test_force_download(server, tmp_path):
     read(tmp_path)
     read(tmp_path, force_download=True)

@@ -10,7 +10,7 @@ from typing import Any
 Table = Mapping[str, tuple[tuple[Any, ...], str]]
 
 _EVERYWHERE: Table = {
-    "device_map": ((None, "cpu"), "say device=… to a PyTorch model"),
+    "device_map": ((None, "cpu", {"": "cpu"}), "say device=… to a PyTorch model"),
     "from_flax": ((None, False), "files of Flax are not read"),
     "from_tf": ((None, False), "the class with TF before its name reads tf_model.h5"),
     "load_in_4bit": ((None, False), 'distilbert.load(folder, precision="int8") takes 8 bits'),
@@ -44,6 +44,6 @@ def without_foreign(options: Mapping[str, Any], also: Table | None = None) -> di
     table = {**_EVERYWHERE, **(also or {})}
     for name in options.keys() & table.keys():
         same, remedy = table[name]
-        if not any(options[name] is each or options[name] == each for each in same):
+        if not any(options[name] == each or str(options[name]) == each for each in same):
             raise TypeError(f"from_pretrained has no option {name!r}: {remedy}")
     return {name: value for name, value in options.items() if name not in table}

@@ -67,6 +67,8 @@ def encode(texts: Iterable[Check], tokenizer: Any, config: Any, choices: bool) -
                 padding=True,
                 truncation=True,
                 max_length=config.max_position_embeddings,
+                padding_side="right",  # lengths say where texts end
+                return_attention_mask=True,
                 return_token_type_ids=config.type_vocab_size > 1,
                 return_tensors="np",
             )
@@ -84,38 +86,50 @@ class Reference:
 
     def __init__(self, model: Model, inputs: Sequence[Inputs]) -> None:
         self.inputs = inputs
-        self.answers = [model(**batch) for batch in inputs]
+        self.answers = [_real(batch, model(**batch)) for batch in inputs]
 
     def harm(self, model: Model, exact: Sequence[str] = ()) -> Harm:
         """Compare a model with it."""
         known = zip(self.inputs, self.answers, strict=True)
-        return measure(((batch, answers, model(**batch)) for batch, answers in known), exact)
+        return _measure(
+            ((answers, _real(batch, model(**batch))) for batch, answers in known), exact
+        )
 
 
-def measure(batches: Iterable[tuple[Inputs, Answers, Answers]], exact: Sequence[str] = ()) -> Harm:
-    """Compare answers with those in fp32.
+def compare(exact: Model, model: Model, inputs: Iterable[Inputs]) -> Harm:
+    """Compare two models batch by batch, when only one comparison is to be made."""
+    return _measure(
+        (_real(batch, exact(**batch)), _real(batch, model(**batch))) for batch in inputs
+    )
 
-    Args:
-        batches: inputs, the answers in fp32 and the others; read one at a time.
-    """
+
+def _real(inputs: Inputs, answers: Answers) -> Answers:
+    """Return the answers that are compared, without those at padding: rows of values."""
+    keep = inputs["attention_mask"] != 0
+    kept = {name: answers[name] for name in _ANSWERS if name in answers}
+    return {name: value[keep] if value.ndim == 3 else value for name, value in kept.items()}
+
+
+def _measure(batches: Iterable[tuple[Answers, Answers]], exact: Sequence[str] = ()) -> Harm:
+    """Compare answers with those in fp32, which come first; batches are read one at a time."""
     squares = total = 0.0
     changed = decisions = 0
-    for inputs, answers, others in batches:
-        keep = inputs["attention_mask"] != 0
-        for name in answers.keys() & set(_ANSWERS):
-            wanted, given = answers[name], others[name]
-            if wanted.ndim == 3:
-                wanted, given = wanted[keep], given[keep]
+    for answers, others in batches:
+        for name, wanted in answers.items():
+            given = others[name]
             real = wanted > np.finfo(wanted.dtype).min  # not so at masked positions of spans
-            right = wanted[real].astype(np.float64)
-            with np.errstate(invalid="ignore"):  # inf - inf is nan, as it should be
-                squares += float(np.square(given[real] - right).sum())
-            total += float(np.square(right).sum())
+            with np.errstate(invalid="ignore", over="ignore"):  # inf and nan are told as such
+                squares += _squares(given[real] - wanted[real])
+                total += _squares(wanted[real])
             if name != "last_hidden_state" and wanted.shape[-1] > 1:
                 changed += int((given.argmax(-1) != wanted.argmax(-1)).sum())
                 decisions += len(wanted)
     share = changed / decisions if decisions else float("nan")
     return Harm((squares / max(total, 1e-30)) ** 0.5, share, tuple(exact))
+
+
+def _squares(values: NDArray[Any]) -> float:
+    return float(np.square(values).sum(dtype=np.float64))
 
 
 def require_tolerance(tolerance: float) -> None:

@@ -88,6 +88,21 @@ def test_load_reads_the_tokenizer_of_the_folder(model_of, tokenizer, tmp_path):
     assert d.load(tmp_path, "int8", check=TEXTS).harm.error < 0.1
 
 
+@pytest.mark.parametrize(
+    "options", [{"padding_side": "left"}, {"model_input_names": ["input_ids"]}]
+)
+def test_a_check_does_not_depend_on_how_the_tokenizer_pads(model_of, tiny_vocab, options):
+    model = model_of("ForSequenceClassification")
+    found, expected = (
+        d.prepare(model, "int8", check=["the small model", "un"], tokenizer=reader, tolerance=9.0)
+        for reader in (
+            d.DistilBertTokenizerFast(tiny_vocab, **options),
+            d.DistilBertTokenizerFast(tiny_vocab),
+        )
+    )
+    assert found.harm == expected.harm
+
+
 def test_bad_input(model_of, tokenizer):
     model = model_of("Model")
     with pytest.raises(TypeError, match="needs the tokenizer that reads the texts"):

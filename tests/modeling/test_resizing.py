@@ -162,6 +162,16 @@ def test_replaced_embeddings_and_decoder(tiny):
     assert d.DistilBertModel(tiny).get_output_embeddings() is None
 
 
+def test_embeddings_of_another_class(tiny):
+    model = d.DistilBertModel(tiny).eval()
+    words = torch.nn.Sequential(
+        torch.nn.Embedding(tiny.vocab_size, 8), torch.nn.Linear(8, 32, bias=False)
+    )
+    model.set_input_embeddings(words)
+    assert model.config.vocab_size == tiny.vocab_size
+    assert model(torch.tensor([[2, 7, 3]])).last_hidden_state.shape == (1, 3, 32)
+
+
 @pytest.mark.parametrize("words", [70, 50])
 def test_embeddings_of_another_size(words, tiny, tmp_path):
     model = d.DistilBertForMaskedLM(tiny).eval()

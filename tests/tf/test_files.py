@@ -127,6 +127,7 @@ def test_options_of_transformers(saved):
     d.TFDistilBertModel.from_pretrained(
         folder,
         trust_remote_code=False,
+        from_tf=True,
         use_safetensors=True,
         torch_dtype=None,
         low_cpu_mem_usage=True,

@@ -131,6 +131,8 @@ def test_wrong_inputs(ids, tiny, model):
     refused(TypeError, "attention_mask must be an array", ids, attention_mask=[[1]])
     refused(ValueError, r"head_mask must be \(4,\) or \(2, 4\), got \(3,\)",
             ids, head_mask=np.ones(3))  # fmt: skip
+    refused(TypeError, r"head_mask must be an array or a tensor, got \[None, None\]",
+            ids, head_mask=[None, None])  # fmt: skip
     refused(TypeError, "unexpected keyword argument 'atention_mask'", ids, atention_mask=ids)
     refused(TypeError, "unexpected keyword argument 'label'", {"input_ids": ids, "label": ids})
     refused(TypeError, "input_ids is given twice", {"input_ids": ids}, input_ids=ids)
@@ -218,3 +220,10 @@ def test_an_empty_batch_gives_empty_outputs(ids, tiny):
         output = getattr(d, f"TFDistilBert{head}")(tiny)(ids[:0], labels=labels)
         assert output.logits.shape == shape
         assert output.loss == 0
+
+
+def test_a_mask_per_head_is_refused_where_layers_have_other_heads(ids, tiny):
+    tiny.pruned_heads = {0: [0]}
+    model = d.TFDistilBertModel(tiny)
+    with pytest.raises(ValueError, match=r"or \(3, 1, 5, 5\), got \(3, 4, 5, 5\)"):
+        model(ids, attention_mask=np.ones((3, 4, 5, 5)))

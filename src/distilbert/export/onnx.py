@@ -14,7 +14,7 @@ from distilbert.config import PretrainedConfig
 from distilbert.export.graph import Graph
 from distilbert.export.network import add_network
 from distilbert.export.session import Session
-from distilbert.harm import Check, Harm, encode, measure, require_tolerance
+from distilbert.harm import Check, Harm, compare, encode, require_tolerance
 from distilbert.hub import CONFIG_FILE, ONNX_WEIGHTS, Source, staged, write_json
 from distilbert.stored_weights import read_safe_weights
 from distilbert.tokenization import DistilBertTokenizerFast
@@ -83,7 +83,7 @@ def export_onnx(
     if check is not None:
         inputs = encode(check, tokenizer, config, kind == "ForMultipleChoice")
         exact, fast = Session(_build(source, config, "fp32", kind)), Session(file)
-        harm = measure((batch, exact(**batch), fast(**batch)) for batch in inputs)
+        harm = compare(exact, fast, inputs)
         if not harm.error <= tolerance:  # so that one that is nan is too large
             raise ValueError(
                 f"{source} in {precision}: {harm}; that is above the tolerance of {tolerance}: "

@@ -109,9 +109,13 @@ class PreTrainedModel(nn.Module, Pushable):
         return self.base_model.embeddings.word_embeddings
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
-        """Replace the word embeddings; a tied decoder and `config.vocab_size` follow."""
+        """Replace the word embeddings; a tied decoder and `config.vocab_size` follow.
+
+        An untied decoder has to be replaced as well, by `set_output_embeddings`.
+        """
         self.base_model.embeddings.word_embeddings = value
-        self.config.vocab_size = value.num_embeddings
+        # A module of another class has as many rows as before, as far as is known.
+        self.config.vocab_size = getattr(value, "num_embeddings", self.config.vocab_size)
         self.tie_weights()
 
     def get_output_embeddings(self) -> nn.Linear | None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from distilbert.checkpoint import require_kind
@@ -95,8 +96,9 @@ def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Calla
 
 def _is_exported(source: Source) -> bool:
     """Whether there is an ONNX file and nothing that PyTorch would open."""
+    known = replace(source, force_download=False)  # what opens them fetches them anew
     try:
-        find_weights(source)
+        find_weights(known)
     except OSError:
-        return source.find(ONNX_WEIGHTS) is not None
+        return known.find(ONNX_WEIGHTS) is not None
     return False

@@ -132,8 +132,11 @@ def check(
             f"(model.resize_position_embeddings({length}))"
         )
     if attention_mask is not None:
-        _check_mask(attention_mask, config.n_heads, batch, length)
+        heads = 1 if config.pruned_heads else config.n_heads
+        _check_mask(attention_mask, heads, batch, length)
     if head_mask is not None:
+        if not is_tensor(head_mask):
+            raise TypeError(f"head_mask must be an array or a tensor, got {head_mask!r}")
         layers, heads = config.n_layers, config.n_heads
         if sizes(head_mask) not in ((heads,), (layers, heads)):
             raise ValueError(

@@ -19,6 +19,7 @@ from distilbert.tf.model import Encoder
 
 # Those of transformers' `from_pretrained` that the Keras classes alone have not.
 _FOREIGN: Table = {
+    "from_tf": ((None, False, True), "leave it out, tf_model.h5 is read where there is one"),
     "torch_dtype": ((None,), "say dtype=…"),
     "use_safetensors": ((None, True), "leave it out, safetensors are read where there are some"),
 }
