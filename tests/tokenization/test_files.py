@@ -249,7 +249,7 @@ def test_a_tokenizer_json_that_uses_other_special_tokens(tmp_path, tiny_vocab, c
     ours = content["post_processor"]
     before, behind = tiny_vocab["[CLS]"], tiny_vocab["[SEP]"]
     bert = {"type": "BertProcessing", "sep": ["[SEP]", behind], "cls": ["[CLS]", before]}
-    for processor in ours, bert:
+    for processor in ours, bert, {"type": "Sequence", "processors": [bert]}:
         path.write_text(json.dumps(content | {"post_processor": processor}))
         assert cls.from_pretrained(tmp_path)("the", "the").input_ids == [
             before, tiny_vocab["the"], behind, tiny_vocab["the"], behind,
@@ -261,6 +261,9 @@ def test_a_tokenizer_json_that_uses_other_special_tokens(tmp_path, tiny_vocab, c
         [],
         {"type": "TemplateProcessing"},
         {**bert, "type": "RobertaProcessing"},
+        {"type": "Sequence", "processors": []},
+        {"type": "Sequence", "processors": [bert, bert]},
+        {"type": "Sequence", "processors": [{**bert, "cls": ["[MASK]", tiny_vocab["[MASK]"]]}]},
         {**bert, "cls": ["[MASK]", tiny_vocab["[MASK]"]]},
         ours | {"single": ours["single"][:2]},
         ours | {"pair": ours["pair"][:4]},

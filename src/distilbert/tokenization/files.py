@@ -201,6 +201,9 @@ def _frame(processor: Any) -> list[list[Any]] | None:
 
     None is for kinds that are not BERT's.
     """
+    if processor["type"] == "Sequence":
+        (only,) = processor["processors"]
+        return _frame(only)
     if processor["type"] == "BertProcessing":
         cls, sep = processor["cls"][1], processor["sep"][1]
         return [[cls, "A", sep], [cls, "A", sep, "B", sep]]
