@@ -83,6 +83,79 @@ def test_pickle_and_deepcopy(tiny_vocab, cls):
     assert len(other) == len(tokenizer) + 1
 
 
+def agrees_everywhere(tokenizer, folder):
+    texts = [*TEXTS, "the model zyx {}", "<new> unkmodel 中", tokenizer.unk_token]
+    tokenizer.save_pretrained(folder)
+    others = [pickle.loads(pickle.dumps(tokenizer)), copy.deepcopy(tokenizer)]
+    for _ in range(2):
+        others += [reader.from_pretrained(folder) for reader in BOTH]
+        (folder / "tokenizer.json").unlink(missing_ok=True)
+    for other in others:
+        same(tokenizer, other)
+        assert other(texts, padding=True) == tokenizer(texts, padding=True)
+        assert other.special_tokens_map == tokenizer.special_tokens_map
+        assert other.added_tokens_decoder == tokenizer.added_tokens_decoder
+        assert other.vocab_size == tokenizer.vocab_size
+
+
+@pytest.mark.parametrize("cls", BOTH)
+@pytest.mark.parametrize("role", ["unk", "cls", "sep", "pad", "mask"])
+@pytest.mark.parametrize("name", ["model", "<new>"])
+def test_a_changed_role_is_saved_and_copied(tmp_path, tiny_vocab, cls, role, name):
+    tokenizer = made(cls, tiny_vocab)
+    tokenizer(TEXTS)  # fills the caches
+    before = tokenizer.get_vocab()
+    if name in before:
+        setattr(tokenizer, f"{role}_token", name)
+    else:
+        assert tokenizer.add_special_tokens({f"{role}_token": name}) == 1
+    index = before.get(name, len(before))
+    assert getattr(tokenizer, f"{role}_token_id") == index
+    assert tokenizer.get_vocab() == {**before, name: index}
+    assert tokenizer.tokenize(f"a{name}") == ["a", name]
+    unknown = name if role == "unk" else "[UNK]"
+    assert tokenizer.tokenize("Ω new token") == [unknown, "new token"]
+    if cls is DistilBertTokenizer:
+        assert tokenizer.wordpiece_tokenizer.tokenize("Ω") == [unknown]
+    agrees_everywhere(tokenizer, tmp_path)
+    tokenizer.add_tokens("later")
+    assert tokenizer.convert_tokens_to_ids("later") == len({*before, name})
+    agrees_everywhere(tokenizer, tmp_path)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_flags_of_a_token_that_takes_a_role(tmp_path, tiny_vocab, cls):
+    tokenizer = made(cls, tiny_vocab)
+    tokenizer.mask_token = AddedToken("model", lstrip=True, special=True, normalized=False)
+    tokenizer.unk_token = "small"
+    tokenizer.unk_token = "[UNK]"
+    tokenizer.mask_token = "model"  # as it is
+    assert tokenizer("a  model", return_offsets_mapping=True).offset_mapping[2] == (1, 8)
+    tokenizer.additional_special_tokens = ["the"]
+    assert tokenizer.tokenize("xthe") == ["x", "the"]
+    agrees_everywhere(tokenizer, tmp_path)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_an_unknown_token_that_cannot_be_set(tiny_vocab, cls):
+    tokenizer = cls(tiny_vocab)
+    with pytest.raises(ValueError, match="unk_token must be a string or an AddedToken, not None"):
+        tokenizer.unk_token = None
+    with pytest.raises(ValueError, match="unk_token='<new>' is not in the vocabulary; add it"):
+        tokenizer.unk_token = "<new>"
+    assert tokenizer.tokenize("Ω") == [tokenizer.unk_token] == ["[UNK]"]
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_an_added_unknown_token_needs_an_id_of_its_own(tiny_vocab, cls):
+    with pytest.raises(ValueError, match="'the' and '<new>' the same id"):
+        cls(
+            tiny_vocab,
+            unk_token="<new>",
+            added_tokens_decoder={tiny_vocab["the"]: AddedToken("<new>", special=True)},
+        )
+
+
 @pytest.mark.parametrize("cls", BOTH)
 def test_only_vocab_txt(tmp_path, tiny_vocab, cls):
     [path] = DistilBertTokenizer(tiny_vocab).save_vocabulary(tmp_path)

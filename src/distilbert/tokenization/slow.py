@@ -98,6 +98,8 @@ class DistilBertTokenizer(BertStyleTokenizer):
         self._set_up(spec, roles, kwargs)
 
     def _make_engine(self, spec: Spec) -> PythonEngine:
+        for name in ("ids_to_tokens", "wordpiece_tokenizer"):  # of the engine before
+            self.__dict__.pop(name, None)
         return PythonEngine(spec)
 
     @property

@@ -81,19 +81,30 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
             )
         self._unknown = dict(unknown or {})
         self._warned = set()
-        self._spec = replace(spec, added={})
         self._prefix = spec.continuing_subword_prefix
         named = {role: token for role, token in roles.items() if token is not None}
         others = (("additional_special_tokens", token) for token in additional)
         for role, token in (*named.items(), *others):
             if not isinstance(token, str | AddedToken):
                 raise TypeError(f"{role} must be a string or an AddedToken, not {token!r}")
-        super().__init__(
-            self._make_engine(spec),
-            {role: str(token) for role, token in named.items()},
-            map(str, additional),
-        )
-        self._place_tokens(spec, [*named.values(), *additional])
+        super().__init__({role: str(token) for role, token in named.items()}, map(str, additional))
+        self._start(spec, [*named.values(), *additional])
+
+    def _start(self, spec: Spec, specials: Sequence[str | AddedToken] = ()) -> None:
+        """Make the engine, with its added tokens."""
+        added = {token.content: index for index, token in spec.added.items()}
+        if spec.unk_token in added and spec.unk_token not in spec.vocab:
+            # WordPiece looks it up in the vocabulary, whose ids have no gap before added ones.
+            spec = replace(spec, vocab=check_vocab({**spec.vocab, **added}, spec.origin))
+        self._spec = replace(spec, added={})
+        self._cut_with(self._make_engine(spec))
+        self._place_tokens(spec, specials)
+
+    def _set_role(self, role: str, token: Any) -> None:
+        super()._set_role(role, token)
+        if role == "unk_token":  # which the engine puts in the place of words
+            added = self._engine.added_tokens
+            self._start(replace(self._spec, unk_token=str(token), added=added))
 
     def _place_tokens(self, spec: Spec, specials: Sequence[str | AddedToken]) -> None:
         """Give the engine its added tokens at their ids."""

@@ -68,14 +68,18 @@ class Vocabulary:
     bos_token_id = _RoleId()
     eos_token_id = _RoleId()
 
-    def __init__(
-        self, engine: Engine, roles: Mapping[str, str], additional: Iterable[str] = ()
-    ) -> None:
-        self._engine = engine
+    _engine: Engine
+    _base: dict[str, int]
+    _frame_now: Frame | None
+
+    def __init__(self, roles: Mapping[str, str], additional: Iterable[str] = ()) -> None:
         self._roles = dict(roles)
         self._additional = list(additional)
+
+    def _cut_with(self, engine: Engine) -> None:
+        self._engine = engine
         self._base = engine.vocab
-        self._frame_now: Frame | None = None
+        self._frame_now = None
 
     @property
     def _frame(self) -> Frame:
@@ -93,7 +97,8 @@ class Vocabulary:
         return self._frame_now
 
     def _set_role(self, role: str, token: Any) -> None:
-        if token is not None and not isinstance(token, str | AddedToken):
+        is_token = isinstance(token, str | AddedToken)
+        if not is_token and (token is not None or role == "unk_token"):
             raise ValueError(f"{role} must be a string or an AddedToken, not {token!r}")
         if token is None:
             self._roles.pop(role, None)
@@ -103,8 +108,20 @@ class Vocabulary:
                 f"add it with add_special_tokens({{{role!r}: {str(token)!r}}})"
             )
         else:
+            self._match_whole([token])
             self._roles[role] = str(token)
         self._frame_now = None
+
+    def _match_whole(self, specials: Iterable[str | AddedToken]) -> None:
+        """Make added tokens of special ones, as opening their files does."""
+        known = self.added_tokens_encoder
+        self._engine.add_tokens(
+            [
+                as_added_token(token, special=True)
+                for token in specials
+                if isinstance(token, AddedToken) or token not in known
+            ]
+        )
 
     @property
     def vocab_size(self) -> int:
@@ -155,6 +172,7 @@ class Vocabulary:
                 f"{missing} are not in the vocabulary; "
                 "add them with add_special_tokens({'additional_special_tokens': [...]})"
             )
+        self._match_whole(tokens or [])
         self._additional = names
 
     @property
@@ -222,6 +240,8 @@ class Vocabulary:
         replace_extra_special_tokens: bool = True,
     ) -> int:
         """Give tokens a role, adding them to the vocabulary if need be; return how many are new.
+
+        A new unk_token, and what was added before it, counts as vocabulary from then on.
 
         Args:
             special_tokens_dict: role to token, as `{"mask_token": "<mask>"}`, or a list of tokens
