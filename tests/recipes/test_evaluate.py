@@ -212,6 +212,20 @@ def test_an_output_that_cannot_be_is_told_first(evaluate, tmp_path):
         evaluate(model="nowhere/at-all", data="x.csv", out=str(tmp_path / "file" / "x.json"))
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files have no names")
+def test_an_open_file_is_neither_replaced_nor_cut(evaluate, reviews, tmp_path):
+    model = save_model(
+        tmp_path / "model", head="SequenceClassification", id2label={0: "neg", 1: "pos"}
+    )
+    target = tmp_path / "result.json"
+    target.write_text("first\n")
+    with target.open("a") as file:
+        evaluate(model=model, data=reviews["validation"], out=f"/dev/fd/{file.fileno()}")
+    first, rest = target.read_text().split("\n", 1)
+    assert first == "first"
+    assert json.loads(rest)["task"] == "classification"
+
+
 @pytest.mark.parametrize("head", ["SequenceClassification", "MaskedLM"])
 def test_a_model_that_gives_nan(evaluate, fresh, corpus, teacher, reviews, tmp_path, head):
     labels = {"id2label": {0: "neg", 1: "pos"}} if head != "MaskedLM" else {}

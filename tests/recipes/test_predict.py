@@ -293,9 +293,9 @@ def answer(folder, tmp_path):
     (tmp_path / "in.txt").write_text("un\nthe\n", encoding="utf-8")
     place = folder("ForSequenceClassification")
 
-    def run(output, model=place):
+    def run(output, model=place, input="in.txt"):
         words = ["--task", "text-classification", "--model", model]
-        return main(["predict", *words, "--input", str(tmp_path / "in.txt"), "--output", output])
+        return main(["predict", *words, "--input", str(tmp_path / input), "--output", output])
 
     return run
 
@@ -321,6 +321,58 @@ def test_a_pipe_stays_a_pipe(answer, tmp_path):
     reader.join(10)
     assert pipe.is_fifo()
     assert len(found[0].splitlines()) == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files have no names")
+@pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}", "/proc/thread-self/fd/{}"])
+def test_what_is_open_is_written_where_it_is(answer, tmp_path, capsys, name):
+    """A shell's `> answers.jsonl` or `>> answers.jsonl`, whose file is neither replaced nor cut."""
+    target = tmp_path / "answers.jsonl"
+    target.write_text("first\n")
+    identity = target.stat().st_ino
+    link = tmp_path / "link"
+    with target.open("a") as file:
+        given = name.format(file.fileno())
+        link.symlink_to(given)
+        for output in (given, str(link)):
+            assert answer(output) == 0
+        print("last", file=file)  # it is still open
+    lines = target.read_text().splitlines()
+    assert (lines[0], lines[-1], len(lines)) == ("first", "last", 6)
+    assert target.stat().st_ino == identity
+    assert answer(given) == 1
+    assert f"{given} is not open for writing (Bad file descriptor)" in capsys.readouterr().err
+    with target.open() as file:
+        assert answer(name.format(file.fileno())) == 1
+    assert target.read_text().splitlines() == lines
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files have no names")
+def test_standard_output_by_its_name(answer, tmp_path, capfd):
+    target = tmp_path / "answers.jsonl"
+    target.write_text("first\n")
+    before = os.dup(1)
+    try:
+        with target.open("a") as file:
+            os.dup2(file.fileno(), 1)
+        assert answer("/dev/stdout") == 0
+    finally:
+        os.dup2(before, 1)
+        os.close(before)
+    lines = target.read_text().splitlines()
+    assert (lines[0], len(lines)) == ("first", 3)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files have no names")
+def test_what_another_process_has_open(answer, tmp_path, capsys):
+    target = tmp_path / "answers.jsonl"
+    target.write_text("mine\n")
+    pipe = {"stdin": subprocess.PIPE}
+    with target.open("a") as file, subprocess.Popen(["cat"], stdout=file, **pipe) as other:
+        assert answer(f"/proc/{other.pid}/fd/1") == 1
+        assert "is open in another process: give the name" in capsys.readouterr().err
+        other.communicate()
+    assert target.read_text() == "mine\n"
 
 
 def test_an_output_that_cannot_be(answer, tmp_path, capsys):
@@ -358,10 +410,18 @@ def test_what_json_cannot_hold(answer, folder, tmp_path, capsys):
     assert answer(str(tmp_path / "out.jsonl"), str(place)) == 1
     assert "line 1: the model answers with NaN or infinity" in capsys.readouterr().err
     assert not (tmp_path / "out.jsonl").exists()
-    (tmp_path / "in.jsonl").write_text('{"text": "un"}\n{"text": "un", "n": NaN}\n')
-    words = ["--task", "text-classification", "--model", folder("ForSequenceClassification")]
-    assert main(["predict", *words, "--input", str(tmp_path / "in.jsonl")]) == 1
-    assert "line 2: a number is NaN or infinite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("NaN", "is NaN"), ("1e999", "is Infinity"), ('{"a": [1, NaN]}', "has NaN or infinity")],
+)
+def test_a_record_that_json_cannot_hold(answer, tmp_path, monkeypatch, capsys, value, message):
+    (tmp_path / "in.jsonl").write_text(f'{{"text": "un"}}\n{{"text": "un", "n": {value}}}\n')
+    monkeypatch.setattr(distilbert.DistilBertModel, "forward", None)  # it is not computed
+    assert answer(str(tmp_path / "out.jsonl"), input="in.jsonl") == 1
+    error = capsys.readouterr().err
+    assert f"line 2: column 'n' {message}, which JSON does not have: write null" in error
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

@@ -116,7 +116,8 @@ def main(settings: Settings) -> int:
     """Predict, and return how many records were answered.
 
     The output appears under its name once it is whole; what an interrupted or failed run has
-    written is beside it, with `.partial` behind its name. A device or a pipe is written as it is.
+    written is beside it, with `.partial` behind its name. A device, a pipe and what is open already
+    (/dev/stdout) are written as they are.
 
     Raises:
         OSError: a file or folder cannot be found, read or written.
@@ -190,6 +191,7 @@ def _input(task: str, record: dict[str, Any], settings: Settings) -> Any:
     """
     if PREDICTION in record:
         raise ValueError(f"there is a column {PREDICTION!r} already: rename it")
+    _refuse_not_finite(record)
 
     def column(name: str, setting: str) -> Any:
         if name not in record:
@@ -228,6 +230,18 @@ def _continued(beginning: Any, choices: Any) -> Any:
     ]
 
 
+def _refuse_not_finite(record: dict[str, Any]) -> None:
+    """Raise ValueError for a column that could be read but not be written again."""
+    for name, value in record.items():
+        try:
+            _dumps({name: value})
+        except ValueError:
+            what = f"is {json.dumps(value)}" if isinstance(value, float) else "has NaN or infinity"
+            raise ValueError(
+                f"column {name!r} {what}, which JSON does not have: write null"
+            ) from None
+
+
 @contextmanager
 def _writer(path: str) -> Iterator[Callable[[str], None]]:
     """Open the output, and give it its name when it is whole."""
@@ -242,20 +256,15 @@ def _json(line: int, record: dict[str, Any], answer: Any) -> str:
     """Return a record of the input with its prediction.
 
     Raises:
-        ValueError: there is NaN in it, or infinity, which JSON cannot hold.
+        ValueError: the model answers with NaN or infinity, which JSON does not have.
     """
     try:
         return _dumps(record | {PREDICTION: answer})
     except ValueError:
-        pass
-    try:
-        _dumps(record)
-    except ValueError:
-        raise ValueError(f"line {line}: a number is NaN or infinite; JSON has no such") from None
-    raise ValueError(
-        f"line {line}: the model answers with NaN or infinity: its weights are damaged, or its "
-        "training has diverged"
-    )
+        raise ValueError(
+            f"line {line}: the model answers with NaN or infinity: its weights are damaged, or its "
+            "training has diverged"
+        ) from None
 
 
 def _dumps(content: dict[str, Any]) -> str:
