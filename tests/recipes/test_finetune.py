@@ -168,6 +168,9 @@ def test_the_best_seed_is_published(tmp_path, metric, best):
 
 def test_seeds_may_be_added_but_not_taken_away(finetune, tmp_path):
     finetune(seeds=(1, 2), steps=2)
+    for name in ("seed-3.zip", "seed-notes"):  # which are no runs
+        (tmp_path / "run" / name).touch()
+    (tmp_path / "run" / "seed-x").mkdir()
     finetune(seeds=(1, 2, 3), steps=2)
     record = json.loads((tmp_path / "run" / "seeds.json").read_text())
     assert list(record["scores"]) == ["1", "2", "3"]
@@ -303,6 +306,18 @@ def test_data_of_the_hub_have_a_name(monkeypatch):
     """What the hub says of two data sets may be the same."""
     monkeypatch.setattr(recipe, "fingerprint", lambda data: '["0.0.0", null, null]')
     assert recipe._known("hf:one") != recipe._known("hf:other")
+
+
+def test_a_run_of_an_older_version_goes_on(finetune, masked_lm, tmp_path, capfd):
+    """Its record has no tokenizers, and of an augmenter no hash."""
+    finetune(steps=1, augment=1, augmenter=masked_lm)
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    kept = {name: record["fingerprint"][name] for name in ("model", "train", "validation")}
+    path.write_text(json.dumps(record | {"fingerprint": kept}))
+    finetune(steps=1, augment=1, augmenter=masked_lm)
+    assert "nothing is left to do" in capfd.readouterr().err
+    assert json.loads(path.read_text())["fingerprint"] == record["fingerprint"]
 
 
 def test_other_weights_are_another_run(finetune, masked_lm, tmp_path):

@@ -98,6 +98,44 @@ def test_refuses_other_settings(tmp_path):
     start(tmp_path).end()  # the lock was let go
 
 
+def test_another_kind_of_run_records_other_contents(tmp_path):
+    settings = {"seeds": "several", "model": "m", "teacher": None}
+    start(tmp_path, settings, free=("model", "teacher"), fingerprint={}).end()
+    given = {"free": ("model", "teacher"), "fingerprint": {"model": "abc"}}
+    with pytest.raises(ValueError, match=r': seeds was "several", now is \[1\]\. Give'):
+        start(tmp_path, settings | {"seeds": [1]}, **given)
+    with pytest.raises(ValueError, match=r': model was "m", now is "m" with the hash "abc"\. Give'):
+        start(tmp_path, settings, **given)
+    given["fingerprint"]["teacher"] = "xyz"
+    with pytest.raises(ValueError, match=r'\]; teacher was null, now is "t" with the hash "xyz"'):
+        start(tmp_path, settings | {"seeds": [1], "teacher": "t"}, **given)
+
+
+def test_a_record_that_knows_less(tmp_path):
+    """As older versions wrote it."""
+    settings = {"train": "hf:a", "augmenter": "b", "teacher": None}
+    free = ("train", "augmenter", "teacher")
+    before = {"train": "[1]", "model": "abc"}
+    added = {"model's vocab": "v", "augmenter": "d", "augmenter's cutting": "c"}
+    for name, wrong in {
+        "train": {"train": "hf:b [1]"},
+        "model": {"model": "xyz"},
+        "teacher": {"teacher": "t"},
+        "model's vocab": {"model's vocab": "other"},
+    }.items():
+        folder = tmp_path / name
+        start(folder, settings, free=free, fingerprint=before).end()
+        now = before | added | {"train": "hf:a [1]"}
+        if name == "model's vocab":
+            start(folder, settings, free=free, fingerprint=now).end()  # from here on it is known
+            assert record(folder)["fingerprint"] == now
+        with pytest.raises(ValueError, match=f": {name} was"):
+            start(folder, settings, free=free, fingerprint=now | wrong)
+    start(folder := tmp_path / "augmenter", settings, free=free, fingerprint=before).end()
+    with pytest.raises(ValueError, match='augmenter was "b", now is "c" with the hash "d"'):
+        start(folder, settings | {"augmenter": "c"}, free=free, fingerprint=before | added)
+
+
 def test_a_record_of_another_version(tmp_path):
     start(tmp_path).end()
     (tmp_path / "run.json").write_text(json.dumps(record(tmp_path) | {"format": 2}))

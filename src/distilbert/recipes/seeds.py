@@ -1,6 +1,7 @@
 """Several runs that differ in their seed only: the median is what one reports."""
 
 import logging
+import re
 import shutil
 import statistics
 from collections.abc import Collection
@@ -27,9 +28,12 @@ def refuse_fewer(folder: Path, seeds: Collection[int]) -> None:
     Raises:
         ValueError: there is one.
     """
-    others = {path.name for path in folder.glob("seed-*")} - {
-        folder_of(folder, seed).name for seed in seeds
+    runs = {
+        path.name
+        for path in folder.iterdir()
+        if re.fullmatch(r"seed-(-?\d+)", path.name) and path.is_dir()
     }
+    others = runs - {folder_of(folder, seed).name for seed in seeds}
     if others:
         raise ValueError(
             f"{folder} has {', '.join(sorted(others))} as well, and seeds are "

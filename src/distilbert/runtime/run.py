@@ -186,10 +186,13 @@ def _refuse_other(
         f"{name} was {_show(old)}, now is {_show(new)}"
         for name, old, new in _differences(before["settings"], now["settings"])
         if name not in free
-    ] + [
-        f"{name} was {_content(before, name, old)}, now is {_content(now, name, new)}"
-        for name, old, new in _differences(before["fingerprint"], now["fingerprint"])
     ]
+    for name, old, new in _differences(_fingerprint(before, now), now["fingerprint"]):
+        if changed and _ABSENT in (old, new) and _is_same_setting(before, now, name):
+            continue  # runs of another kind record other contents, which says no more than is said
+        changed.append(
+            f"{name} was {_content(before, name, old)}, now is {_content(now, name, new)}"
+        )
     if changed:
         more = len(changed) - _SHOWN  # all of them, where it is the run of another recipe
         changed[_SHOWN:] = [f"and {more} more"] if more > 0 else []
@@ -199,10 +202,31 @@ def _refuse_other(
         )
 
 
+def _fingerprint(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return the fingerprint of a record, completed where an older version recorded less.
+
+    That knew no tokenizers, of an augmenter the path only, and of hub data only what the hub says.
+    """
+    known = dict(before["fingerprint"])
+    for name, value in now["fingerprint"].items():
+        if name not in known:
+            if "'s " in name or (name == "augmenter" and _is_same_setting(before, now, name)):
+                known[name] = value
+        elif value == f"{before['settings'].get(name)} {known[name]}":
+            known[name] = value
+    return known
+
+
+def _is_same_setting(before: dict[str, Any], now: dict[str, Any], name: str) -> bool:
+    return before["settings"].get(name) == now["settings"].get(name)
+
+
 def _content(record: dict[str, Any], name: str, value: Any) -> str:
     """Say what was recorded of what a setting leads to."""
     where = record["settings"].get(name, _ABSENT)
-    return _show(value) if where is _ABSENT else f"{_show(where)} with the hash {_show(value)}"
+    if _ABSENT in (where, value):
+        return _show(value if where is _ABSENT else where)
+    return f"{_show(where)} with the hash {_show(value)}"
 
 
 _ABSENT = object()
