@@ -221,9 +221,13 @@ def test_a_source_that_is_written_while_it_is_read(make_corpus, monkeypatch, tmp
 
     original = BlockWriter.__call__
     monkeypatch.setattr(BlockWriter, "__call__", call)
-    with pytest.raises(ValueError, match=r"text-200-0\.txt was modified while .*out was made"):
+    with pytest.raises(ValueError, match=r"text-200-0\.txt was modified while .*out was made") as e:
         make_corpus(**options)
+    assert "run the same command again, which makes all of it anew" in str(e.value)
     assert not (tmp_path / "out" / "manifest.json").exists()
+    monkeypatch.undo()
+    found = make_corpus(**options)
+    assert contents(found) == contents(make_corpus(**options | {"out": str(tmp_path / "fresh")}))
 
 
 def test_documents_are_cleaned_and_dropped_but_never_silently(make_corpus, tmp_path):

@@ -80,7 +80,7 @@ class Workplace:
                 _logger.warning(
                     "%s was modified since %s was begun: all of it is made again", touched, folder
                 )
-                self.tidy()
+                self._discard()
         if not plan.is_file():
             self.progress.mkdir(parents=True, exist_ok=True)
             write_whole(plan, {**self._plan, "times": self._times})
@@ -106,16 +106,25 @@ class Workplace:
         return changed[0] if changed else None
 
     def refuse_modified(self, times: Mapping[str, int]) -> None:
-        """Check that no source was written to while it was read.
+        """Check that no source was written to while it was read; if one was, begin anew next time.
 
         Raises:
             ValueError: one was.
         """
         if (touched := self._modified(times)) is not None:
+            self._discard()
             raise ValueError(
                 f"{touched} was modified while {self.folder} was made of it, which may have parts "
-                "of both texts: remove the folder and run the same command again"
+                "of both texts: run the same command again, which makes all of it anew"
             )
+
+    def _discard(self) -> None:
+        """Remove what was made, and the plan with it: whatever the sources are now may begin."""
+        self.tidy()
+        self.progress.mkdir(exist_ok=True)  # still the folder of a corpus
+        for name in SPLITS:
+            for shard in self.folder.glob(f"{name}-[0-9]*.npy"):
+                shard.unlink()
 
     def _refuse_foreign(self) -> None:
         """Raise for a folder whose tokenizer would be replaced, unless it was a corpus before."""
