@@ -221,6 +221,19 @@ def find_weights(
     raise OSError(f"{source} has no weights{where} (looked for {names})")
 
 
+def require_promised(promised: Mapping[Path, Iterable[str]], weights: Iterable[str]) -> None:
+    """Check that what the index of `find_weights` says is there is among the weights read.
+
+    Raises:
+        ValueError: something is not.
+    """
+    read = set(weights)
+    for path, names in promised.items():
+        absent = sorted(set(names) - read)
+        if absent:
+            raise ValueError(f"{path} does not hold {absent[0]}, which its index says it does")
+
+
 def _shards(index: Path, suffix: str) -> dict[str, list[str]]:
     """Return the tensors that an index says are in each shard."""
     weight_map = read_json(index).get("weight_map")

@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 
 import distilbert as d
+from distilbert.checkpoint import KINDS
 
-HEADS = (
-    "Model",
-    "ForMaskedLM",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-    "ForSequenceClassification",
-    "ForMultipleChoice",
-)
+HEADS = ("Model", *KINDS)
 VOCABULARY, LONGEST = 97, 40
 
 

@@ -6,16 +6,10 @@ import pytest
 import torch
 
 import distilbert as d
+from distilbert.checkpoint import KINDS
 from distilbert.native import building, library, processor
 
-HEADS = (
-    "Model",
-    "ForMaskedLM",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-    "ForSequenceClassification",
-    "ForMultipleChoice",
-)
+HEADS = ("Model", *KINDS)
 VOCABULARY, LONGEST = 60, 40
 NAMES = [
     name

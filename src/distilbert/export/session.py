@@ -151,12 +151,10 @@ class OnnxModel:
                 f"{shape[-1]} tokens are more than the model has positions for "
                 f"({config.max_position_embeddings}): truncate the text or split it"
             )
-        for name, rows in (
-            ("input_ids", config.vocab_size),
-            ("token_type_ids", config.type_vocab_size),
-        ):
-            values = arrays.get(name, arrays["input_ids"][:0])
-            if values.size and not (values.min() >= 0 and values.max() < rows):
+        rows_of = {"input_ids": config.vocab_size, "token_type_ids": config.type_vocab_size}
+        for name in (each for each in rows_of if each in arrays):
+            values, rows = arrays[name], rows_of[name]
+            if not (values.min() >= 0 and values.max() < rows):
                 raise ValueError(
                     f"{name} has {values.min()} to {values.max()}; the model has embeddings for "
                     f"0 to {rows - 1}"

@@ -4,13 +4,12 @@ import os
 import pickle
 import struct
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -18,9 +17,11 @@ from distilbert.config import BertConfig
 from distilbert.hub import (
     Source,
     find_weights,
+    require_promised,
     write_weights,
 )
 from distilbert.keymap import BERT_BIAS, BERT_DECODER_BIAS, to_bert_file
+from distilbert.stored_weights import SafeWeights
 
 if TYPE_CHECKING:
     from distilbert.modeling.pretrained import PreTrainedModel
@@ -44,34 +45,10 @@ _DAMAGE = (
 )
 
 
-class SafeWeights(Mapping[str, Tensor]):
-    """The tensors of safetensors files, each read when it is asked for."""
+class SafeTensors(SafeWeights):
+    """As PyTorch's tensors."""
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._home: dict[str, tuple[Any, Path]] = {}
-        for path in paths:
-            try:
-                file = safe_open(path, framework="pt")
-                names = list(file.keys())
-            except (SafetensorError, OSError) as error:
-                raise ValueError(f"{path} is not a valid safetensors file: {error}") from error
-            for name in names:
-                if name in self._home:
-                    raise ValueError(f"{path} holds {name}, and so does {self._home[name][1]}")
-                self._home[name] = (file, path)
-
-    def __getitem__(self, name: str) -> Tensor:
-        file, path = self._home[name]
-        try:
-            return file.get_tensor(name)
-        except SafetensorError as error:
-            raise ValueError(f"{path}: {name} cannot be read: {error}") from error
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._home)
-
-    def __len__(self) -> int:
-        return len(self._home)
+    framework = "pt"
 
 
 def read_weights(source: Source, *, use_safetensors: bool | None = None) -> Mapping[str, Tensor]:
@@ -84,13 +61,10 @@ def read_weights(source: Source, *, use_safetensors: bool | None = None) -> Mapp
     promised = find_weights(source, use_safetensors=use_safetensors)
     weights: Mapping[str, Tensor]
     if next(iter(promised)).suffix == ".safetensors":
-        weights = SafeWeights(promised)
+        weights = SafeTensors(promised)
     else:
         weights = {name: w for path in promised for name, w in _read_pickle(path).items()}
-    for path, names in promised.items():
-        absent = sorted(names - weights.keys())
-        if absent:
-            raise ValueError(f"{path} does not hold {absent[0]}, which its index says it does")
+    require_promised(promised, weights)
     return weights
 
 

@@ -21,7 +21,7 @@ from distilbert.hub import (
     Source,
     write_weights,
 )
-from distilbert.stored_weights import read_safe_weights
+from distilbert.stored_weights import read_arrays
 from distilbert.tf.old_files import KERAS_WEIGHTS, read_h5
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def read_weights(source: Source) -> Mapping[str, np.ndarray]:
         ValueError: a file is damaged, or only PyTorch can read it.
     """
     try:
-        return read_safe_weights(source)
+        return read_arrays(source)
     except OSError:
         path = source.find(KERAS_WEIGHTS)
         if path is not None:
