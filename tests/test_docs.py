@@ -29,7 +29,7 @@ PAGES = sorted(
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GUIDES = [
     ROOT / "docs" / "guides" / f"{name}.md"
-    for name in ("distill", "export", "finetune", "predict", "speed")
+    for name in ("distill", "export", "finetune", "predict", "serve", "speed")
 ]
 
 

@@ -152,7 +152,7 @@ def test_a_pipeline_fetches_what_is_forced_once(monkeypatch, tmp_path):
 
     asked = []
     monkeypatch.setattr(models, "find_weights", lambda source: asked.append(source))
-    assert not models._is_exported(models.Source(tmp_path, force_download=True))
+    assert not models.is_exported(models.Source(tmp_path, force_download=True))
     assert [source.force_download for source in asked] == [False]
 
 

@@ -35,6 +35,7 @@ RECIPES = {
     "evaluate": ("distilbert.recipes.evaluate", "scores, size and speed of a model"),
     "export": ("distilbert.recipes.export", "a model as ONNX, to run without PyTorch"),
     "predict": ("distilbert.recipes.predict", "a model's answers to texts"),
+    "serve": ("distilbert.recipes.serve", "a model's answers over HTTP"),
     "bench": ("distilbert.recipes.bench", "how fast a model answers on this machine"),
 }
 

@@ -15,9 +15,11 @@ EXTRA_OF = {  # "": the core needs it
     "rich": "",
     "scipy": "train",
     "sklearn": "train",
+    "starlette": "serve",
     "tensorboard": "train",
     "tensorflow": "tf",
     "torch": "torch",
+    "uvicorn": "serve",
 }
 
 

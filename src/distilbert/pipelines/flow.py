@@ -45,6 +45,23 @@ class Encoded:
     source: Any
 
 
+Work = tuple[Encoded, Options]
+"""An input to compute, and the options that its answer is read by."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """The inputs of one call, read and encoded, as `Pipeline.read` gives them.
+
+    Args:
+        inputs: as they were given.
+        work: what is to be computed, an entry for each input.
+    """
+
+    inputs: Any
+    work: list[Work]
+
+
 class Pipeline(ABC):
     """Turns texts into answers with a model, whatever computes it.
 
@@ -117,17 +134,49 @@ class Pipeline(ABC):
             ValueError: an input that is empty, too long or otherwise impossible; the message has
                 its number.
         """
-        chosen = self._checked(self.options, options)
-        # A string is an iterable, but never one of inputs.
-        if isinstance(inputs, str | bytes) or self._is_one(inputs):
-            encoded = self._encode([self._read(inputs, chosen)], chosen)
-            return self._answers(encoded, chosen)[0]
-        if not isinstance(inputs, Iterable):
-            raise TypeError(f"expected {self._expected}, not {inputs!r:.60}")
-        answers = self._stream(inputs, chosen)
+        if self._comes_alone(inputs):
+            request = self.read(inputs, **options)
+            return self.join(request, self.compute(request.work))
+        answers = self._stream(inputs, self._checked(self.options, options))
         if progress:
             answers = _with_bar(answers, len(inputs) if isinstance(inputs, Sequence) else None)
         return list(answers) if isinstance(inputs, list | tuple) else answers
+
+    # A call in three steps, for whoever has many callers and computes for them together
+
+    def read(self, inputs: Any, **options: Any) -> Request:
+        """Check and encode one input, or all of a list, from any thread; compute nothing.
+
+        Raises:
+            TypeError, ValueError: as a call raises them for its inputs and options.
+        """
+        chosen = self._checked(self.options, options)
+        if self._comes_alone(inputs):
+            encoded = self._encode([self._read(inputs, chosen)], chosen)
+        else:
+            encoded = self._encode_numbered([*self._reads(enumerate(inputs), chosen)], chosen)
+        return Request(inputs, [(each, chosen) for each in encoded])
+
+    def compute(self, work: Sequence[Work]) -> list[Any]:
+        """Return the answer to each input, of one request or of many, whatever their options."""
+        rows = [row for each, _ in work for row in each.rows]
+        owners = [each for each, _ in work for _ in each.rows]
+        kept = run(
+            self.model,
+            rows,
+            self.outputs,
+            lambda i, outputs: self._take(rows[i], owners[i].source, outputs),
+            batch_tokens=self.batch_tokens,
+            with_types=self._with_types,
+            with_choices=self.with_choices,
+        )
+        rest = iter(kept)
+        return [self._decode(each, list(islice(rest, len(each.rows))), o) for each, o in work]
+
+    def join(self, request: Request, answers: list[Any]) -> Any:
+        """Return what the call would have, given the answers to its inputs."""
+        alone = self._comes_alone(request.inputs)
+        return self._alone(request.inputs, answers[0]) if alone else answers
 
     # What a task says
 
@@ -136,6 +185,10 @@ class Pipeline(ABC):
     def _is_one(self, inputs: Any) -> bool:
         """Whether this is one input, not several; a string always is."""
         return False
+
+    def _alone(self, item: Any, answer: Any) -> Any:
+        """Return the answer to an input that comes alone, not in a list."""
+        return answer
 
     @abstractmethod
     def _read(self, item: Any, options: Any) -> Any:
@@ -177,6 +230,19 @@ class Pipeline(ABC):
 
     # What is the same for all
 
+    def _comes_alone(self, inputs: Any) -> bool:
+        """Tell one input from several.
+
+        Raises:
+            TypeError: it is neither.
+        """
+        # A string is an iterable, but never one of inputs.
+        if isinstance(inputs, str | bytes) or self._is_one(inputs):
+            return True
+        if not isinstance(inputs, Iterable) or isinstance(inputs, Mapping):
+            raise TypeError(f"expected {self._expected}, not {inputs!r:.60}")
+        return False
+
     def _checked(self, before: Options, options: Mapping[str, Any]) -> Any:
         known = [field.name for field in fields(self.options_class)]
         unknown = [name for name in options if name not in known]
@@ -196,20 +262,27 @@ class Pipeline(ABC):
     def _stream(self, inputs: Iterable[Any], options: Any) -> Iterator[Any]:
         numbered = enumerate(inputs)
         while ahead := list(self._read_ahead(numbered, options)):
-            yield from self._answers(self._encode_numbered(ahead, options), options)
+            encoded = self._encode_numbered(ahead, options)
+            yield from self.compute([(each, options) for each in encoded])
 
     def _read_ahead(
         self, numbered: Iterator[tuple[int, Any]], options: Any
     ) -> Iterator[tuple[int, Any]]:
         """Read checked inputs until there are enough to fill batches of similar lengths."""
         characters = 0
-        for number, item in islice(numbered, self.read_ahead):
-            with _named(number):
-                read = self._read(item, options)
+        for number, read in self._reads(islice(numbered, self.read_ahead), options):
             yield number, read
             characters += _characters(read)
             if characters >= MOST_CHARACTERS_AHEAD:
                 return
+
+    def _reads(
+        self, numbered: Iterable[tuple[int, Any]], options: Any
+    ) -> Iterator[tuple[int, Any]]:
+        for number, item in numbered:
+            with _named(number):
+                read = self._read(item, options)
+            yield number, read
 
     def _encode_numbered(self, ahead: list[tuple[int, Any]], options: Any) -> list[Encoded]:
         try:
@@ -219,21 +292,6 @@ class Pipeline(ABC):
                 with _named(number):
                     self._encode([item], options)
             raise
-
-    def _answers(self, encoded: list[Encoded], options: Any) -> list[Any]:
-        rows = [row for each in encoded for row in each.rows]
-        owners = [each for each in encoded for _ in each.rows]
-        kept = run(
-            self.model,
-            rows,
-            self.outputs,
-            lambda i, outputs: self._take(rows[i], owners[i].source, outputs),
-            batch_tokens=self.batch_tokens,
-            with_types=self._with_types,
-            with_choices=self.with_choices,
-        )
-        rest = iter(kept)
-        return [self._decode(e, list(islice(rest, len(e.rows))), options) for e in encoded]
 
     def _rows(
         self,

@@ -70,7 +70,7 @@ def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Calla
         TypeError: an option that an exported model has not.
     """
     source = Source(name, **{k: v for k, v in options.items() if k in REACH})
-    if _is_exported(source):
+    if is_exported(source):
         from distilbert.export import OnnxModel
 
         fixed = sorted(options.keys() - REACH - {"threads"})
@@ -94,7 +94,7 @@ def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Calla
     return open_arrays(name, head, **options)
 
 
-def _is_exported(source: Source) -> bool:
+def is_exported(source: Source) -> bool:
     """Whether there is an ONNX file and nothing that PyTorch would open."""
     known = replace(source, force_download=False)  # what opens them fetches them anew
     try:

@@ -1,10 +1,13 @@
-"""Inputs of pipelines from files, one record at a time: text, JSON lines, CSV and TSV."""
+"""Inputs of pipelines from files (text, JSON lines, CSV, TSV), and answers as JSON."""
 
+import json
 import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from distilbert.distillation.text_files import decode
 from distilbert.tasks.tables import csv_records, decoded_lines, json_records, named, tsv_records
@@ -66,6 +69,18 @@ def read_records(path: str, kind: str) -> Iterator[Record]:
         yield from named(path, tsv_records(_lines(path)))
     else:
         raise ValueError(f"input_format must be txt, jsonl, csv or tsv; got {kind!r}")
+
+
+def as_json(content: Any) -> str:
+    """Return JSON of what pipelines answer, on one line.
+
+    Raises:
+        ValueError: there is NaN or infinity in it, which JSON does not have.
+
+    >>> as_json({"label": "café", "vector": np.zeros(2)})
+    '{"label": "café", "vector": [0.0, 0.0]}'
+    """
+    return json.dumps(content, ensure_ascii=False, default=np.ndarray.tolist, allow_nan=False)
 
 
 def _lines(path: str) -> Iterator[str]:

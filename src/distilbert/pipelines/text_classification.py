@@ -79,13 +79,11 @@ class TextClassificationPipeline(Pipeline):
         "a text, a pair (a dict with text and text_pair, or a tuple), or an iterable of these"
     )
 
-    def __call__(self, inputs: Any, *, progress: bool = False, **options: Any) -> Any:
-        """See `Pipeline`; one text gives a list, as it always did in transformers."""
-        answer = super().__call__(inputs, progress=progress, **options)
-        return [answer] if isinstance(inputs, str) and isinstance(answer, dict) else answer
-
     def _is_one(self, inputs: Any) -> bool:
         return isinstance(inputs, Mapping | tuple)
+
+    def _alone(self, item: Any, answer: Any) -> Any:
+        return [answer] if isinstance(item, str) and isinstance(answer, dict) else answer
 
     def _read(self, item: Any, options: TextClassificationOptions) -> tuple[str, str | None]:
         if isinstance(item, Mapping):

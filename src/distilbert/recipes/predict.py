@@ -13,12 +13,10 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
-
 from distilbert.pipelines import pipeline
 from distilbert.pipelines.flow import text_of
 from distilbert.pipelines.opening import ALIASES
-from distilbert.pipelines.records import STDIN, Record, kind_of, read_records
+from distilbert.pipelines.records import STDIN, Record, as_json, kind_of, read_records
 from distilbert.recipes.output import growing_output, target_of
 from distilbert.runtime.progress import Progress
 from distilbert.tasks.choice import continued
@@ -234,7 +232,7 @@ def _refuse_not_finite(record: dict[str, Any]) -> None:
     """Raise ValueError for a column that could be read but not be written again."""
     for name, value in record.items():
         try:
-            _dumps({name: value})
+            as_json({name: value})
         except ValueError:
             what = f"is {json.dumps(value)}" if isinstance(value, float) else "has NaN or infinity"
             raise ValueError(
@@ -259,13 +257,9 @@ def _json(line: int, record: dict[str, Any], answer: Any) -> str:
         ValueError: the model answers with NaN or infinity, which JSON does not have.
     """
     try:
-        return _dumps(record | {PREDICTION: answer})
+        return as_json(record | {PREDICTION: answer})
     except ValueError:
         raise ValueError(
             f"line {line}: the model answers with NaN or infinity: its weights are damaged, or its "
             "training has diverged"
         ) from None
-
-
-def _dumps(content: dict[str, Any]) -> str:
-    return json.dumps(content, ensure_ascii=False, default=np.ndarray.tolist, allow_nan=False)

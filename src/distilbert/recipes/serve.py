@@ -1,0 +1,111 @@
+"""`distilbert serve`: a model behind HTTP."""
+
+import json
+import logging
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+import distilbert
+from distilbert.hub import Source
+from distilbert.pipelines import pipeline
+from distilbert.pipelines.models import is_exported
+from distilbert.serving.app import make_app
+from distilbert.serving.turns import Turns
+
+_logger = logging.getLogger("distilbert")
+_SECONDS_TO_END = 30
+
+
+@dataclass
+class Settings:
+    """Answer texts over HTTP, those that come together together.
+
+    `POST /predict` takes `{"inputs": …, "parameters": {…}}` and gives what the pipeline of the task
+    returns; `GET /` says what is served, `GET /health` that it works.
+
+    Args:
+        task: fill-mask, text-classification, token-classification, question-answering,
+            multiple-choice, zero-shot-classification, feature-extraction or sentence-embedding.
+        model: folder or hub id of a BERT or DistilBERT with the task's head, or of an export.
+        host: the address to listen at; 0.0.0.0 is all of this machine's. There is no password.
+        port: the port; 0 takes one that is free.
+        precision: fp32, bf16, int8 or auto, in which the model is prepared; fp32 by default. An
+            exported model has its own.
+        parameters: options of the task, as JSON; those of a request count more.
+        batch_tokens: most tokens that are computed at a time, padding included.
+        device: where to compute, such as cuda; cpu by default.
+        threads: of the computation; by default all cores.
+        most_waiting: tokens that may wait; what comes on top is refused with status 503.
+        most_bytes: of a request.
+    """
+
+    task: str
+    model: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    precision: str | None = None
+    parameters: str = "{}"
+    batch_tokens: int | None = None
+    device: str | None = None
+    threads: int | None = None
+    most_waiting: int = 200_000
+    most_bytes: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port={self.port} must be from 0 to 65535")
+        for name in ("most_waiting", "most_bytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+
+
+def main(settings: Settings) -> None:
+    """Serve until the process is told to end, and answer what has come by then.
+
+    Raises:
+        ImportError: the extra `serve` is not installed.
+        OSError: the model cannot be found or read, or the address is not free.
+        TypeError, ValueError: as `pipeline` raises them.
+    """
+    with _listening(settings.host, settings.port) as listening:
+        pipe = pipeline(settings.task, settings.model, **_options(settings))
+        about = {"task": pipe.task, "model": settings.model, "version": distilbert.__version__}
+        if pipe.task in ("text-classification", "token-classification"):
+            about["labels"] = list(pipe.config.id2label.values())
+        app = make_app(Turns(pipe, settings.most_waiting), about, settings.most_bytes)
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, timeout_graceful_shutdown=_SECONDS_TO_END
+        )
+        host, port = listening.getsockname()[:2]
+        host = f"[{host}]" if ":" in host else host
+        _logger.info("%s: http://%s:%d/predict", settings.task, host, port)
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """Return what the pipeline is made with."""
+    try:
+        options = json.loads(settings.parameters)
+    except ValueError as error:
+        raise ValueError(f"parameters is not JSON: {error}") from None
+    if not isinstance(options, dict):
+        raise ValueError(f"parameters must be a JSON object, not {settings.parameters!r:.60}")
+    own = ("batch_tokens", "precision", "device", "threads")
+    options |= {
+        name: getattr(settings, name) for name in own if getattr(settings, name) is not None
+    }
+    if not is_exported(Source(settings.model)):
+        options.setdefault("precision", "fp32")
+    return options
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens: an address in use is found before the model is opened."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise OSError(f"cannot listen at {host}, port {port}: {error.strerror or error}") from None

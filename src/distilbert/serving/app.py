@@ -1,0 +1,128 @@
+"""The HTTP side: `POST /predict` with JSON, the answers of a pipeline back. Starlette, no state."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import Response
+from starlette.routing import Route
+
+from distilbert.pipelines.flow import Request
+from distilbert.pipelines.records import as_json
+from distilbert.serving.turns import BusyError, Turns
+
+CLOSED_BY_CALLER = 499
+"""A status that nobody reads, known from nginx."""
+
+
+def make_app(turns: Turns, about: dict[str, Any], most_bytes: int = 1_000_000) -> Starlette:
+    """Return an ASGI application over a pipeline; it closes `turns` when it ends.
+
+    | | |
+    |---|---|
+    | `POST /predict` | `{"inputs": …, "parameters": {…}}` to what the pipeline returns for them |
+    | `GET /` | `about` |
+    | `GET /health` | that it works, and how many tokens wait |
+
+    `inputs` are one input of the pipeline or a list of them, `parameters` options of its task.
+    Errors are `{"error": …}`: 400 for what cannot be answered, 413 for more than `most_bytes`, 503
+    if too much waits, 500 for a model that fails.
+    """
+
+    async def predict(http: HTTPRequest) -> Response:
+        body = await _body(http, most_bytes)
+        request = await run_in_threadpool(_read, turns, body)
+        try:
+            answer = asyncio.wrap_future(turns.ask(request))
+        except BusyError as error:
+            raise HTTPException(503, str(error), {"Retry-After": "1"}) from None
+        gone = asyncio.ensure_future(http.receive())  # after the body it says only that
+        try:
+            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:  # what nobody waits for is not computed, at the end of the server too
+            gone.cancel()
+            answer.cancel()
+        if answer.cancelled():
+            return Response(status_code=CLOSED_BY_CALLER)
+        return _response(_written(answer.result()))
+
+    async def show(http: HTTPRequest) -> Response:
+        return _response(as_json(about))
+
+    async def health(http: HTTPRequest) -> Response:
+        return _response(as_json({"status": "ok", "waiting_tokens": turns.waiting_tokens}))
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(turns.close)
+
+    routes = [
+        Route("/", show),
+        Route("/health", health),
+        Route("/predict", predict, methods=["POST"]),
+    ]
+    handlers: dict[Any, Any] = {HTTPException: _refused, Exception: _failed}
+    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+
+
+async def _body(http: HTTPRequest, most_bytes: int) -> bytes:
+    body = bytearray()
+    async for part in http.stream():
+        body += part
+        if len(body) > most_bytes:
+            raise HTTPException(413, f"more than {most_bytes:,} bytes: send it in parts")
+    return bytes(body)
+
+
+def _read(turns: Turns, body: bytes) -> Request:
+    """Return what is asked.
+
+    Raises:
+        HTTPException: it cannot be answered; the reason is the caller's to read.
+    """
+    try:
+        asked = json.loads(body)
+        if not isinstance(asked, dict) or "inputs" not in asked:
+            raise ValueError('expected {"inputs": …, "parameters": {…}}')
+        if unknown := sorted(asked.keys() - {"inputs", "parameters"}):
+            raise ValueError(f"there is no {unknown[0]!r}, only inputs and parameters")
+        parameters = asked.get("parameters") or {}
+        if not isinstance(parameters, dict):
+            raise TypeError(f"parameters must be an object, not {parameters!r:.60}")
+        return turns.pipeline.read(asked["inputs"], **parameters)
+    except UnicodeDecodeError as error:
+        raise HTTPException(400, f"the body is not UTF-8: {error}") from None
+    except json.JSONDecodeError as error:
+        raise HTTPException(400, f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise HTTPException(400, "the body is nested too deeply") from None
+    except (TypeError, ValueError) as error:
+        raise HTTPException(400, str(error)) from None
+
+
+def _written(answer: Any) -> str:
+    try:
+        return as_json(answer)
+    except ValueError:
+        raise HTTPException(
+            500, "the model answers with NaN or infinity: its weights are damaged"
+        ) from None
+
+
+def _response(content: str, status: int = 200, headers: Any = None) -> Response:
+    return Response(content, status, headers, media_type="application/json")
+
+
+def _refused(http: HTTPRequest, error: HTTPException) -> Response:
+    return _response(as_json({"error": error.detail}), error.status_code, error.headers)
+
+
+def _failed(http: HTTPRequest, error: Exception) -> Response:
+    return _response(as_json({"error": f"{type(error).__name__}: {error}"}), 500)

@@ -1,0 +1,166 @@
+"""The application behind a real server, over real connections."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+
+uvicorn = pytest.importorskip("uvicorn")
+
+from distilbert.serving.app import make_app  # noqa: E402
+from distilbert.serving.turns import Turns  # noqa: E402
+
+
+@pytest.fixture
+def turns(pipe):
+    return Turns(pipe, most_waiting=100)
+
+
+@pytest.fixture
+def port(turns, model):
+    listening = socket.create_server(("127.0.0.1", 0))
+    app = make_app(turns, {"task": "text-classification"}, most_bytes=2000)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    yield listening.getsockname()[1]
+    model.gate.set()
+    server.should_exit = True
+    thread.join(10)
+    assert not thread.is_alive()
+    listening.close()
+
+
+@pytest.fixture
+def ask(port):
+    """Send a request and return status and JSON."""
+
+    def send(content=None, path="/predict", method="POST"):
+        body = content if content is None or isinstance(content, bytes) else json.dumps(content)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        found = response.status, json.loads(response.read()), response.headers
+        connection.close()
+        return found
+
+    return send
+
+
+def test_answers_are_those_of_the_pipeline(ask, pipe):
+    for inputs, options in [
+        ("1 2", {}),
+        (["1 2", "3"], {"top_k": 2}),
+        ({"text": "1", "text_pair": "2"}, {"top_k": None}),
+        ([], {}),
+    ]:
+        status, answer, headers = ask({"inputs": inputs, "parameters": options})
+        assert (status, answer) == (200, pipe(inputs, **options))
+        assert headers["content-type"] == "application/json"
+    assert ask({"inputs": "1 2", "parameters": None})[1] == pipe("1 2")
+
+
+def test_what_is_served_and_that_it_works(ask):
+    assert ask(path="/", method="GET")[:2] == (200, {"task": "text-classification"})
+    status, answer, _ = ask(path="/health", method="GET")
+    assert (status, answer) == (200, {"status": "ok", "waiting_tokens": 0})
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "message"),
+    [
+        (b"{", 400, "not JSON"),
+        (b"\xff", 400, "not UTF-8"),
+        (b"[" * 1900, 400, "nested"),
+        ([1], 400, "expected {"),
+        ({"input": "1"}, 400, "expected {"),
+        ({"inputs": "1", "options": {}}, 400, "no 'options'"),
+        ({"inputs": "1", "parameters": [1]}, 400, "must be an object"),
+        ({"inputs": "1", "parameters": {"topk": 1}}, 400, "no option 'topk'"),
+        ({"inputs": "1", "parameters": {"top_k": "x"}}, 400, "top_k"),
+        ({"inputs": 1}, 400, "expected a text"),
+        ({"inputs": {"texts": "1"}}, 400, "expected the keys"),
+        ({"inputs": ["1", ""]}, 400, "input 1: the text is empty"),
+        ({"inputs": "1 " * 990}, 400, "tokens, and at most 512 fit"),
+        ({"inputs": "1 " * 2000}, 413, "more than 2,000 bytes"),
+        ({"inputs": "poison"}, 500, "ArithmeticError: the model cannot"),
+    ],
+)
+def test_what_is_wrong_is_said(ask, content, status, message):
+    found, answer, _ = ask(content)
+    assert found == status
+    assert message in answer["error"]
+    assert ask({"inputs": "1"})[0] == 200
+
+
+def test_paths_and_methods_that_there_are_not(ask):
+    assert ask({"inputs": "1"}, path="/answer")[:2] == (404, {"error": "Not Found"})
+    assert ask(method="GET")[:2] == (405, {"error": "Method Not Allowed"})
+
+
+def test_a_model_of_nan_is_an_error(ask, pipe):
+    pipe.model = lambda input_ids, attention_mask: np.full((len(input_ids), 3), np.nan)
+    status, answer, _ = ask({"inputs": "1"})
+    assert status == 500
+    assert "NaN or infinity" in answer["error"]
+
+
+def test_what_comes_together_is_computed_together(ask, pipe, model):
+    model.gate.clear()
+    found = {}
+
+    def caller(text):
+        found[text] = ask({"inputs": text})
+
+    threads = [threading.Thread(target=caller, args=(str(i),)) for i in range(9)]
+    threads[0].start()
+    assert model.begun.acquire(timeout=10)
+    for thread in threads[1:]:
+        thread.start()
+    _wait_for(lambda: ask(path="/health", method="GET")[1]["waiting_tokens"] == 8 * 3)
+    model.gate.set()
+    for thread in threads:
+        thread.join()
+    assert model.batches == [1, 8]
+    for text, (status, answer, _) in found.items():
+        assert (status, answer) == (200, pipe(text))
+
+
+def test_too_much_at_once_is_refused(ask, turns, pipe, model):
+    model.gate.clear()
+    waiting = [turns.ask(pipe.read("1")), turns.ask(pipe.read(["1"] * 33))]
+    status, answer, headers = ask({"inputs": "2"})
+    assert status == 503
+    assert headers["retry-after"] == "1"
+    assert "of at most 100" in answer["error"]
+    model.gate.set()
+    assert [len(each.result(10)) for each in waiting] == [1, 33]
+    assert ask({"inputs": "2"})[0] == 200
+
+
+def test_who_has_gone_is_not_answered(port, ask, turns, pipe, model):
+    model.gate.clear()
+    first = turns.ask(pipe.read("1"))
+    assert model.begun.acquire(timeout=10)
+    body = json.dumps({"inputs": ["2"] * 5}).encode()
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with socket.create_connection(("127.0.0.1", port)) as caller:
+        caller.sendall(head + body)
+        _wait_for(lambda: turns.waiting_tokens == 15)
+    _wait_for(lambda: turns._waiting[0].answer.cancelled())
+    model.gate.set()
+    assert first.result(10) == pipe("1")
+    assert ask({"inputs": "3"})[1] == pipe("3")
+    assert model.batches[:2] == [1, 1]
+    assert turns.waiting_tokens == 0
+
+
+def _wait_for(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
