@@ -116,7 +116,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
         tokenizer = distilbert.DistilBertTokenizerFast(options.vocabulary)
-        config = distilbert.DistilBertConfig(vocab_size=len(tokenizer), initializer_range=0.05)
+        config = distilbert.DistilBertConfig(vocab_size=len(tokenizer))
         distilbert.DistilBertForSequenceClassification(config).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]]
