@@ -4,8 +4,10 @@
     python runs/evidence.py --base BASE --tasks WORK/tasks --corpus WORK/corpus --out OUT
     python runs/results.py --out OUT
 
-BASE is the folder of all-MiniLM-L6-v2. Every stage skips what is done, and goes on with what was
-interrupted: the same command again continues. `settings.py` says what is compared.
+BASE is the folder of all-MiniLM-L6-v2. With `--teacher-layers 12` the teacher is a new BERT of its
+width, trained on the corpus alone, and students have six layers. Every stage skips what is done,
+and goes on with what was interrupted: the same command again continues. `settings.py` says what is
+compared.
 """
 
 import argparse
@@ -25,13 +27,14 @@ from finetuning import SCORES, STARTED_BY, arguments, done
 from distilbert.distillation.corpus import Corpus
 
 HERE = Path(__file__).resolve().parent
+MINILM_LAYERS = 6
 
 
 def flags(settings: dict[str, Any]) -> list[str]:
     """Return settings as arguments of the command line."""
     found = []
     for name, value in settings.items():
-        values = value if isinstance(value, tuple) else (value,)
+        values = value if isinstance(value, tuple) else () if value is True else (value,)
         found += [f"--{name}", *map(str, values)]
     return found
 
@@ -96,7 +99,10 @@ def teacher_command(options: argparse.Namespace) -> list[str]:
     steps = max(
         1, round(options.teacher_tokens / plan.SEQUENCE / plan.TEACHER["sequences_per_step"])
     )
-    settings = {**plan.TEACHER, "model": options.base, "corpus": options.corpus, "steps": steps,
+    start = {"model": options.base}
+    if options.teacher_layers:
+        start = {**plan.NEW_TEACHER, "layers": options.teacher_layers}
+    settings = {**plan.TEACHER, **start, "corpus": options.corpus, "steps": steps,
                 "out": options.out / "teacher", "precision": options.precision}  # fmt: skip
     return [sys.executable, "-m", "distilbert", "pretrain", *flags(settings)]
 
@@ -108,6 +114,7 @@ def student_command(options: argparse.Namespace, name: str) -> list[str]:
     tokens = row.tokens * options.student_tokens
     settings |= {
         "steps": max(1, round(tokens / plan.SEQUENCE / settings["sequences_per_step"])),
+        "layers": row.layers(options.teacher_layers or MINILM_LAYERS),
         "teacher": options.out / "teacher/model",
         "corpus": options.corpus,
         "out": options.out / "students" / name,
@@ -123,7 +130,7 @@ def copy_student(options: argparse.Namespace, name: str) -> None:
     from distilbert.recipes.job import copy_tokenizer
 
     teacher = options.out / "teacher/model"
-    layers = {**plan.STUDENT, **plan.ROWS[name].changes}["layers"]
+    layers = plan.ROWS[name].layers(options.teacher_layers or MINILM_LAYERS)
     folder = options.out / "students" / name / "model"
     from_teacher(open_masked_lm(str(teacher)), layers).save_pretrained(folder)
     copy_tokenizer(teacher, folder)
@@ -159,6 +166,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     arguments(parser)
     parser.add_argument("--teacher-tokens", type=float, default=100e6)
+    parser.add_argument("--teacher-layers", type=int, default=0,
+                        help="of a teacher from random weights, instead of MiniLM's")  # fmt: skip
     parser.add_argument("--student-tokens", type=float, default=30e6, help="of each row")
     parser.add_argument("--jobs", type=int, default=5, help="students trained at once")
     parser.add_argument("--seconds", type=float, default=86400, help="stop after so many")

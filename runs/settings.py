@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SEQUENCE = 128  # tokens of the corpus's packed sequences
-KEPT = (1, 3, 5)  # layers of the teacher, from 0: the last of every two
 
 # Of the teacher, all-MiniLM-L6-v2 with a masked-LM head that is new.
 TEACHER = {
@@ -18,9 +17,11 @@ TEACHER = {
     "save_every": 400,
 }
 
+# Of a teacher of another depth besides, which starts from random weights.
+NEW_TEACHER = {"dim": 384, "heads": 6, "sinusoidal_start": True, "learning_rate": 1e-3}
+
 # Of every student; a row changes some.
 STUDENT = {
-    "layers": KEPT,
     "sequences_per_step": 256,
     "micro_tokens": 32768,
     "learning_rate": 5e-4,
@@ -37,11 +38,17 @@ class Row:
         what: in words, for the table.
         tokens: of its training, in parts of the students' budget; 0 copies weights and stops.
         changes: to `STUDENT`, settings of `distilbert distill`.
+        first: it has the first half of the teacher's layers, instead of the last of every two.
     """
 
     what: str
     tokens: float = 1.0
     changes: dict[str, Any] = field(default_factory=dict)
+    first: bool = False
+
+    def layers(self, teacher_layers: int) -> tuple[int, ...]:
+        """Return the teacher's layers, from 0, that the student begins with."""
+        return tuple(range(teacher_layers // 2) if self.first else range(1, teacher_layers, 2))
 
 
 BEST = {
@@ -57,7 +64,7 @@ BEST = {
 # In the order in which they are trained, the most important first, and long ones not at the end,
 # where they would train alone.
 ROWS: dict[str, Row] = {
-    "a": Row("teacher layers 1, 3, 5, nothing else", 0),
+    "a": Row("every second layer of the teacher, nothing else", 0),
     "e": Row("triple loss, the paper's settings"),
     "h": Row("relations, hidden states, L_ce at masked tokens, no dropout", 1, BEST),
     "h-triple": Row("(h), three times the tokens", 3, BEST),
@@ -69,7 +76,7 @@ ROWS: dict[str, Row] = {
     "e-ce": Row("(e) without L_ce", 1, {"ce": 0.0}),
     "e-cos": Row("(e) without L_cos", 1, {"cos": 0.0}),
     "e-mlm": Row("(e) without L_mlm", 1, {"mlm": 0.0}),
-    "b": Row("teacher's first three layers, nothing else", 0, {"layers": (0, 1, 2)}),
+    "b": Row("the first half of its layers, nothing else", 0, first=True),
     "h-quarter": Row("(h), a quarter of the tokens", 0.25, BEST),
     "h-long": Row("(h), six times the tokens", 6, BEST),
 }  # fmt: skip

@@ -73,7 +73,6 @@ def test_documented_code_runs(page, folder_with_models):
 
 
 def test_the_commands_of_the_readme_run(folder_with_models):
-    """The recipe's steps are 4,000 sequences, so the corpus is one step of three epochs."""
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^distilbert (.*)$", page, re.MULTILINE)
     names = [command.split()[0] for command in commands]

@@ -1,12 +1,15 @@
 """The scripts of the experiment in `runs/`: the order of their runs, and their table."""
 
+import argparse
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from distilbert import cli
 from distilbert.tasks.features import Features
 
 pytest.importorskip("torch")
@@ -49,7 +52,30 @@ def test_what_a_run_needs_comes_before_it(scripts):
 
 def test_settings_become_flags(scripts):
     evidence, *_ = scripts
-    assert evidence.flags({"layers": (1, 3), "ce": 0.5}) == ["--layers", "1", "3", "--ce", "0.5"]
+    found = evidence.flags({"layers": (1, 3), "ce": 0.5, "deterministic": True})
+    assert found == ["--layers", "1", "3", "--ce", "0.5", "--deterministic"]
+
+
+def test_a_student_has_half_of_any_teacher(scripts, tmp_path, monkeypatch):
+    evidence, _, _, settings = scripts
+    every, first = settings.ROWS["a"], settings.ROWS["b"]
+    assert every.layers(6) == (1, 3, 5)
+    assert first.layers(6) == (0, 1, 2)
+    given = {"out": tmp_path, "base": "B", "corpus": "C", "precision": "no", "teacher_tokens": 1,
+             "student_tokens": 1}  # fmt: skip
+    usual = argparse.Namespace(**given, teacher_layers=0)
+    deep = argparse.Namespace(**given, teacher_layers=12)
+    of_minilm, new = evidence.teacher_command(usual), evidence.teacher_command(deep)
+    assert "--layers" not in of_minilm
+    assert new[new.index("--layers") + 1] == "12"
+    assert of_minilm[of_minilm.index("--model") + 1] == "B"
+    assert "--model" not in new
+    words = evidence.student_command(deep, "h")
+    at = words.index("--layers")
+    assert words[at + 1 : at + 7] == ["1", "3", "5", "7", "9", "11"]
+    for command in (of_minilm, new, words):
+        recipe = import_module(cli.RECIPES[command[3]][0])
+        cli._settings(command[3], recipe.Settings, command[4:])  # or there is no such flag
 
 
 def test_the_table_counts_medians_and_shares(scripts, tmp_path, monkeypatch, capsys):

@@ -116,7 +116,7 @@ class Settings:
     relation_layer: int = 0
     steps: int = 0
     epochs: float = 3.0
-    sequences_per_step: int = 4000
+    sequences_per_step: int = 256
     micro_tokens: int = 4096
     learning_rate: float = 5e-4
     warmup: float = 0.05
