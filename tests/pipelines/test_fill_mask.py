@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import distilbert
+from distilbert.pipelines.fill_mask import _best
 
 
 @pytest.fixture
@@ -82,3 +83,26 @@ def test_bad_input(fill, tiny_vocab):
     bare = distilbert.DistilBertTokenizerFast(tiny_vocab, mask_token=None)
     with pytest.raises(ValueError, match="no mask token"):
         distilbert.FillMaskPipeline(fill.model, bare, config=fill.config)
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 7, 20, 50])
+def test_the_best_are_those_of_sorting_all(top_k):
+    scores = np.round(np.random.default_rng(0).random(40), 1)  # many are equal
+    targets = np.random.default_rng(1).permutation(40)[:20]
+    order = np.argsort(-scores[targets], kind="stable")[:top_k]
+    assert _best(scores, targets, top_k) == (
+        targets[order].tolist(),
+        scores[targets[order]].tolist(),
+    )
+
+
+def test_the_best_of_nan_are_nan():
+    tokens, scores = _best(np.full(9, np.nan), np.arange(9), 2)
+    assert tokens == [0, 1]
+    assert np.isnan(scores).all()
+
+
+def test_only_the_best_are_kept_of_the_logits(make_model, tokenizer):
+    fill = distilbert.pipeline("fill-mask", make_model("ForMaskedLM"), tokenizer, top_k=2)
+    kept = fill.compute(fill.read("the [MASK] [MASK] model").rows)
+    assert [[len(tokens) for tokens, _ in masks] for masks in kept] == [[2, 2]]

@@ -69,7 +69,9 @@ def test_models_without_the_labels(tokenizer):
     with pytest.raises(ValueError, match="no label of the model is named entailment, but NO, YES"):
         classifier(tokenizer, {0: "NO", 1: "YES"})
     classify = classifier(tokenizer, {0: "x", 1: "y", 2: "entailment"})
-    with pytest.raises(ValueError, match="needs a label named contradiction; there are x, y, "):
+    with pytest.raises(ValueError, match="named contradiction; there are x, y, "):
         classify("the", ["a", "b"], multi_label=True)
-    with pytest.raises(ValueError, match="needs a label named contradiction"):
-        classify("the", ["a"])
+    with pytest.raises(ValueError, match="a single candidate label, needs a label"):
+        classify.read("the", candidate_labels=["a"])  # before anything is computed
+    with pytest.raises(TypeError, match="truncation must be true or false"):
+        classify("the", ["a", "b"], truncation="no")

@@ -99,6 +99,13 @@ def test_an_export_without_pytorch(folder, serve, tmp_path):
     near(ask(address, {"inputs": "the model"}), expected)
 
 
+def test_an_answer_does_not_wait_for_its_head_to_be_acknowledged():
+    from distilbert.recipes.serve import _listening
+
+    with _listening("127.0.0.1", 0) as listening:
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_what_is_wrong_is_said(folder, capsys):
     def fails(*flags, model=folder):
         code = main(["serve", "--task", "text-classification", "--model", model, *flags])
@@ -113,6 +120,8 @@ def test_what_is_wrong_is_said(folder, capsys):
     free = ("--port", "0")
     assert "parameters is not JSON" in fails(*free, "--parameters", "top_k=2")
     assert "must be a JSON object, not '[1]'" in fails(*free, "--parameters", "[1]")
+    assert "parameters is not JSON" in fails(*free, "--parameters", "[" * 9000)
+    assert "'task' is none of the task's parameters" in fails(*free, "--parameters", '{"task": 1}')
     assert "no option 'topk'" in fails(*free, "--parameters", '{"topk": 1}')
     assert "cannot listen at nowhere.invalid" in fails(*free, "--host", "nowhere.invalid")
     assert "most_waiting=0" in fails(*free, "--most_waiting", "0")

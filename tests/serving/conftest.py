@@ -1,4 +1,4 @@
-"""A pipeline over a model that waits for a signal, and counts."""
+"""A pipeline over a model that waits to be let through, and counts."""
 
 import threading
 
@@ -11,7 +11,7 @@ LABELS = {0: "a", 1: "b", 2: "c"}
 
 
 class GatedModel:
-    """Logits that depend on the ids alone; it computes when the gate is open.
+    """Logits that depend on the ids alone; while it is held, calls wait to be let through.
 
     Args:
         config: of a classifier.
@@ -19,14 +19,27 @@ class GatedModel:
 
     def __init__(self, config):
         self.config = config
-        self.gate = threading.Event()
-        self.gate.set()
-        self.begun = threading.Semaphore(0)  # released by each call
         self.batches = []
+        self.begun = threading.Semaphore(0)  # released by each call
+        self._free = threading.Event()
+        self._free.set()
+        self._passes = threading.Semaphore(0)
+
+    def hold(self):
+        self._free.clear()
+
+    def let_through(self):
+        """Let one call through; the others still wait."""
+        self._passes.release()
+
+    def release(self):
+        self._free.set()
+        self._passes.release()
 
     def __call__(self, input_ids, attention_mask):
         self.begun.release()
-        assert self.gate.wait(30)
+        if not self._free.is_set():
+            assert self._passes.acquire(timeout=30)
         self.batches.append(len(input_ids))
         if (input_ids == WORDS.index("poison")).any():
             raise ArithmeticError("the model cannot")

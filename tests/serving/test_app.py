@@ -28,10 +28,11 @@ def port(turns, model):
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     yield listening.getsockname()[1]
-    model.gate.set()
+    model.release()
     server.should_exit = True
     thread.join(10)
     assert not thread.is_alive()
+    assert not turns.is_working
     listening.close()
 
 
@@ -80,6 +81,10 @@ def test_what_is_served_and_that_it_works(ask):
         ({"input": "1"}, 400, "expected {"),
         ({"inputs": "1", "options": {}}, 400, "no 'options'"),
         ({"inputs": "1", "parameters": [1]}, 400, "must be an object"),
+        ({"inputs": "1", "parameters": []}, 400, "must be an object"),
+        ({"inputs": "1", "parameters": {"inputs": 1}}, 400, "no option 'inputs'"),
+        ({"inputs": "1", "parameters": {"self": 1}}, 400, "no option 'self'"),
+        ({"inputs": ["1 " * 50] * 3}, 413, "156 tokens in all, and at most 100 may wait"),
         ({"inputs": "1", "parameters": {"topk": 1}}, 400, "no option 'topk'"),
         ({"inputs": "1", "parameters": {"top_k": "x"}}, 400, "top_k"),
         ({"inputs": 1}, 400, "expected a text"),
@@ -110,7 +115,7 @@ def test_a_model_of_nan_is_an_error(ask, pipe):
 
 
 def test_what_comes_together_is_computed_together(ask, pipe, model):
-    model.gate.clear()
+    model.hold()
     found = {}
 
     def caller(text):
@@ -122,7 +127,7 @@ def test_what_comes_together_is_computed_together(ask, pipe, model):
     for thread in threads[1:]:
         thread.start()
     _wait_for(lambda: ask(path="/health", method="GET")[1]["waiting_tokens"] == 8 * 3)
-    model.gate.set()
+    model.release()
     for thread in threads:
         thread.join()
     assert model.batches == [1, 8]
@@ -131,19 +136,21 @@ def test_what_comes_together_is_computed_together(ask, pipe, model):
 
 
 def test_too_much_at_once_is_refused(ask, turns, pipe, model):
-    model.gate.clear()
-    waiting = [turns.ask(pipe.read("1")), turns.ask(pipe.read(["1"] * 33))]
+    model.hold()
+    waiting = [turns.ask(pipe.read("1"))]
+    assert model.begun.acquire(timeout=10)
+    waiting.append(turns.ask(pipe.read(["1"] * 33)))
     status, answer, headers = ask({"inputs": "2"})
     assert status == 503
     assert headers["retry-after"] == "1"
     assert "of at most 100" in answer["error"]
-    model.gate.set()
+    model.release()
     assert [len(each.result(10)) for each in waiting] == [1, 33]
     assert ask({"inputs": "2"})[0] == 200
 
 
 def test_who_has_gone_is_not_answered(port, ask, turns, pipe, model):
-    model.gate.clear()
+    model.hold()
     first = turns.ask(pipe.read("1"))
     assert model.begun.acquire(timeout=10)
     body = json.dumps({"inputs": ["2"] * 5}).encode()
@@ -151,12 +158,39 @@ def test_who_has_gone_is_not_answered(port, ask, turns, pipe, model):
     with socket.create_connection(("127.0.0.1", port)) as caller:
         caller.sendall(head + body)
         _wait_for(lambda: turns.waiting_tokens == 15)
-    _wait_for(lambda: turns._waiting[0].answer.cancelled())
-    model.gate.set()
-    assert first.result(10) == pipe("1")
+    _wait_for(lambda: turns.waiting_tokens == 0)
+    model.release()
+    assert len(first.result(10)) == 1
     assert ask({"inputs": "3"})[1] == pipe("3")
     assert model.batches[:2] == [1, 1]
-    assert turns.waiting_tokens == 0
+
+
+def test_who_hangs_up_within_the_body_leaves_no_trace(port, ask, caplog):
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as caller:
+        caller.sendall(head + b'{"inputs"')
+        time.sleep(0.1)
+    assert ask({"inputs": "3"})[0] == 200
+    time.sleep(0.1)
+    assert not caplog.records
+
+
+def test_a_full_server_does_not_even_read(ask, turns, pipe, model, monkeypatch):
+    model.hold()
+    turns.ask(pipe.read("1"))
+    assert model.begun.acquire(timeout=10)
+    turns.ask(pipe.read(["1"] * 33))
+    turns.waiting_tokens += 1  # 100 of 100
+    monkeypatch.setattr(pipe, "read", lambda *_, **__: pytest.fail("this was read"))
+    assert ask({"inputs": "2"})[0] == 503
+    turns.waiting_tokens -= 1
+
+
+def test_health_says_when_nothing_is_computed_any_more(ask, turns):
+    turns.close()
+    status, answer, _ = ask(path="/health", method="GET")
+    assert status == 503
+    assert "start the server again" in answer["error"]
 
 
 def _wait_for(condition, seconds=10):

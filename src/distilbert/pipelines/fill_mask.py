@@ -108,42 +108,54 @@ class FillMaskPipeline(Pipeline):
                 raise ValueError(
                     f"no {self.tokenizer.mask_token} is left of {text!r:.80} once its end is cut"
                 )
-            encoded.append(Encoded([row], (places, targets)))
+            encoded.append(Encoded([row], (places, targets, options.top_k)))
         return encoded
 
-    def _take(self, row: Row, source: Any, outputs: Outputs) -> NDArray[np.float32]:
+    def _take(self, row: Row, source: Any, outputs: Outputs) -> list[tuple[list[int], list[float]]]:
+        places, targets, top_k = source
         logits = outputs["logits"]
         if logits.ndim != 2 or logits.shape[1] < len(self.tokenizer):
             raise ValueError(
                 f"the model gave logits of shape {logits.shape} for a row: fill-mask needs one per "
                 f"token and entry of the vocabulary ({len(self.tokenizer)})"
             )
-        return logits[source[0]]  # (masks, V), a copy
+        return [_best(softmax(logits[place]), targets, top_k) for place in places]
 
     def _decode(self, encoded: Encoded, kept: list[Any], options: FillMaskOptions) -> Any:
+        places = encoded.source[0].tolist()
         found = [
-            self._fill(encoded, at, softmax(logits), options.top_k)
-            for at, logits in zip(encoded.source[0], kept[0], strict=True)
+            # With several masks the others are to be seen.
+            self._fill(encoded.rows[0].ids, place, *best, hides_masks=len(places) == 1)
+            for place, best in zip(places, kept[0], strict=True)
         ]
         return found[0] if len(found) == 1 else found
 
     def _fill(
-        self, encoded: Encoded, at: int, scores: NDArray[np.float64], top_k: int
+        self, ids: list[int], at: int, tokens: list[int], scores: list[float], *, hides_masks: bool
     ) -> list[dict[str, Any]]:
-        """Return the best tokens for the mask at a place."""
-        ids = encoded.rows[0].ids
-        places, targets = encoded.source
-        best = targets[np.argsort(-scores[targets], kind="stable")[:top_k]]
+        """Return the answers for the mask at a place."""
         answers = []
-        for token in best.tolist():
+        for token, score in zip(tokens, scores, strict=True):
             filled = [*ids[:at], token, *ids[at + 1 :]]
             answers.append(
                 {
-                    "score": float(scores[token]),
+                    "score": score,
                     "token": token,
                     "token_str": self.tokenizer.decode([token]),
-                    # With several masks the others are to be seen.
-                    "sequence": self.tokenizer.decode(filled, skip_special_tokens=len(places) == 1),
+                    "sequence": self.tokenizer.decode(filled, skip_special_tokens=hides_masks),
                 }
             )
         return answers
+
+
+def _best(
+    scores: NDArray[np.float64], targets: NDArray[np.int64], top_k: int
+) -> tuple[list[int], list[float]]:
+    """Return the best of some tokens, the likeliest first, and their scores."""
+    found = scores[targets]
+    if top_k < len(found):  # equal ones in the order of the targets, as sorting all would have them
+        least = np.partition(found, -top_k)[-top_k]
+        is_good = ~(found < least)  # NaN stays, to be seen
+        targets, found = targets[is_good], found[is_good]
+    order = np.argsort(-found, kind="stable")[:top_k]
+    return targets[order].tolist(), found[order].tolist()

@@ -45,21 +45,24 @@ class Encoded:
     source: Any
 
 
-Work = tuple[Encoded, Options]
-"""An input to compute, and the options that its answer is read by."""
-
-
 @dataclass(frozen=True)
 class Request:
     """The inputs of one call, read and encoded, as `Pipeline.read` gives them.
 
     Args:
         inputs: as they were given.
-        work: what is to be computed, an entry for each input.
+        encoded: each of them.
+        options: of the call, checked.
     """
 
     inputs: Any
-    work: list[Work]
+    encoded: list[Encoded]
+    options: Any
+
+    @property
+    def rows(self) -> list[tuple[Row, Any]]:
+        """What is to be computed: the rows of all inputs, each with its input's source."""
+        return [(row, each.source) for each in self.encoded for row in each.rows]
 
 
 class Pipeline(ABC):
@@ -136,7 +139,7 @@ class Pipeline(ABC):
         """
         if self._comes_alone(inputs):
             request = self.read(inputs, **options)
-            return self.join(request, self.compute(request.work))
+            return self.answer(request, self.compute(request.rows))
         answers = self._stream(inputs, self._checked(self.options, options))
         if progress:
             answers = _with_bar(answers, len(inputs) if isinstance(inputs, Sequence) else None)
@@ -144,8 +147,8 @@ class Pipeline(ABC):
 
     # A call in three steps, for whoever has many callers and computes for them together
 
-    def read(self, inputs: Any, **options: Any) -> Request:
-        """Check and encode one input, or all of a list, from any thread; compute nothing.
+    def read(self, inputs: Any, /, **options: Any) -> Request:
+        """Check and encode one input, or all of a list; compute nothing.
 
         Raises:
             TypeError, ValueError: as a call raises them for its inputs and options.
@@ -155,26 +158,27 @@ class Pipeline(ABC):
             encoded = self._encode([self._read(inputs, chosen)], chosen)
         else:
             encoded = self._encode_numbered([*self._reads(enumerate(inputs), chosen)], chosen)
-        return Request(inputs, [(each, chosen) for each in encoded])
+        return Request(inputs, encoded, chosen)
 
-    def compute(self, work: Sequence[Work]) -> list[Any]:
-        """Return the answer to each input, of one request or of many, whatever their options."""
-        rows = [row for each, _ in work for row in each.rows]
-        owners = [each for each, _ in work for _ in each.rows]
-        kept = run(
+    def compute(self, rows: Sequence[tuple[Row, Any]]) -> list[Any]:
+        """Return what is kept of the model's outputs for each row, of one request or of many."""
+        return run(
             self.model,
-            rows,
+            [row for row, _ in rows],
             self.outputs,
-            lambda i, outputs: self._take(rows[i], owners[i].source, outputs),
+            lambda i, outputs: self._take(*rows[i], outputs),
             batch_tokens=self.batch_tokens,
             with_types=self._with_types,
             with_choices=self.with_choices,
         )
-        rest = iter(kept)
-        return [self._decode(each, list(islice(rest, len(each.rows))), o) for each, o in work]
 
-    def join(self, request: Request, answers: list[Any]) -> Any:
-        """Return what the call would have, given the answers to its inputs."""
+    def answer(self, request: Request, kept: Sequence[Any]) -> Any:
+        """Return what the call would have, given what `compute` kept of the request's rows."""
+        rest = iter(kept)
+        answers = [
+            self._decode(each, list(islice(rest, len(each.rows))), request.options)
+            for each in request.encoded
+        ]
         alone = self._comes_alone(request.inputs)
         return self._alone(request.inputs, answers[0]) if alone else answers
 
@@ -185,6 +189,10 @@ class Pipeline(ABC):
     def _is_one(self, inputs: Any) -> bool:
         """Whether this is one input, not several; a string always is."""
         return False
+
+    def _size(self, item: Any, options: Any) -> int:
+        """Return how many characters an input, as `_read` returns it, has in all its rows."""
+        return _characters(item)
 
     def _alone(self, item: Any, answer: Any) -> Any:
         """Return the answer to an input that comes alone, not in a list."""
@@ -262,8 +270,8 @@ class Pipeline(ABC):
     def _stream(self, inputs: Iterable[Any], options: Any) -> Iterator[Any]:
         numbered = enumerate(inputs)
         while ahead := list(self._read_ahead(numbered, options)):
-            encoded = self._encode_numbered(ahead, options)
-            yield from self.compute([(each, options) for each in encoded])
+            request = Request([], self._encode_numbered(ahead, options), options)
+            yield from self.answer(request, self.compute(request.rows))
 
     def _read_ahead(
         self, numbered: Iterator[tuple[int, Any]], options: Any
@@ -272,7 +280,7 @@ class Pipeline(ABC):
         characters = 0
         for number, read in self._reads(islice(numbered, self.read_ahead), options):
             yield number, read
-            characters += _characters(read)
+            characters += self._size(read, options)
             if characters >= MOST_CHARACTERS_AHEAD:
                 return
 

@@ -37,6 +37,7 @@ class ZeroShotOptions(Options):
         "candidate_labels": text_or_words,
         "hypothesis_template": _template,
         "multi_label": boolean,
+        "truncation": boolean,
     }
 
     @property
@@ -102,7 +103,7 @@ class ZeroShotClassificationPipeline(Pipeline):
     def _check_options(self, options: ZeroShotOptions) -> None:
         super()._check_options(options)
         self._entailment()
-        if options.multi_label:
+        if options.multi_label or len(options.labels) == 1:
             self._contradiction()
 
     def _entailment(self) -> int:
@@ -123,8 +124,8 @@ class ZeroShotClassificationPipeline(Pipeline):
             found = [i for i in names if i != entailment]
         if len(found) != 1:
             raise ValueError(
-                f"multi_label=True needs a label named contradiction; there are "
-                f"{', '.join(names.values())}"
+                "multi_label=True, or a single candidate label, needs a label of the model named "
+                f"contradiction; there are {', '.join(names.values())}"
             )
         return found[0]
 
@@ -132,6 +133,9 @@ class ZeroShotClassificationPipeline(Pipeline):
         if not options.labels:
             raise ValueError('candidate_labels is empty: pass it, such as ["sport", "politics"]')
         return text_of(item)
+
+    def _size(self, item: str, options: ZeroShotOptions) -> int:
+        return len(options.labels) * len(item)
 
     def _encode(self, items: list[str], options: ZeroShotOptions) -> list[Encoded]:
         labels = options.labels

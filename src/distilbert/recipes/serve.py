@@ -16,12 +16,12 @@ from distilbert.serving.app import make_app
 from distilbert.serving.turns import Turns
 
 _logger = logging.getLogger("distilbert")
-_SECONDS_TO_END = 30
+_SECONDS_TO_END = 20  # whoever stops containers kills after 30
 
 
 @dataclass
 class Settings:
-    """Answer texts over HTTP, those that come together together.
+    """Answer texts over HTTP; texts that arrive together are computed together.
 
     `POST /predict` takes `{"inputs": …, "parameters": {…}}` and gives what the pipeline of the task
     returns; `GET /` says what is served, `GET /health` that it works.
@@ -89,11 +89,13 @@ def _options(settings: Settings) -> dict[str, Any]:
     """Return what the pipeline is made with."""
     try:
         options = json.loads(settings.parameters)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"parameters is not JSON: {error}") from None
     if not isinstance(options, dict):
         raise ValueError(f"parameters must be a JSON object, not {settings.parameters!r:.60}")
     own = ("batch_tokens", "precision", "device", "threads")
+    if taken := sorted(options.keys() & {"task", "model", "tokenizer", *own}):
+        raise ValueError(f"{taken[0]!r} is none of the task's parameters")
     options |= {
         name: getattr(settings, name) for name in own if getattr(settings, name) is not None
     }

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response
 from starlette.routing import Route
@@ -31,31 +32,30 @@ def make_app(turns: Turns, about: dict[str, Any], most_bytes: int = 1_000_000) -
     | `GET /health` | that it works, and how many tokens wait |
 
     `inputs` are one input of the pipeline or a list of them, `parameters` options of its task.
-    Errors are `{"error": …}`: 400 for what cannot be answered, 413 for more than `most_bytes`, 503
-    if too much waits, 500 for a model that fails.
+    Errors are `{"error": …}`: 400 for what cannot be answered, 413 for more than `most_bytes` or
+    than may ever wait, 503 if too much waits, 500 for a model that fails.
+
+    Mounted in a larger application it does not see the end of that: call `turns.close()` there.
     """
 
     async def predict(http: HTTPRequest) -> Response:
-        body = await _body(http, most_bytes)
-        request = await run_in_threadpool(_read, turns, body)
         try:
-            answer = asyncio.wrap_future(turns.ask(request))
+            body = await _body(http, most_bytes)
+            turns.require_room()  # or reading would be in vain
+            request = await run_in_threadpool(_read, turns, body)
+            kept = await _computed(http, turns, request)
+        except ClientDisconnect:
+            return Response(status_code=CLOSED_BY_CALLER)
         except BusyError as error:
             raise HTTPException(503, str(error), {"Retry-After": "1"}) from None
-        gone = asyncio.ensure_future(http.receive())  # after the body it says only that
-        try:
-            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:  # what nobody waits for is not computed, at the end of the server too
-            gone.cancel()
-            answer.cancel()
-        if answer.cancelled():
-            return Response(status_code=CLOSED_BY_CALLER)
-        return _response(_written(answer.result()))
+        return _response(await run_in_threadpool(_written, turns, request, kept))
 
     async def show(http: HTTPRequest) -> Response:
         return _response(as_json(about))
 
     async def health(http: HTTPRequest) -> Response:
+        if not turns.is_working:
+            raise HTTPException(503, "nothing is computed any more: start the server again")
         return _response(as_json({"status": "ok", "waiting_tokens": turns.waiting_tokens}))
 
     @asynccontextmanager
@@ -93,7 +93,8 @@ def _read(turns: Turns, body: bytes) -> Request:
             raise ValueError('expected {"inputs": …, "parameters": {…}}')
         if unknown := sorted(asked.keys() - {"inputs", "parameters"}):
             raise ValueError(f"there is no {unknown[0]!r}, only inputs and parameters")
-        parameters = asked.get("parameters") or {}
+        parameters = asked.get("parameters")
+        parameters = {} if parameters is None else parameters
         if not isinstance(parameters, dict):
             raise TypeError(f"parameters must be an object, not {parameters!r:.60}")
         return turns.pipeline.read(asked["inputs"], **parameters)
@@ -107,8 +108,37 @@ def _read(turns: Turns, body: bytes) -> Request:
         raise HTTPException(400, str(error)) from None
 
 
-def _written(answer: Any) -> str:
+async def _computed(http: HTTPRequest, turns: Turns, request: Request) -> list[Any]:
+    """Return what is kept of a request's rows, as long as the caller waits for it.
+
+    Raises:
+        BusyError: too much waits.
+        HTTPException: it is too much for any time.
+        ClientDisconnect: the caller has gone.
+    """
     try:
+        kept: asyncio.Future[list[Any]] = asyncio.wrap_future(turns.ask(request))
+    except ValueError as error:
+        raise HTTPException(413, str(error)) from None
+    gone: asyncio.Future[Any] = asyncio.ensure_future(
+        http.receive()
+    )  # after the body it says only that
+    try:
+        await asyncio.wait([kept, gone], return_when=asyncio.FIRST_COMPLETED)
+    finally:  # what nobody waits for is not computed, at the end of the server too
+        gone.cancel()
+        kept.cancel()
+    if kept.cancelled():
+        raise ClientDisconnect
+    return kept.result()
+
+
+def _written(turns: Turns, request: Request, kept: list[Any]) -> str:
+    """Return the answer as JSON."""
+    answer = turns.pipeline.answer(request, kept)
+    try:
+        if isinstance(answer, list):  # one by one: other threads wait while JSON is made
+            return f"[{', '.join(map(as_json, answer))}]"
         return as_json(answer)
     except ValueError:
         raise HTTPException(

@@ -1,40 +1,45 @@
 """Many callers, one model: what is asked while it computes is computed together next."""
 
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import Any
 
 from distilbert.pipelines.flow import Pipeline, Request
+from distilbert.pipelines.running import Row
 
 
 class BusyError(RuntimeError):
-    """More is waiting than was allowed: ask again later."""
+    """More would wait than may: ask again later."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Asked:
-    """A request that has no answer yet."""
+    """A request that has not been computed yet."""
 
-    request: Request
-    tokens: list[int]  # of each input
-    answer: Future[Any] = field(default_factory=Future)
-    answers: list[Any] = field(default_factory=list)
-    taken: int = 0  # inputs that a turn has taken
+    rows: Sequence[tuple[Row, Any]]
+    future: Future[list[Any]] = field(default_factory=Future)
+    kept: list[Any] = field(default_factory=list)
+    taken: int = 0  # rows that a turn has taken
+
+    @property
+    def tokens_left(self) -> int:
+        return sum(len(row.ids) for row, _ in self.rows[self.taken :])
 
 
 class Turns:
-    """Answers requests of many threads with a thread of its own, in turns.
+    """Computes the requests of many threads in turns, with a thread of its own.
 
-    A turn takes an input of each request that waits, round and round, until it has the tokens of a
-    batch. So what comes together is computed together, a text need not wait for the whole of a
-    long list, and whoever comes alone waits for nobody. Answers do not depend on their neighbours.
+    A turn takes a row of each request that waits, round and round, until it has the tokens of a
+    batch. So what comes together is computed together, a text need not wait for the whole of a long
+    list or a long context, and whoever comes alone waits for nobody. What a request gets does not
+    depend on its neighbours.
 
     Args:
-        pipeline: what answers.
-        most_waiting: tokens that may wait; a request that comes on top is refused, unless nothing
-            waits.
+        pipeline: whose `compute` it is.
+        most_waiting: tokens that may wait.
     """
 
     def __init__(self, pipeline: Pipeline, most_waiting: int = 200_000) -> None:
@@ -45,75 +50,99 @@ class Turns:
         self.waiting_tokens = 0
         self._waiting: deque[_Asked] = deque()
         self._changed = Condition()
-        self._is_open = True
+        self._is_closed = False
         self._thread = Thread(target=self._work, name="distilbert-turns", daemon=True)
         self._thread.start()
 
-    def ask(self, request: Request) -> Future[Any]:
-        """Return the future answer to a request, the same as a call of the pipeline gives.
+    @property
+    def is_working(self) -> bool:
+        """Whether requests are computed: neither closed nor broken."""
+        return self._thread.is_alive() and not self._is_closed
 
-        Cancelled, what has not had its turn is not computed.
+    def require_room(self, tokens: int = 1) -> None:
+        """Do nothing if so many tokens more may wait.
 
         Raises:
-            BusyError: too much waits.
-            RuntimeError: `close` was called.
+            ValueError: they never may.
+            BusyError: not now.
         """
-        lengths = [sum(len(row.ids) for row in each.rows) for each, _ in request.work]
-        asked, tokens = _Asked(request, lengths), sum(lengths)
+        if tokens > self.most_waiting:
+            raise ValueError(
+                f"this has {tokens:,} tokens in all, and at most {self.most_waiting:,} may wait: "
+                "ask in parts"
+            )
+        if self.waiting_tokens + tokens > self.most_waiting:
+            raise BusyError(
+                f"{self.waiting_tokens:,} tokens are waiting, of at most {self.most_waiting:,}: "
+                "ask again later"
+            )
+
+    def ask(self, request: Request) -> Future[list[Any]]:
+        """Return what `pipeline.compute` will keep of a request's rows, for `pipeline.answer`.
+
+        Once it is cancelled, no more of it is computed.
+
+        Raises:
+            ValueError, BusyError: as `require_room`.
+            RuntimeError: it does not work, or no more.
+        """
+        asked = _Asked(request.rows)
         with self._changed:
-            if not self._is_open:
-                raise RuntimeError("no request is taken after close()")
-            if self.waiting_tokens and self.waiting_tokens + tokens > self.most_waiting:
-                raise BusyError(
-                    f"{self.waiting_tokens:,} tokens are waiting, of at most "
-                    f"{self.most_waiting:,}: ask again later"
-                )
-            if request.work:
+            if not self.is_working:
+                raise RuntimeError("nothing is computed any more")
+            tokens = asked.tokens_left
+            self.require_room(tokens)
+            if asked.rows:
                 self._waiting.append(asked)
                 self.waiting_tokens += tokens
                 self._changed.notify()
-        if not request.work:
-            asked.answer.set_result([])
-        return asked.answer
+            else:
+                asked.future.set_result([])
+        asked.future.add_done_callback(lambda _: self._forget(asked))
+        return asked.future
 
     def close(self) -> None:
-        """Take no more requests, answer what waits, and return when all is done."""
+        """Take no more requests, compute what waits, and return when all is done."""
         with self._changed:
-            self._is_open = False
+            self._is_closed = True
             self._changed.notify()
         self._thread.join()
+
+    def _forget(self, asked: _Asked) -> None:
+        """Let the rest of a request that was cancelled or has failed no longer wait."""
+        with self._changed:
+            if asked in self._waiting:
+                self._waiting.remove(asked)
+                self.waiting_tokens -= asked.tokens_left
 
     def _work(self) -> None:
         while turn := self._next():
             try:
-                answers = self.pipeline.compute([asked.request.work[i] for asked, i in turn])
+                kept = self.pipeline.compute([asked.rows[i] for asked, i in turn])
             except Exception as error:  # goes to those who asked; what waits gets its turn
-                for asked in {id(asked): asked for asked, _ in turn}.values():
-                    if asked.answer.set_running_or_notify_cancel():
-                        asked.answer.set_exception(error)
+                for asked in dict.fromkeys(asked for asked, _ in turn):
+                    if asked.future.set_running_or_notify_cancel():
+                        asked.future.set_exception(error)
                 continue
-            for (asked, _), answer in zip(turn, answers, strict=True):
-                asked.answers.append(answer)
-                is_whole = len(asked.answers) == len(asked.request.work)
-                if is_whole and asked.answer.set_running_or_notify_cancel():
-                    asked.answer.set_result(self.pipeline.join(asked.request, asked.answers))
+            for (asked, _), each in zip(turn, kept, strict=True):
+                asked.kept.append(each)
+                is_whole = len(asked.kept) == len(asked.rows)
+                if is_whole and asked.future.set_running_or_notify_cancel():
+                    asked.future.set_result(asked.kept)
 
     def _next(self) -> list[tuple[_Asked, int]]:
-        """Wait until something is asked, and take the inputs of a turn; none after `close`."""
+        """Wait until something is asked, and take the rows of a turn; none after `close`."""
         turn: list[tuple[_Asked, int]] = []
         tokens = 0
         with self._changed:
-            while not turn and (self._waiting or self._is_open):
-                self._changed.wait_for(lambda: self._waiting or not self._is_open)
-                while self._waiting and tokens < self.pipeline.batch_tokens:
-                    asked = self._waiting.popleft()
-                    if asked.answer.done():  # cancelled, or failed
-                        self.waiting_tokens -= sum(asked.tokens[asked.taken :])
-                        continue
-                    turn.append((asked, asked.taken))
-                    tokens += asked.tokens[asked.taken]
-                    self.waiting_tokens -= asked.tokens[asked.taken]
-                    asked.taken += 1
-                    if asked.taken < len(asked.tokens):
-                        self._waiting.append(asked)
+            self._changed.wait_for(lambda: self._waiting or self._is_closed)
+            while self._waiting and tokens < self.pipeline.batch_tokens:
+                asked = self._waiting.popleft()
+                turn.append((asked, asked.taken))
+                length = len(asked.rows[asked.taken][0].ids)
+                tokens += length
+                self.waiting_tokens -= length
+                asked.taken += 1
+                if asked.taken < len(asked.rows):
+                    self._waiting.append(asked)
         return turn
