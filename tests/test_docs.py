@@ -138,11 +138,21 @@ def test_the_readme_predicts_in_five_lines():
     assert len(statements) <= 5
 
 
+def anchors(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
 @pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+    for target, anchor in re.findall(
+        r"\]\(([^)#]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")
+    ):
         if not target.startswith("http"):
-            assert (page.parent / target).exists(), f"{page}: {target}"
+            other = page.parent / target if target else page
+            assert other.exists(), f"{page}: {target}"
+            assert not anchor or anchors(other).count(anchor) == 1, f"{page}: {target}#{anchor}"
 
 
 def test_every_public_class_has_an_example_that_runs_as_a_doctest():
