@@ -2,8 +2,9 @@
 
     python runs/data.py --data DATA --out OUT [--tokenizer BASE]
 
-DATA has a folder of Parquet files per data set (`docs/results.md` says which). Where a training set
-is large, every model gets the same part of it.
+DATA has a folder of Parquet files for each name in `TEXTS`, and one with `train.parquet` and
+`dev.parquet` for each in `PARTS`. Where a training set is large, every model gets the same part of
+it.
 """
 
 import argparse
