@@ -28,8 +28,9 @@ class DistilBertConfig(PretrainedConfig):
         qa_dropout: dropout before the question-answering head.
         seq_classif_dropout: dropout in the classification and multiple-choice heads.
         pad_token_id: id of the padding token; its embedding is not trained.
-        kwargs: the fields of `PretrainedConfig`. `hidden_size`, `num_attention_heads` and
-            `num_hidden_layers` are other names of `dim`, `n_heads` and `n_layers`.
+        kwargs: the fields of `distilbert.pretrained_config.PretrainedConfig`. `hidden_size`,
+            `num_attention_heads` and `num_hidden_layers` are other names of `dim`, `n_heads` and
+            `n_layers`.
 
     Raises:
         TypeError, ValueError: a value that is of the wrong type or not possible.
@@ -116,7 +117,7 @@ class BertConfig(PretrainedConfig):
         layer_norm_eps: added to the variance in layer normalisation.
         classifier_dropout: dropout before a classification head; None is `hidden_dropout_prob`.
         position_embedding_type: "absolute"; the relative kinds are refused.
-        kwargs: the fields of `PretrainedConfig`.
+        kwargs: the fields of `distilbert.pretrained_config.PretrainedConfig`.
 
     Raises:
         TypeError, ValueError: a value that is of the wrong type or not possible, or a decoder or

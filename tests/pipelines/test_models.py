@@ -18,7 +18,7 @@ def test_another_head(task, head, make_model, tokenizer, folder):
 def test_what_is_no_model(tokenizer, make_model, tmp_path):
     with pytest.raises(ValueError, match="needs its tokenizer"):
         distilbert.pipeline("fill-mask", make_model("ForMaskedLM"))
-    with pytest.raises(TypeError, match="or a callable in its place"):
+    with pytest.raises(TypeError, match="or a callable in its place, not of type str"):
         distilbert.FillMaskPipeline("folder", tokenizer)
     with pytest.raises(OSError, match="nowhere"):
         distilbert.pipeline("fill-mask", str(tmp_path / "nowhere"), local_files_only=True)

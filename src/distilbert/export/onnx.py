@@ -51,7 +51,7 @@ def export_onnx(
             encoder; by default what the checkpoint says that it is.
         check: typical texts, or pairs of them, to compare the answers with those in fp32; the
             tokenizer is that of `name`.
-        tolerance: largest error of a check (see `Harm`) with which the file is written.
+        tolerance: largest error of a check (`distilbert.harm.Harm`) with which the file is written.
         options: `cache_dir`, `force_download`, `local_files_only`, `token`, `revision`,
             `subfolder`.
 

@@ -56,6 +56,9 @@ class PreparedModel:
         model_class: the class of the model that it was made from.
         precision: fp32, bf16 or int8.
         engine: native or torch.
+        layers: for each linear layer what computes it: native (fp32) or int8 of the engine in C++;
+            of PyTorch packed (oneDNN, with the weights in its own order), int8 (oneDNN with VNNI,
+            else FBGEMM) or plain (its usual layers, where the others are missing).
         harm: what the precision does to the answers, if it was checked; else None.
 
     Example:

@@ -44,7 +44,8 @@ class FeatureExtractionPipeline(Pipeline):
     Special tokens are among the T tokens, and in the mean.
 
     Args:
-        model, tokenizer, config, batch_tokens, read_ahead: see `Pipeline`.
+        model, tokenizer, config, batch_tokens, read_ahead: see
+            `distilbert.pipelines.flow.Pipeline`.
         options: `pooling` ("none", "mean", "first"), `normalize` (to length 1), `max_length`; with
             `truncation` a long text is cut, else refused.
 
@@ -92,7 +93,8 @@ class SentenceEmbeddingPipeline(FeatureExtractionPipeline):
     """Gives a vector (C,) of length 1 per text, whose dot product with another is their cosine.
 
     Args:
-        model, tokenizer, config, batch_tokens, read_ahead: see `Pipeline`.
+        model, tokenizer, config, batch_tokens, read_ahead: see
+            `distilbert.pipelines.flow.Pipeline`.
         options: `pooling` ("mean", "first"), `normalize` (True), `max_length`; with `truncation` a
             long text is cut, else refused.
 

@@ -38,7 +38,8 @@ class FillMaskPipeline(Pipeline):
     lists, each mask on its own.
 
     Args:
-        model, tokenizer, config, batch_tokens, read_ahead: see `Pipeline`.
+        model, tokenizer, config, batch_tokens, read_ahead: see
+            `distilbert.pipelines.flow.Pipeline`.
         options: `top_k` (5) tokens per mask, of `targets` only if given; `max_length`; with
             `truncation` a long text is cut, else refused.
 

@@ -51,8 +51,9 @@ def as_arrays(model: Any) -> Callable[..., Any]:
         return ArrayModel(model)
     if not callable(model):
         raise TypeError(
-            f"expected a model, or a callable in its place, not {model!r:.60}; "
-            "distilbert.pipeline(task, folder) opens a folder"
+            f"expected a model, or a callable in its place, not of type {type(model).__name__}; "
+            "distilbert.pipeline(task, folder) opens a folder, and a function of input_ids and "
+            "attention_mask can be made of anything that computes logits"
         )
     return model
 

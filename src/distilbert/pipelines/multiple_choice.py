@@ -27,8 +27,9 @@ class MultipleChoicePipeline(Pipeline):
     `choice` (the text), `index`, `score` (its probability) and `scores` (of all choices).
 
     Args:
-        model, tokenizer, config, batch_tokens, read_ahead: see `Pipeline`. The model is called
-            with (B, 1, T): its score of a choice does not depend on the others.
+        model, tokenizer, config, batch_tokens, read_ahead: see
+            `distilbert.pipelines.flow.Pipeline`. The model is called with (B, 1, T): its
+            score of a choice does not depend on the others.
         options: `max_length`; with `truncation` a long pair is cut, else refused.
 
     Example:

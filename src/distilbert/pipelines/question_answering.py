@@ -57,7 +57,8 @@ class QuestionAnsweringPipeline(Pipeline):
     counts. Spans of a window that spell the same, in whatever case, count together.
 
     Args:
-        model, tokenizer, config, batch_tokens, read_ahead: see `Pipeline`.
+        model, tokenizer, config, batch_tokens, read_ahead: see
+            `distilbert.pipelines.flow.Pipeline`.
         options: `top_k` (1), `max_seq_len` or `max_length` (of a window, 384), `doc_stride` (128),
             `max_answer_len` (15), `handle_impossible_answer` (False), `align_to_words` (True).
 
@@ -92,7 +93,7 @@ class QuestionAnsweringPipeline(Pipeline):
         progress: bool = False,
         **options: Any,
     ) -> Any:
-        """See `Pipeline`.
+        """As `distilbert.pipelines.flow.Pipeline`.
 
         Args:
             inputs: a dict with `question` and `context`, or an iterable of these.

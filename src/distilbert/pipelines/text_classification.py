@@ -54,7 +54,8 @@ class TextClassificationPipeline(Pipeline):
     "regression" it is the value itself. One text of a pair may be empty.
 
     Args:
-        model, tokenizer, config, batch_tokens, read_ahead: see `Pipeline`.
+        model, tokenizer, config, batch_tokens, read_ahead: see
+            `distilbert.pipelines.flow.Pipeline`.
         options: `top_k` (None for all labels), `function_to_apply` ("softmax", "sigmoid",
             "none"; by default what the configuration says), `max_length`; with `truncation` a
             long text is cut, else refused.

@@ -66,15 +66,17 @@ class TokenClassificationPipeline(Pipeline):
     Without aggregation there is one per token: `entity` (label), `score` (probability), `index`
     (place among the tokens, [CLS] being 0), `word` (the token), `start` and `end` (characters).
     With it there is one per entity, with `entity_group` (type) instead of `entity` and `index`.
-    Where entities begin and end follows conlleval (see `tasks.entities`).
+    Where entities begin and end follows conlleval (`distilbert.tasks.entities`).
 
     A text of any length is read in windows, and each token taken from the window in which it is
     farther from an edge.
 
     Args:
-        model, tokenizer, config, batch_tokens, read_ahead: see `Pipeline`.
-        options: `aggregation_strategy` ("none", "simple", "first", "average", "max"),
-            `ignore_labels` (["O"]), `stride`, `max_length` (of a window).
+        model, tokenizer, config, batch_tokens, read_ahead: see
+            `distilbert.pipelines.flow.Pipeline`.
+        options: `aggregation_strategy` ("none"; or "simple", "first", "average", "max"),
+            `ignore_labels` (["O"]), `max_length` (of a window, by default what the model takes),
+            `stride` (tokens that two windows share, a quarter of a window).
 
     Example:
         >>> import numpy as np

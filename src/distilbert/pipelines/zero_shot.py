@@ -57,8 +57,9 @@ class ZeroShotClassificationPipeline(Pipeline):
     labels, or with `multi_label` of each label against its contradiction.
 
     Args:
-        model, tokenizer, config, batch_tokens, read_ahead: see `Pipeline`. The labels of the
-            configuration must name entailment.
+        model, tokenizer, config, batch_tokens, read_ahead: see
+            `distilbert.pipelines.flow.Pipeline`. The labels of the configuration must name
+            entailment.
         options: `candidate_labels` (a list, or a string with commas), `hypothesis_template`
             ("This example is {}."), `multi_label`, `max_length`; with `truncation` a long text
             is cut, else refused.
@@ -95,7 +96,7 @@ class ZeroShotClassificationPipeline(Pipeline):
         progress: bool = False,
         **options: Any,
     ) -> Any:
-        """See `Pipeline`; `candidate_labels` may come second."""
+        """As `distilbert.pipelines.flow.Pipeline`; `candidate_labels` may come second."""
         if candidate_labels is not None:
             options["candidate_labels"] = candidate_labels
         return super().__call__(inputs, progress=progress, **options)

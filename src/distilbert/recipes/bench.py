@@ -59,14 +59,15 @@ class Settings:
         precisions: of the prepared models: fp32, bf16, int8; by default those that the
             processor is fast in.
         workloads: lat8 to lat512 (one sequence of so many tokens; left out where the model has
-            fewer positions), short, long, 512.
+            fewer positions), short (64 sequences of about 25 tokens), long (16 of about 300), 512
+            (four of 512).
         pass_texts: a text file; its lines are answered one by one, as the DistilBERT paper does
             with the STS-B pairs, by the model and by a BERT-base of random weights.
         pass_lines: lines of it that are used.
         task: also score the model, which has this task's head, and its prepared copies on
             labelled examples; as for `distilbert evaluate`.
         data: a file of these examples.
-        max_length: of them, as for `distilbert evaluate`.
+        max_length: tokens of an example's text, as for `distilbert evaluate`.
         repeats: rounds in which every contender runs once; medians are taken.
         max_seconds: of one workload's rounds; three count in any case.
         cold_start: also start processes that open the model and answer once.

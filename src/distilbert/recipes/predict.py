@@ -41,7 +41,8 @@ class Settings:
         text_column: where the text is.
         second_text_column: text-classification: where the second text of a pair is;
             multiple-choice: the column of the text put before each choice.
-        question_column, context_column: question-answering: where both are.
+        question_column: question-answering: where the question is.
+        context_column: question-answering: where the context is.
         choice_columns: multiple-choice: where the choices are; a single column holds a list.
         max_length: tokens per row, special ones included; by default what the model takes.
         truncation: cuts the end of a text that is too long, instead of an error.
