@@ -218,7 +218,10 @@ def find_weights(
             return {source.require(shard): frozenset(names) for shard, names in shards.items()}
     names = ", ".join(name for name, _ in kinds)
     where = " in the local cache" if source.is_offline else ""
-    raise OSError(f"{source} has no weights{where} (looked for {names})")
+    export = ""
+    if source.find(ONNX_WEIGHTS) is not None:
+        export = f"; {ONNX_WEIGHTS} is an export, which pipelines, predict and serve open"
+    raise OSError(f"{source} has no weights{where} (looked for {names}){export}")
 
 
 def require_promised(promised: Mapping[Path, Iterable[str]], weights: Iterable[str]) -> None:

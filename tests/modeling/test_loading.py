@@ -211,7 +211,14 @@ class TestForeign:
 
     def test_no_weights(self, folder):
         (folder / SAFE).unlink()
-        with pytest.raises(OSError, match=r"has no weights \(looked for model\.safetensors"):
+        with pytest.raises(
+            OSError, match=r"has no weights \(looked for model\.safetensors.*bin.*\)$"
+        ):
+            load(folder)
+        (folder / "model.onnx").touch()
+        with pytest.raises(
+            OSError, match=r"model\.onnx is an export, which pipelines, predict and"
+        ):
             load(folder)
 
     def test_unknown_keyword(self, folder):
