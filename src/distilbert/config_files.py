@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from distilbert.errors import reworded
 from distilbert.foreign_options import without_foreign
 from distilbert.hub import (
     CONFIG_FILE,
@@ -102,7 +103,7 @@ class ConfigFiles(Pushable, ABC):
         try:
             config = cls.from_dict(read_json(path))
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{path}: {error}") from error
+            raise reworded(error, f"{path}: {error}") from error
         config.update(overrides)
         config.name_or_path = os.fspath(source.name)
         return config

@@ -130,6 +130,13 @@ def test_a_progress_bar_changes_no_answer(pipe, inputs, options, capsys):
     assert "100%" in captured.err
 
 
+def test_a_progress_bar_leaves_standard_output_alone(pipe, inputs, options, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    for _ in pipe(iter(inputs), progress=True, **options):
+        print("an answer")
+    assert capsys.readouterr().out == "an answer\n" * len(inputs)
+
+
 def test_nothing_in_nothing_out(pipe, options):
     assert pipe([], **options) == []
     assert list(pipe(iter(()), **options)) == []

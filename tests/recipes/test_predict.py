@@ -424,6 +424,25 @@ def test_a_record_that_json_cannot_hold(answer, tmp_path, monkeypatch, capsys, v
     assert f"line 2: column 'n' {message}, which JSON does not have: write null" in error
 
 
+@pytest.mark.parametrize("column", ["note", "text"])
+def test_a_record_with_a_lone_surrogate(answer, tmp_path, monkeypatch, capsys, column):
+    records = [{"text": "un"}, {"text": "un", column: "un \ud83d"}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    monkeypatch.setattr(distilbert.DistilBertModel, "forward", None)  # it is not computed
+    assert answer(str(tmp_path / "out.jsonl"), input="in.jsonl") == 1
+    error = capsys.readouterr().err
+    assert f"line 2: column {column!r} has a lone surrogate, U+D83D, which stands for no" in error
+
+
+def test_standard_output_is_utf8(folder, tmp_path, monkeypatch):
+    (tmp_path / "in.txt").write_text("é 中\n", encoding="utf-8")
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii"))
+    words = ["--task", "text-classification", "--model", folder("ForSequenceClassification")]
+    assert main(["predict", *words, "--input", str(tmp_path / "in.txt")]) == 0
+    assert json.loads(written.getvalue().decode("utf-8"))["text"] == "é 中"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_no_room_for_the_answers(answer, capsys):
     assert answer("/dev/full") == 1

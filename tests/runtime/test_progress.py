@@ -76,6 +76,16 @@ def test_bar_on_a_terminal(clock):
         assert word in text
 
 
+def test_a_bar_leaves_standard_output_alone(monkeypatch):
+    """Answers that a shell puts into a file, while the bar is on the terminal."""
+    out, answers = console(force_terminal=True), io.StringIO()
+    monkeypatch.setattr("sys.stdout", answers)
+    with Progress(total=1, console=out) as progress:
+        print("an answer")
+        progress.advance(1, 1)
+    assert answers.getvalue() == "an answer\n"
+
+
 def test_values_are_read_only_when_shown(clock):
     class Loss:
         reads = 0

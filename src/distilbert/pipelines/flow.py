@@ -1,5 +1,6 @@
 """What all pipelines share: options, inputs read ahead, rows run in batches, answers in order."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from distilbert.errors import reworded
 from distilbert.fields import Check, integer, optional
 from distilbert.pipelines.models import as_arrays, check_head
 from distilbert.pipelines.running import Outputs, Row, run
@@ -344,7 +346,7 @@ def _named(number: int) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise type(error)(f"input {number}: {error}") from None
+        raise reworded(error, f"input {number}: {error}") from None
 
 
 def text_of(value: Any, name: str = "the text", *, may_be_empty: bool = False) -> str:
@@ -391,6 +393,9 @@ def _characters(value: Any) -> int:
 
 def _with_bar(answers: Iterable[Any], total: int | None) -> Iterator[Any]:
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
-    yield from track(answers, "", total=total, console=Console(stderr=True))
+    # Where standard output is no terminal, what the caller prints must not go to the bar's.
+    bar = Progress(console=Console(stderr=True), redirect_stdout=sys.stdout.isatty())
+    with bar:
+        yield from bar.track(answers, total=total, description="")

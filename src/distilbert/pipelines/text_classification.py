@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from distilbert.errors import reworded
 from distilbert.fields import integer, one_of, optional
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of
 
@@ -19,8 +20,8 @@ def _labels_per_text(name: str, value: Any) -> Any:
     try:
         return integer(1)(name, value)
     except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"{error}; None gives all labels, 'best' the best one without a list"
+        raise reworded(
+            error, f"{error}; None gives all labels, 'best' the best one without a list"
         ) from None
 
 

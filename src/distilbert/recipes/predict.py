@@ -3,9 +3,11 @@
 Memory does not grow with the input.
 """
 
+import io
 import json
 import logging
 import re
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from typing import Any
 
+from distilbert.errors import reworded
 from distilbert.pipelines import pipeline
 from distilbert.pipelines.flow import text_of
 from distilbert.pipelines.opening import ALIASES
@@ -148,7 +151,7 @@ def main(settings: Settings) -> int:
             try:
                 item = _input(task, record, settings)
             except (TypeError, ValueError) as error:
-                raise type(error)(f"line {line}: {error}") from None
+                raise reworded(error, f"line {line}: {error}") from None
             yield item
 
     done, started = 0, time.monotonic()
@@ -163,7 +166,7 @@ def main(settings: Settings) -> int:
                     bar.advance(done, 1)
         except (TypeError, ValueError) as error:
             lines = {done + i: line for i, (line, _) in enumerate(waiting)}
-            raise type(error)(_with_line(str(error), lines)) from error
+            raise reworded(error, _with_line(str(error), lines)) from error
     _logger.info("%d answers in %.1f s", done, time.monotonic() - started)
     return done
 
@@ -190,7 +193,7 @@ def _input(task: str, record: dict[str, Any], settings: Settings) -> Any:
     """
     if PREDICTION in record:
         raise ValueError(f"there is a column {PREDICTION!r} already: rename it")
-    _refuse_not_finite(record)
+    _refuse_unwritable(record)
 
     def column(name: str, setting: str) -> Any:
         if name not in record:
@@ -229,11 +232,17 @@ def _continued(beginning: Any, choices: Any) -> Any:
     ]
 
 
-def _refuse_not_finite(record: dict[str, Any]) -> None:
+def _refuse_unwritable(record: dict[str, Any]) -> None:
     """Raise ValueError for a column that could be read but not be written again."""
     for name, value in record.items():
         try:
-            as_json({name: value})
+            as_json({name: value}).encode()
+        except UnicodeEncodeError as error:
+            code = ord(error.object[error.start])
+            raise ValueError(
+                f"column {name!r} has a lone surrogate, U+{code:04X}, which stands for no "
+                "character: remove it"
+            ) from None
         except ValueError:
             what = f"is {json.dumps(value)}" if isinstance(value, float) else "has NaN or infinity"
             raise ValueError(
@@ -245,6 +254,8 @@ def _refuse_not_finite(record: dict[str, Any]) -> None:
 def _writer(path: str) -> Iterator[Callable[[str], None]]:
     """Open the output, and give it its name when it is whole."""
     if path == STDIN:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # JSON lines are, whatever the locale
         yield lambda line: print(line, flush=True)
         return
     with growing_output(target_of(path)) as file:

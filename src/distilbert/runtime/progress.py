@@ -1,5 +1,6 @@
 """What a run tells the one who waits for it: a bar on a terminal, a line now and then elsewhere."""
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -98,6 +99,7 @@ class Progress:
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[status]}", markup=False),
                 console=self._console,
+                redirect_stdout=sys.stdout.isatty(),  # else what is printed would go to the bar's
             )
             self._task = self._bar.add_task(description, total=total, completed=done, status="")
 
