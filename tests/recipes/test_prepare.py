@@ -93,6 +93,8 @@ def test_lower_case_is_a_setting_of_a_bare_vocabulary_and_else_its_own(prepared,
 
     assert first("lower") == "[CLS] some [UNK] of a text [SEP]"
     assert first("cased", lowercase=False) == "[CLS] some Words of a text [SEP]"
+    (folder / "tokenizer_config.json").write_text('{"model_max_length": 64}')
+    assert first("silent", lowercase=False) == "[CLS] some Words of a text [SEP]"
     (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')
     assert first("said") == first("both", lowercase=False) == "[CLS] some Words of a text [SEP]"
     (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')

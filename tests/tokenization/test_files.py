@@ -165,6 +165,32 @@ def test_only_vocab_txt(tmp_path, tiny_vocab, cls):
     assert cls.from_pretrained(tmp_path, do_lower_case=False).tokenize("The") != ["the"]
 
 
+@pytest.mark.parametrize("cls", BOTH)
+@pytest.mark.parametrize(
+    ("word", "config", "options", "warns"),
+    [
+        ("Word", None, {}, True),
+        ("##É", {"model_max_length": 64}, {"do_lower_case": None}, True),
+        ("Word", {"do_lower_case": True}, {}, False),
+        ("Word", None, {"do_lower_case": True}, False),
+        ("Word", None, {"do_lower_case": False}, False),
+        ("[unused7X]", None, {}, False),
+        ("<S>", None, {}, False),
+    ],
+)
+def test_capitals_that_lower_casing_loses(
+    tmp_path, tiny_vocab, caplog, cls, word, config, options, warns
+):
+    (tmp_path / "vocab.txt").write_text("\n".join([*tiny_vocab, word]), encoding="utf-8")
+    if config is not None:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with caplog.at_level(logging.WARNING, "distilbert"):
+        for _ in range(2):
+            cls.from_pretrained(tmp_path, **options)
+    told = [each for each in caplog.messages if f"capitals, such as {word!r}" in each]
+    assert len(told) == warns == len(caplog.messages)
+
+
 def test_gaps_in_the_ids_survive_vocab_txt(tmp_path, tiny_vocab):
     vocab = {**tiny_vocab, "late": len(tiny_vocab) + 2}
     path = tmp_path / "vocab.txt"

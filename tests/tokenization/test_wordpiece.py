@@ -59,7 +59,6 @@ class TestLoadVocab:
             "a\n\nb\n",
             "a \nb\t\n\u3000c\xa0\u3000\n",
             "a\n\x1c\nb\x0b\nc\x85d\ne\u2028f\n",
-            "\ufeffa\nb\n",
         ],
     )
     def test_the_ids_are_those_of_the_rust_library(self, tmp_path, content):
@@ -68,6 +67,11 @@ class TestLoadVocab:
         vocab = load_vocab(path)
         assert vocab == load_vocab(str(path)) == models.WordPiece.read_file(str(path))
         assert list(vocab.values()) == list(range(len(vocab)))
+
+    def test_a_byte_order_mark_is_no_part_of_the_first_token(self, tmp_path):
+        path = tmp_path / "vocab.txt"
+        path.write_bytes("\ufeff[PAD]\n\ufeffa\n".encode())
+        assert load_vocab(path) == {"[PAD]": 0, "\ufeffa": 1}
 
     def test_no_such_file(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"vocab\.txt: give the path"):

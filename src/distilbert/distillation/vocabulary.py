@@ -9,7 +9,7 @@ from pathlib import Path
 from distilbert import hub
 from distilbert.distillation.blocks import Source, blocks
 from distilbert.tokenization import DistilBertTokenizerFast, load_vocab
-from distilbert.tokenization.files import CONFIG_FILE, TOKENIZER_FILE
+from distilbert.tokenization.files import CONFIG_FILE, open_files
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -21,8 +21,8 @@ def open_tokenizer(name: str, *, lowercase: bool) -> DistilBertTokenizerFast:
 
     Args:
         name: path or hub id.
-        lowercase: what a vocab.txt does not say. A tokenizer.json or tokenizer_config.json beside
-            it does; then True, the default of the command, asks for nothing.
+        lowercase: what a vocab.txt does not say. A tokenizer.json, or the do_lower_case of a
+            tokenizer_config.json, does; then True, the default of the command, asks for nothing.
 
     Raises:
         OSError: there is no such tokenizer.
@@ -30,9 +30,8 @@ def open_tokenizer(name: str, *, lowercase: bool) -> DistilBertTokenizerFast:
     """
     if Path(name).is_file():
         return DistilBertTokenizerFast(load_vocab(name), do_lower_case=lowercase)
-    files = hub.Source(name)
-    if all(files.find(each) is None for each in (TOKENIZER_FILE, CONFIG_FILE)):
-        return DistilBertTokenizerFast.from_pretrained(name, do_lower_case=lowercase)
+    if not lowercase and not open_files(hub.Source(name)).says_case:
+        return DistilBertTokenizerFast.from_pretrained(name, do_lower_case=False)
     tokenizer = DistilBertTokenizerFast.from_pretrained(name)
     if tokenizer.do_lower_case and not lowercase:
         raise ValueError(

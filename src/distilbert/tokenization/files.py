@@ -54,6 +54,7 @@ class Opened:
     """What the files of a folder say together.
 
     Args:
+        says_case: whether they say if text is lower-cased; else the default does.
         settings: attributes of the tokenizer, by name.
         unknown: entries of tokenizer_config.json that mean nothing here and are kept.
     """
@@ -61,6 +62,7 @@ class Opened:
     spec: Spec
     roles: dict[str, str]
     additional: list[str]
+    says_case: bool
     settings: dict[str, Any] = field(default_factory=dict)
     unknown: dict[str, Any] = field(default_factory=dict)
 
@@ -108,7 +110,8 @@ def open_files(source: Source) -> Opened:
         _check_special(content, roles, replace(spec, added=added))
     known = {*ROLES, *CUTTING, *SETTINGS, *_READ, *_PASSING}
     unknown = {name: value for name, value in config.items() if name not in known}
-    return Opened(replace(spec, added=added), roles, additional, settings, unknown)
+    says_case = content is not None or config.get("do_lower_case") is not None
+    return Opened(replace(spec, added=added), roles, additional, says_case, settings, unknown)
 
 
 def _read(source: Source, filename: str) -> tuple[dict[str, Any], str]:

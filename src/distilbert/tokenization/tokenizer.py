@@ -1,5 +1,6 @@
 """The tokenizer but for its engine: made of a `Spec`, opened from files, saved to them."""
 
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ from distilbert.tokenization.vocabulary import ROLES, as_added_token
 from distilbert.tokenization.wordpiece import load_vocab
 
 PathLike = str | os.PathLike[str]
+_logger = logging.getLogger("distilbert")
 _MODEL_INPUTS = ("input_ids", "attention_mask")
 
 
@@ -236,6 +238,8 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
         rest = {name: value for name, value in overrides.items() if name not in named}
         if "max_len" in rest:
             rest.setdefault("model_max_length", rest.pop("max_len"))
+        if not opened.says_case and "do_lower_case" not in cutting:
+            _warn_of_capitals(opened.spec)
         tokenizer = cls.__new__(cls)
         tokenizer._set_up(
             replace(opened.spec, **cutting), roles, {**settings, **rest}, opened.unknown
@@ -362,6 +366,25 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
             role: [entry(name) for name in value] if isinstance(value, list) else entry(value)
             for role, value in self.special_tokens_map.items()
         }
+
+
+_told: set[str] = set()  # the files that have been warned of
+
+
+def _warn_of_capitals(spec: Spec) -> None:
+    """Warn, once for a file, if text is lower-cased by default and its words have capitals."""
+    words = (token for token in spec.vocab if token.removeprefix("##").isalpha())
+    found = next((word for word in words if word != word.lower()), None)
+    if found is not None and spec.origin not in _told:
+        _told.add(spec.origin)
+        _logger.warning(
+            "%s has words with capitals, such as %r, and no file beside it says do_lower_case: "
+            'text is lower-cased. If the model is cased, put {"do_lower_case": false} into a %s '
+            "beside it, or open the tokenizer with do_lower_case=False",
+            spec.origin,
+            found,
+            CONFIG_FILE,
+        )
 
 
 def name_of(token: Any) -> Any:

@@ -103,7 +103,8 @@ def spell(word: str, ends: Iterable[int], prefix: str) -> list[str]:
 def load_vocab(vocab_file: str | Path) -> dict[str, int]:
     """Read a `vocab.txt`: one token a line, its id the number of the line, from 0.
 
-    As in the Rust library, whitespace at the end of a line is no part of the token.
+    As in the Rust library, whitespace at the end of a line is no part of the token. Unlike there,
+    nor is a byte-order mark at the beginning of the file, which an editor has put there.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -111,7 +112,7 @@ def load_vocab(vocab_file: str | Path) -> dict[str, int]:
     """
     path = Path(vocab_file)
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise FileNotFoundError(
             f"no vocabulary file at {path}: give the path of a vocab.txt, one token a line"
