@@ -227,6 +227,18 @@ def test_wrong_config(bake, capsys, tmp_path, text, message):
     assert error.count("\n") == 1
 
 
+def test_a_config_is_utf8(bake, capsys, tmp_path, monkeypatch):
+    """Whatever the locale, by which jsonargparse would read it."""
+    path = tmp_path / "run.yaml"
+    for mark in ("", "\ufeff"):
+        path.write_text(f"{mark}flour: año", encoding="utf-8")
+        monkeypatch.setattr("jsonargparse._paths.Path.read_text", None)
+        assert bake("--config", str(path)) == (0, Settings("año"))
+    path.write_text("flour: año", encoding="latin-1")
+    error = usage_error(capsys, bake, "--config", str(path))
+    assert f"{path} is not UTF-8: byte 0xf1 at offset 8" in error
+
+
 def test_wrong_recipe(capsys):
     text = usage_error(capsys, cli.main, ["distil"])
     assert "there is no recipe 'distil'; did you mean distill?" in text

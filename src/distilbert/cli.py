@@ -21,6 +21,7 @@ import types
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, fields
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
 import distilbert
@@ -168,6 +169,8 @@ def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
     """
     import jsonargparse
 
+    from distilbert.distillation.text_files import decode
+
     about, help_of = _documentation(kind)
     types_of = get_type_hints(kind)
 
@@ -176,6 +179,15 @@ def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
             # One line: the usage of thirty flags hides what is wrong.
             print(f"{prog}: error: {_plain(message)} (see {prog} --help)", file=sys.stderr)
             raise SystemExit(2)
+
+        def parse_path(self, path: str, *args: Any, **kwargs: Any) -> Any:  # of --config
+            if path == "-":
+                return super().parse_path(path, *args, **kwargs)
+            try:
+                content = decode(Path(path).read_bytes(), path, 0)
+            except ValueError as error:
+                self.error(str(error))
+            return self.parse_string(content, path, *args, **kwargs)
 
         def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Any:  # of --config
             try:

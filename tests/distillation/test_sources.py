@@ -119,7 +119,10 @@ def test_a_long_line(tmp_path):
 BAD = {
     "a.txt": (b"fine\nnot \xe9t\xe9\n", r"a\.txt is not UTF-8: byte 0xe9 at offset 9"),
     "b.txt": (b"fine\nbin\0ary", r"b\.txt is not text: a NUL byte at offset 8"),
-    "utf16.txt": ("fine".encode("utf-16"), r"utf16\.txt is not text: a NUL byte at offset 3"),
+    "utf16.txt": ("fine".encode("utf-16"), r"utf16\.txt is UTF-16.*iconv -f utf-16 -t utf-8"),
+    "utf16be.csv": (b"\xfe\xff" + "好".encode("utf-16-be"), r"utf16be\.csv is UTF-16, by the mark"),
+    "bare.txt": ("fine".encode("utf-16-le"), r"bare\.txt is not text: a NUL byte at offset 1"),
+    "gb.txt": ("好".encode("gb18030"), r"from the encoding that it is in.*-f gb18030.*Chinese"),
     "c.jsonl": (b'{"title": "x", "body": "y"}\n', r"no column 'text'.*: title, body"),
     "d.jsonl": (
         b'{"text": "x"}\n{"text": 3}\n',

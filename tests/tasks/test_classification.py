@@ -107,6 +107,15 @@ def test_a_value(tokenizer):
         task.examples(table(text=["a"], score=["1"]), labels, tokenizer, 16)
 
 
+def test_a_text_with_a_lone_surrogate(tokenizer):
+    task = Classification("mine", "accuracy")
+    data = table(text=["a", "b \ud83d"], label=["x", "y"])
+    with pytest.raises(
+        ValueError, match=r"line 3: 'text': .*lone surrogate, U\+D83D, at position 2"
+    ):
+        task.examples(data, task.learn(data), tokenizer, 16)
+
+
 def test_folders_of_texts(tmp_path, tokenizer):
     for label, texts in {"neg": ["a b"], "pos": ["c", "d"], "unsup": ["e"]}.items():
         (tmp_path / label).mkdir()
@@ -115,8 +124,10 @@ def test_folders_of_texts(tmp_path, tokenizer):
     task = Classification("imdb", "accuracy")
     data = task.read(str(tmp_path))
     assert data.columns == {"text": ["a b", "c", "d"], "label": ["neg", "pos", "pos"]}
+    (tmp_path / "pos" / "0_7.txt").write_bytes("\ufeffé".encode())
+    assert task.read(str(tmp_path)).columns["text"] == ["a b", "é", "d"]
     (tmp_path / "pos" / "0_7.txt").write_bytes(b"\xe9")
-    with pytest.raises(ValueError, match=r"0_7.txt is not UTF-8"):
+    with pytest.raises(ValueError, match=r"0_7.txt is not UTF-8.*iconv"):
         task.read(str(tmp_path))
     with pytest.raises(ValueError, match="one folder per label"):
         task.read(str(tmp_path / "pos"))

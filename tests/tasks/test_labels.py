@@ -76,3 +76,11 @@ def test_an_unknown_label():
 def test_one_class():
     with pytest.raises(ValueError, match="every row has the label 'a'; there is nothing to learn"):
         learn(table(["a", "a"]), "label", ["a", "a"])
+
+
+@pytest.mark.parametrize(
+    "values", [["a", "b\ud83d"], [["a"], ["c", "b\ud83d"]], ["a", "c, b\ud83d"]]
+)
+def test_a_name_with_a_lone_surrogate(values):
+    with pytest.raises(ValueError, match=r"a\.csv, row 2: 'label': .*lone surrogate, U\+D83D"):
+        learn(table(values), "label", ["a", "c", "b\ud83d"])

@@ -47,6 +47,23 @@ def test_conll_columns(tmp_path):
         TASK.read(str(tmp_path / "none.txt"))
 
 
+@pytest.mark.parametrize("separator", [" ", "  ", "\t", " \t"])
+def test_conll_words_may_have_other_white_space(tmp_path, separator):
+    words = ["10\u00a0000", "\u3000", "a\u2009b"]
+    ends = ["", "\r", "\u00a0"]
+    lines = [f"{word}{separator}O{end}" for word, end in zip(words, ends, strict=True)]
+    path = tmp_path / "train.txt"
+    path.write_bytes("\n".join([*lines, "\u00a0", "c O"]).encode())
+    data = TASK.read(str(path))
+    assert data.columns == {"tokens": [words, ["c"]], "ner_tags": [["O"] * 3, ["O"]]}
+
+
+def test_a_word_with_a_lone_surrogate(tokenizer):
+    data = table([["a"], ["b", "\ud83d"]], [["O"], ["O", "B-X"]])
+    with pytest.raises(ValueError, match=r"a\.parquet, row 2: 'tokens': .* U\+D83D, at position 0"):
+        TASK.learn(data)
+
+
 def test_labels_are_on_first_pieces(tokenizer, perfect):
     words = [["unaffable", "\u200b", "models"], ["the"]]
     data = table(words, [["B-X", "O", "O"], ["B-X"]])

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,11 @@ def decode(line: bytes, path: str, offset: int) -> str:
     Raises:
         ValueError: it is not UTF-8, or binary.
     """
+    if offset == 0 and line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise ValueError(
+            f"{path} is UTF-16, by the mark at its beginning; convert it with "
+            "`iconv -f utf-16 -t utf-8`"
+        )
     zero = line.find(b"\0")
     if zero >= 0:
         remedy = "it is binary, or text in UTF-16; convert it to UTF-8"
@@ -28,8 +34,8 @@ def decode(line: bytes, path: str, offset: int) -> str:
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not UTF-8: byte 0x{line[error.start]:02x} at offset "
-            f"{offset + error.start} ({error.reason}); convert it, for example with "
-            "`iconv -f latin1 -t utf-8`"
+            f"{offset + error.start} ({error.reason}); convert it from the encoding that it is in, "
+            "for example with `iconv -f latin1 -t utf-8` (Western) or `-f gb18030` (Chinese)"
         ) from None
 
 
@@ -39,9 +45,6 @@ def too_long(path: str, offset: int) -> ValueError:
         f"{path} has a document of more than {MAX_DOCUMENT_BYTES >> 20} MB at offset {offset}; "
         "cut it into several"
     )
-
-
-_MARK = b"\xef\xbb\xbf"
 
 
 def lines_of(path: str, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
@@ -58,7 +61,7 @@ def lines_of(path: str, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
                 return
             if len(line) > MAX_DOCUMENT_BYTES:
                 raise too_long(path, offset)
-            skipped = len(_MARK) if offset == 0 and line.startswith(_MARK) else 0
+            skipped = len(BOM_UTF8) if offset == 0 and line.startswith(BOM_UTF8) else 0
             yield offset + skipped, line[skipped:]
             offset += len(line)
 

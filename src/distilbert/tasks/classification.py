@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from distilbert.distillation.text_files import decode
 from distilbert.tasks import metrics
 from distilbert.tasks.features import Features, encode
 from distilbert.tasks.labels import Labels, UnknownLabelError, learn
@@ -110,10 +111,7 @@ def _read_folders(folder: Path, text_column: str, label_column: str) -> Table:
         raise ValueError(f"{folder} has no folders of .txt files, one folder per label")
     texts = []
     for file in files:
-        try:
-            texts.append(file.read_text(encoding="utf-8"))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{file} is not UTF-8: {error}; convert it") from None
+        texts.append(decode(file.read_bytes(), str(file), 0).removeprefix("\ufeff"))
     return Table(
         str(folder), {text_column: texts, label_column: [file.parent.name for file in files]}
     )

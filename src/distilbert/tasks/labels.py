@@ -136,8 +136,13 @@ def learn(table: Table, column: str, values: Iterable[Any]) -> Labels:
     Numbers are in the order of numbers, other values in that of the alphabet.
 
     Raises:
-        ValueError: all values are the same, so that there is nothing to learn.
+        ValueError: all values are the same, so that there is nothing to learn, or one has a lone
+            surrogate, which no file of a model can hold.
     """
+    for row, value in enumerate(table.columns.get(column, [])):
+        for name in value if isinstance(value, list) else [value]:
+            if isinstance(name, str):
+                table.check_text(row, column, name)
     distinct = set(values)
     if len(distinct) < 2:
         raise ValueError(

@@ -18,6 +18,7 @@ import numpy as np
 from distilbert.distillation.hub_stream import hub_stream
 from distilbert.distillation.text_files import MAX_DOCUMENT_BYTES, decode, json_object, lines_of
 from distilbert.extras import require
+from distilbert.tokenization.text import check_text
 
 Records = Iterable[tuple[int, list[str]]]
 
@@ -61,6 +62,17 @@ class Table:
     def where(self, row: int) -> str:
         """Return the place of a row, for messages."""
         return f"{self.path}, " + (f"line {self.lines[row]}" if self.lines else f"row {row + 1}")
+
+    def check_text(self, row: int, column: str, text: str) -> None:
+        """Check that a text of a row can be encoded.
+
+        Raises:
+            ValueError: it has a lone surrogate; the message names the row.
+        """
+        try:
+            check_text(text)
+        except ValueError as error:
+            raise ValueError(f"{self.where(row)}: {column!r}: {error}") from None
 
     def take(self, rows: Iterable[int]) -> "Table":
         """Return some of the rows."""

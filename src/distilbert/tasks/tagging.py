@@ -4,6 +4,7 @@ The tag of a word is learned and read at its first piece (BERT, arXiv 1810.04805
 sentence that is too long is split between words.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -68,6 +69,7 @@ class Tagging(Task):
                         f"{table.where(row)}: a word must be text and its tag a name or a number, "
                         f"got {word!r:.80} and {tag!r:.80}"
                     )
+                table.check_text(row, self.text_column, word)
         return words, tags
 
     def learn(self, table: Table) -> Labels:
@@ -184,6 +186,8 @@ def _stretches(begins: np.ndarray, count: int, room: int) -> list[tuple[int, int
 def _read_conll(path: str, text_column: str, label_column: str) -> Table:
     """Read a word per line, its tag in the last column, and an empty line between sentences.
 
+    Between columns is a tab, or where a line has none, spaces.
+
     Raises:
         ValueError: a line has no tag, or there is no sentence.
     """
@@ -192,9 +196,13 @@ def _read_conll(path: str, text_column: str, label_column: str) -> Table:
     lines: list[int] = []
     inside = False
     for number, line in enumerate(decoded_lines(path), 1):
-        fields = line.split("\t") if "\t" in line else line.split()
-        fields = [each.strip() for each in fields]
-        if not any(fields) or fields[0] == "-DOCSTART-":
+        # Other white space, such as U+00A0 in numbers and U+3000, belongs to words.
+        text = line.strip(" \r\n")
+        fields = [each.strip(" ") for each in text.split("\t")]
+        if len(fields) == 1:
+            fields = re.split(" +", text)
+        fields[-1] = fields[-1].strip()
+        if not line.strip() or fields[0] == "-DOCSTART-":
             inside = False
             continue
         if len(fields) < 2 or not fields[-1]:

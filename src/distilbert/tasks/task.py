@@ -111,10 +111,13 @@ def require_texts(table: Table, column: str, values: Sequence[Any]) -> list[str]
     """Return the texts of a column; nothing is an empty text.
 
     Raises:
-        ValueError: a value is something else; the message names its row.
+        ValueError: a value is something else, or has a lone surrogate; the message names its row.
     """
     for row, value in enumerate(values):
-        if value is not None and not isinstance(value, str):
+        if value is None:
+            continue
+        if not isinstance(value, str):
             kind = type(value).__name__
             raise ValueError(f"{table.where(row)}: {column!r} is not text but of type {kind}")
+        table.check_text(row, column, value)
     return [value or "" for value in values]
