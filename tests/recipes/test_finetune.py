@@ -1,6 +1,7 @@
 """`distilbert finetune` on files of one's own: it learns, resumes, and refuses what cannot be."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -543,6 +544,20 @@ def test_augmentation_adds_examples(finetune, task_teacher, masked_lm, tmp_path,
     wrong = {"task": "multiple-choice", "train": rows, "validation": rows}
     with pytest.raises(ValueError, match="multiple-choice has no augment"):
         finetune("other", augment=1, augmenter=masked_lm, **wrong)
+
+
+def test_augmentation_that_changes_little_or_nothing(finetune, masked_lm, tmp_path, caplog):
+    """Words that touch something else, and one that stands alone."""
+    data = tmp_path / "few.csv"
+    settings = {"train": str(data), "validation": str(data), "augment": 1, "augmenter": masked_lm}
+    lines = [f"good-film,{'no' if i % 2 else 'yes'}" for i in range(20)]
+    data.write_text("\n".join(["text,label", *lines]))
+    with pytest.raises(ValueError, match=r"augment changes no text of .*few\.csv: only words betw"):
+        finetune("none", steps=1, **settings)
+    lines[:4] = ["the good film was a good movie,yes"] * 4
+    data.write_text("\n".join(["text,label", *lines]))
+    finetune("few", steps=1, **settings)
+    assert re.search(r"augment has changed \d+\.0% of the copies of .*few\.csv", caplog.text)
 
 
 def test_another_tokenizer_or_augmenter_is_another_run(finetune, masked_lm, tmp_path):

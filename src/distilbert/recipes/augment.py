@@ -1,15 +1,27 @@
 """The training table of a task with changed copies of its texts beside them."""
 
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
 from distilbert.modeling.opening import open_masked_lm
 from distilbert.recipes.job import open_tokenizer, tokenizer_hashes
 from distilbert.runtime import checkpoint
 from distilbert.runtime.launch import Launch
-from distilbert.tasks.augmentation import augment
+from distilbert.tasks.augmentation import augment, augment_texts
 from distilbert.tasks.classification import TextTask
 from distilbert.tasks.tables import Table
 from distilbert.tasks.tagging import Tagging
 from distilbert.tasks.task import Task, require_texts
 
+_logger = logging.getLogger("distilbert")
+_FEW = 0.5  # of the copies
+_REPLACED = (
+    "words between spaces, of letters alone and of one piece to the augmenter, are replaced (each "
+    "Chinese character is a word)"
+)
 SEED = 0  # one for all seeds of a run, which share their data
 
 
@@ -31,8 +43,8 @@ def augmented(
 
     Raises:
         OSError: there is no such masked LM.
-        ValueError: it is not said or has no head, the task has no texts whose words may change, or
-            a column is missing.
+        ValueError: it is not said or has no head, the task has no texts whose words may change, a
+            column is missing, or no text is changed.
     """
     if copies < 0:
         raise ValueError(f"augment must be 0 or more copies of each example, got {copies}")
@@ -49,19 +61,34 @@ def augmented(
     tokenizer = open_tokenizer(augmenter, model.config)
     known = {"augmenter": checkpoint.fingerprint(model), **tokenizer_hashes("augmenter", tokenizer)}
     size = len(table)
+    unchanged = np.ones(size * copies, bool)
     copied = table.take([*range(size), *(row for row in range(size) for _ in range(copies))])
     is_text = isinstance(task, TextTask)
+    make: Callable[..., list[Any]] = augment_texts if is_text else augment
     seconds = [task.second_text_column] if isinstance(task, TextTask) else []
     for number, name in enumerate([task.text_column, *seconds]):
         if name is None:
             continue
         values = table.column(name, "text_column")
         if is_text:
-            sentences = [text.split() for text in require_texts(table, name, values)]
-        else:
-            sentences = values
-        changed = augment(
-            model, tokenizer, sentences, copies, seed=SEED + number, batch_tokens=batch_tokens
+            values = require_texts(table, name, values)
+        changed = make(
+            model, tokenizer, values, copies, seed=SEED + number, batch_tokens=batch_tokens
         )
-        copied.columns[name][size:] = [" ".join(words) if is_text else words for words in changed]
+        before = (value for value in values for _ in range(copies))
+        unchanged &= [old == new for old, new in zip(before, changed, strict=True)]
+        copied.columns[name][size:] = changed
+    share = 1 - unchanged.mean()
+    if not share:
+        raise ValueError(
+            f"augment changes no text of {table.path}: only {_REPLACED}. Leave augment out, or "
+            "take another augmenter"
+        )
+    if share < _FEW:
+        _logger.warning(
+            "augment has changed %.1f%% of the copies of %s: only %s",
+            100 * share,
+            table.path,
+            _REPLACED,
+        )
     return copied, known

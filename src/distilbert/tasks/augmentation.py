@@ -4,7 +4,10 @@ TinyBERT's idea (arXiv 1909.10351, section 3.3 and algorithm 1), for words of on
 words of a text are masked at once, far apart, so that a text costs a few passes however long it is.
 """
 
+import re
+import unicodedata
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 import torch
@@ -16,6 +19,7 @@ from distilbert.distillation.vocabulary import vocab_size_of
 from distilbert.modeling.heads import MaskedLM
 from distilbert.tasks.batches import in_order
 from distilbert.tasks.features import Features, flatten
+from distilbert.tokenization.characters import CHINESE
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 RATE = 0.4  # the share of words that are replaced
@@ -25,6 +29,33 @@ _SENTENCES = 512  # at a time
 _PLACES = 1024  # masked words whose logits are made at a time
 
 Proposals = dict[int, list[str]]
+
+_SPACED = re.compile(r"\S+")
+_WORDS = re.compile(rf"[{CHINESE}]|[^\s{CHINESE}]+")
+_CHINESE = re.compile(f"[{CHINESE}]")
+
+
+def augment_texts(
+    model: MaskedLM,
+    tokenizer: BertStyleTokenizer,
+    texts: Sequence[str],
+    copies: int,
+    *,
+    seed: int,
+    batch_tokens: int,
+) -> list[str]:
+    """Return copies of texts as `augment` does; all but the replaced words stays as it is.
+
+    Words are between spaces, and every Chinese character is one, if it is to the tokenizer.
+    """
+    pattern = _WORDS if tokenizer.tokenize_chinese_chars else _SPACED
+    sentences = [pattern.findall(text) for text in texts]
+    changed = augment(model, tokenizer, sentences, copies, seed=seed, batch_tokens=batch_tokens)
+    result = []
+    for number, words in enumerate(changed):
+        gaps = pattern.split(texts[number // copies])
+        result.append("".join(chain.from_iterable(zip(gaps, [*words, ""], strict=True))))
+    return result
 
 
 def augment(
@@ -82,10 +113,20 @@ def propose(
         sentence, place = places[number]
         tokens = tokenizer.convert_ids_to_tokens(ids)
         known = sentences[sentence][place].lower()
-        words = [token for token in tokens if token.isalpha() and token.lower() != known]
+        words = [token for token in tokens if _is_word(token) and token.lower() != known]
+        if _CHINESE.fullmatch(known):  # its neighbours touch it
+            words = [word for word in words if _CHINESE.fullmatch(word)]
         if words:
             result[sentence][place] = words[:PROPOSALS]
     return [dict(sorted(each.items())) for each in result]
+
+
+def _is_word(text: str) -> bool:
+    """Whether this is letters, and the marks on them that many scripts write vowels with."""
+    if text.isalpha():
+        return True
+    kinds = {unicodedata.category(character)[0] for character in text}
+    return "L" in kinds and kinds <= {"L", "M"}
 
 
 def _masked_rows(
@@ -115,7 +156,7 @@ def _masked_rows(
         single = [
             place
             for place in np.flatnonzero(np.bincount(owners, minlength=1) == 1).tolist()
-            if words[place].isalpha()
+            if _is_word(words[place])
         ]
         for first in range(_APART):
             chosen = [place for place in single if place % _APART == first]
