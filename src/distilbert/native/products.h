@@ -141,20 +141,24 @@ struct Part {
     Ahead ahead;
 };
 
+// The sums are in an array of their own, or clang would not keep them in registers.
 template <int R, class Vector, class Number, class Weight>
 static inline __attribute__((always_inline)) void add_part(const Part &part, const Number *x,
                                                            long stride, const Weight *panel,
                                                            Vector (&y)[R][2]) {
-    Vector *sums = (Vector *)part.sums;
-    if (part.from == 0)
-        for (int r = 0; r < R; r++) y[r][0] = y[r][1] = Vector{};
-    else
+    Vector *kept = (Vector *)part.sums, sums[R][2];
 #pragma GCC unroll 12
-        for (int r = 0; r < R; r++) y[r][0] = sums[2 * r], y[r][1] = sums[2 * r + 1];
-    tile<R>(part.to - part.from, x + part.from, stride, panel + part.from * COLUMNS, part.ahead, y);
-    if (part.is_last) return;
+    for (int r = 0; r < R; r++) {
+        sums[r][0] = part.from ? kept[2 * r] : Vector{};
+        sums[r][1] = part.from ? kept[2 * r + 1] : Vector{};
+    }
+    tile<R>(part.to - part.from, x + part.from, stride, panel + part.from * COLUMNS, part.ahead,
+            sums);
 #pragma GCC unroll 12
-    for (int r = 0; r < R; r++) sums[2 * r] = y[r][0], sums[2 * r + 1] = y[r][1];
+    for (int r = 0; r < R; r++) {
+        Vector *to = part.is_last ? y[r] : kept + 2 * r;
+        to[0] = sums[r][0], to[1] = sums[r][1];
+    }
 }
 
 // y = activation(x W + b) for R rows and one panel.
