@@ -1,6 +1,8 @@
 """A prepared corpus is read as it was written, and what is wrong with it is said at once."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from distilbert.distillation import corpus as module
 from distilbert.distillation.corpus import Corpus
-from distilbert.distillation.shards import token_dtype, write_shard
+from distilbert.distillation.shards import ShardReader, token_dtype, write_shard
 
 
 def written(folder, shards, vocab_size=100):
@@ -60,12 +62,21 @@ def test_reads_what_was_written(tmp_path_factory, shards, vocab_size, data):
     corpus.verify()
 
 
-def test_few_files_are_open_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_OPEN_SHARDS", 2)
-    corpus = Corpus.open(written(tmp_path, [[[number, 5]] for number in range(6)]))
-    tokens, _ = corpus.read(np.array([5, 0, 3, 3, 1]))
-    assert tokens[::2].tolist() == [5, 0, 3, 3, 1]
-    assert len(corpus._opened) == 2
+def test_any_number_of_shards(tmp_path, monkeypatch):
+    """Their headers are read once, however many there are, and no file stays open."""
+    made = []
+    monkeypatch.setattr(
+        module, "ShardReader", lambda *shard: made.append(shard) or ShardReader(*shard)
+    )
+    one = Corpus.open(written(tmp_path, [[[5, 6], [7]]]))
+    corpus = Corpus(tmp_path, "train", one.manifest, one.shards * 1_000, one.counts)
+    descriptors = Path("/dev/fd")  # not on Windows
+    before = descriptors.is_dir() and len(os.listdir(descriptors))
+    for _ in range(2):
+        tokens, _ = corpus.read(np.arange(2_000))
+        assert tokens.tolist() == [5, 6, 7] * 1_000
+    assert len(made) == 1_000
+    assert before == (descriptors.is_dir() and len(os.listdir(descriptors)))
 
 
 def test_the_dtype_follows_the_vocabulary():
@@ -135,6 +146,21 @@ def test_changed_bytes_are_found_where_they_are_read(tmp_path):
         with pytest.raises(OSError, match=message + r".*distilbert prepare"):
             corpus.read(np.array([0, 2, 3, 4]))
         np.save(folder / name, array)
+
+
+@pytest.mark.parametrize("name", ["train-00000.tokens.npy", "train-00000.ends.npy"])
+def test_shards_that_are_cut_or_lost_while_they_are_read(tmp_path, name):
+    folder = written(tmp_path, [[[5], [6] * 9]])
+    corpus = Corpus.open(folder)
+    corpus.read(np.array([0, 1]))
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[:-1])
+    corpus.read(np.array([0]))
+    with pytest.raises(OSError, match=rf"{name} was changed: it ends too early.*distilbert prep"):
+        corpus.read(np.array([0, 1]))
+    (folder / name).unlink()
+    with pytest.raises(OSError, match=rf"{name} cannot be read .*distilbert prepare"):
+        corpus.read(np.array([0]))
 
 
 @pytest.mark.parametrize("how", ["swapped", "cut", "missing"])

@@ -1,4 +1,4 @@
-"""A prepared corpus: a folder of token shards that are memory-mapped, never read as a whole.
+"""A prepared corpus: a folder of token shards that are never read as a whole.
 
     manifest.json            what is in the folder; written last: without it, it is unfinished
     counts.npy               int64 (V,): how often each token is in the training split, as stored
@@ -12,15 +12,13 @@ Nothing in it says when or where it was made: the same text and settings give th
 import hashlib
 import json
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from distilbert.distillation.shards import REMEDY, OpenShard, Shard, hash_of_files, tokens_file
+from distilbert.distillation.shards import REMEDY, Shard, ShardReader, hash_of_files, tokens_file
 from distilbert.hub import read_json
 from distilbert.tokenization.files import VOCAB_FILE
 
@@ -28,7 +26,6 @@ MANIFEST_FILE = "manifest.json"
 COUNTS_FILE = "counts.npy"
 FORMAT = 1
 SPLITS = ("train", "validation")
-_OPEN_SHARDS = 128  # each holds two file descriptors; systems allow some 1,024 by default
 
 
 def _beside(manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -39,7 +36,7 @@ def _beside(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 class Corpus:
-    """One split of a prepared corpus, read sequence by sequence from memory-mapped shards.
+    """One split of a prepared corpus, read sequence by sequence from its shards.
 
     Threads may share one. Opened by `Corpus.open`.
 
@@ -66,8 +63,7 @@ class Corpus:
         self.counts = counts
         self._dtype = np.dtype(manifest["dtype"])
         self._firsts = np.cumsum([0, *(shard.sequences for shard in shards)], dtype=np.int64)
-        self._opened: OrderedDict[int, OpenShard] = OrderedDict()
-        self._lock = threading.Lock()
+        self._readers: dict[int, ShardReader] = {}
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], split: str = "train") -> Self:
@@ -192,12 +188,7 @@ class Corpus:
             IndexError: a sequence does not exist.
             OSError: a shard cannot be read, or was changed.
         """
-        indices = self._checked(indices)
-        lengths = np.empty(len(indices), dtype=np.int64)
-        for number, places, rows in self._by_shard(indices):
-            starts, ends = self._shard(number).bounds(rows)
-            lengths[places] = ends - starts
-        return lengths
+        return self.read(indices)[1]
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the ids of sequences one after the other, and their lengths, both int64.
@@ -207,28 +198,22 @@ class Corpus:
             OSError: a shard cannot be read, or was changed.
         """
         indices = self._checked(indices)
-        lengths = np.empty(len(indices), dtype=np.int64)
-        found: list[np.ndarray] = [np.empty(0, self._dtype)] * len(indices)
+        found = [b""] * len(indices)
         for number, places, rows in self._by_shard(indices):
-            shard = self._shard(number)
-            starts, ends = shard.bounds(rows)
-            lengths[places] = ends - starts
-            bounds = zip(places.tolist(), starts.tolist(), ends.tolist(), strict=True)
-            for place, start, end in bounds:
-                found[place] = shard.tokens[start:end]
-        flat = np.concatenate(found) if found else np.empty(0, self._dtype)
+            sequences = self._reader(number).read(rows.tolist())
+            for place, ids in zip(places.tolist(), sequences, strict=True):
+                found[place] = ids
+        lengths = np.array([len(ids) for ids in found], np.int64) // self._dtype.itemsize
+        flat = np.frombuffer(b"".join(found), self._dtype).astype(np.int64)
         if len(flat) and flat.max() >= self.vocab_size:
-            self._refuse_ids(indices, found)
-        return flat.astype(np.int64), lengths
-
-    def _refuse_ids(self, indices: np.ndarray, found: list[np.ndarray]) -> None:
-        """Raise OSError with the file that an id outside the vocabulary is from."""
-        place = next(i for i, ids in enumerate(found) if len(ids) and ids.max() >= self.vocab_size)
-        number = int(np.searchsorted(self._firsts, indices[place], side="right")) - 1
-        raise OSError(
-            f"{self.folder / tokens_file(self.shards[number].name)} was changed: it has the id "
-            f"{found[place].max()}, and the vocabulary {self.vocab_size} entries. {REMEDY}"
-        )
+            at = int(np.argmax(flat >= self.vocab_size))
+            place = int(np.searchsorted(np.cumsum(lengths), at, side="right"))
+            number = int(np.searchsorted(self._firsts, indices[place], side="right")) - 1
+            raise OSError(
+                f"{self.folder / tokens_file(self.shards[number].name)} was changed: it has the id "
+                f"{flat[at]}, and the vocabulary {self.vocab_size} entries. {REMEDY}"
+            )
+        return flat, lengths
 
     def _checked(self, indices: np.ndarray) -> np.ndarray:
         indices = np.asarray(indices, dtype=np.int64).reshape(-1)
@@ -248,13 +233,7 @@ class Corpus:
         ):
             yield number, places, indices[places] - self._firsts[number]
 
-    def _shard(self, number: int) -> OpenShard:
-        with self._lock:
-            opened = self._opened.get(number)
-            if opened is None:
-                opened = OpenShard(self.folder, self.shards[number], self._dtype)
-                while len(self._opened) >= _OPEN_SHARDS:
-                    self._opened.popitem(last=False)
-                self._opened[number] = opened
-            self._opened.move_to_end(number)
-            return opened
+    def _reader(self, number: int) -> ShardReader:
+        if number not in self._readers:
+            self._readers[number] = ShardReader(self.folder, self.shards[number], self._dtype)
+        return self._readers[number]

@@ -5,7 +5,9 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
+from struct import unpack
 from typing import BinaryIO
 
 import numpy as np
@@ -134,48 +136,71 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-class OpenShard:
-    """A shard, mapped into memory.
+class ShardReader:
+    """Reads sequences of a shard, and has its files open only while it does.
+
+    So there may be any number of shards, and a file that is cut meanwhile is an error, where the
+    process would die of a map of it.
 
     Raises:
         OSError: its files cannot be read, or hold something else than the manifest says.
     """
 
     def __init__(self, folder: Path, shard: Shard, dtype: np.dtype) -> None:
-        arrays = []
-        for path in (folder / tokens_file(shard.name), folder / ends_file(shard.name)):
+        self._tokens, self._ends = folder / tokens_file(shard.name), folder / ends_file(shard.name)
+        self._shard = shard
+        headers = []
+        for path in (self._tokens, self._ends):
             try:
-                mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-                arrays.append(np.asarray(mapped))  # a plain array: slices of it cost less
+                headers.append(np.lib.format.open_memmap(path, mode="r"))
             except (OSError, ValueError) as error:
                 raise OSError(f"{path} cannot be read ({error}). {REMEDY}") from error
-        self.tokens, self.ends = arrays
-        kinds = (self.tokens.dtype, self.ends.dtype)
-        if kinds != (dtype, np.dtype("<i8")) or (len(self.tokens), len(self.ends)) != (
+        tokens, ends = headers
+        kinds = (tokens.dtype, ends.dtype)
+        if kinds != (dtype, np.dtype("<i8")) or (len(tokens), len(ends)) != (
             shard.tokens,
             shard.sequences,
         ):
             raise OSError(
-                f"{folder / tokens_file(shard.name)} does not fit the manifest: {len(self.ends)} "
-                f"sequences, {len(self.tokens)} tokens of type {kinds[0]}. {REMEDY}"
+                f"{self._tokens} does not fit the manifest: {len(ends)} sequences, {len(tokens)} "
+                f"tokens of type {kinds[0]}. {REMEDY}"
             )
+        self._token_bytes = dtype.itemsize
+        self._tokens_begin, self._ends_begin = tokens.offset, ends.offset  # bytes
 
-        self._path, self._longest = folder / ends_file(shard.name), shard.longest
-
-    def bounds(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return where sequences begin and end.
+    def read(self, rows: Iterable[int]) -> list[bytes]:
+        """Return the ids of sequences, as they are stored.
 
         Raises:
-            OSError: there can be no such sequences.
+            OSError: a file cannot be read, or was changed.
         """
-        starts = np.where(rows > 0, self.ends[np.maximum(rows - 1, 0)], 0)
-        ends = self.ends[rows]
-        lengths = ends - starts
-        if len(rows) and not (
-            starts.min() >= 0
-            and ends.max() <= len(self.tokens)
-            and lengths.min() > 0
-            and lengths.max() <= self._longest
-        ):
-            raise OSError(f"{self._path} was changed: a sequence ends where none can. {REMEDY}")
-        return starts, ends
+        found = []
+        with _opened(self._tokens) as tokens, _opened(self._ends) as ends:
+            for row in rows:
+                # The end of the sequence before, and its own; before the first is the header.
+                ends.seek(self._ends_begin + 8 * (row - 1))
+                start, end = unpack("<2q", _exactly(16, ends))
+                if row == 0:
+                    start = 0
+                length = end - start
+                if not (0 <= start < end <= self._shard.tokens and length <= self._shard.longest):
+                    raise OSError(
+                        f"{self._ends} was changed: a sequence ends where none can. {REMEDY}"
+                    )
+                tokens.seek(self._tokens_begin + self._token_bytes * start)
+                found.append(_exactly(self._token_bytes * length, tokens))
+        return found
+
+
+def _opened(path: Path) -> FileIO:
+    try:
+        return FileIO(path)
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error}). {REMEDY}") from error
+
+
+def _exactly(size_bytes: int, file: FileIO) -> bytes:
+    data = file.read(size_bytes)
+    if len(data) != size_bytes:
+        raise OSError(f"{file.name} was changed: it ends too early. {REMEDY}")
+    return data
