@@ -288,6 +288,14 @@ def test_pieces_keep_their_answer():
     assert before.word_ids == [0, 1]
 
 
+def test_lists_of_pieces_are_built_once():
+    engine = PythonEngine(Spec(VOCAB))
+    for pieces in (engine.encode_batch(["new abing"])[0], engine.encode_words(["new", "abing"])):
+        assert pieces.tokens is pieces.tokens
+        assert pieces.offsets is pieces.offsets
+        assert pieces.word_ids is pieces.word_ids
+
+
 def test_copies():
     engine, rust = PythonEngine(Spec(VOCAB, never_split=("a.b",))), make_rust()
     tokens = [AddedToken("New York"), AddedToken("[MASK]", special=True, normalized=False)]

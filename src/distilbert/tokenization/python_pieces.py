@@ -67,23 +67,32 @@ class WordPieces(NamedTuple):
 class JoinedPieces:
     """The pieces of a text that came split into words, each word's offsets its own."""
 
-    __slots__ = ("_words", "ids")
+    __slots__ = ("_offsets", "_tokens", "_word_ids", "_words", "ids")
 
     def __init__(self, words: Sequence[WordPieces]) -> None:
         self._words = words
         self.ids = list(chain.from_iterable([word.ids for word in words]))
+        self._tokens: list[str] | None = None
+        self._offsets: list[tuple[int, int]] | None = None
+        self._word_ids: list[int | None] | None = None
 
     @property
     def tokens(self) -> list[str]:
         """The pieces themselves, as the vocabulary spells them."""
-        return list(chain.from_iterable([word.tokens for word in self._words]))
+        if self._tokens is None:
+            self._tokens = list(chain.from_iterable([word.tokens for word in self._words]))
+        return self._tokens
 
     @property
     def offsets(self) -> list[tuple[int, int]]:
         """Start and end of each piece in its word, in characters."""
-        return list(chain.from_iterable([word.offsets for word in self._words]))
+        if self._offsets is None:
+            self._offsets = list(chain.from_iterable([word.offsets for word in self._words]))
+        return self._offsets
 
     @property
     def word_ids(self) -> list[int | None]:
         """Index of the word each piece comes from."""
-        return [index for index, word in enumerate(self._words) for _ in word.ids]
+        if self._word_ids is None:
+            self._word_ids = [index for index, word in enumerate(self._words) for _ in word.ids]
+        return self._word_ids
