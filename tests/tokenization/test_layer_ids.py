@@ -241,6 +241,54 @@ def test_adding_special_tokens(tokenizer):
         tokenizer.add_special_tokens({"additional_special_tokens": "<a>"})
 
 
+def test_added_tokens_are_gone_through_once(tokenizer, monkeypatch):
+    """Not for every row that is decoded, nor for every length that is asked for."""
+    tokenizer.add_tokens(["<a>", "<b>"], special_tokens=True)
+    engine, asked = type(tokenizer._engine), []
+    added = engine.added_tokens.fget
+    monkeypatch.setattr(
+        engine, "added_tokens", property(lambda self: asked.append(1) or added(self))
+    )
+    assert len({len(tokenizer) for _ in range(9)}) == 1
+    ids = tokenizer.encode("a <b>")
+    assert tokenizer.batch_decode([ids] * 9, skip_special_tokens=True) == ["a"] * 9
+    assert len(asked) <= 2
+
+
+def test_special_tokens_are_listed_once(tokenizer, monkeypatch):
+    """Not for every token that is added."""
+    listed = []
+    names = type(tokenizer).all_special_tokens.fget
+    monkeypatch.setattr(
+        type(tokenizer),
+        "all_special_tokens",
+        property(lambda self: listed.append(1) or names(self)),
+    )
+    new = [f"<{i}>" for i in range(20)]
+    assert tokenizer.add_tokens([*new, "<0>", "[MASK]"], special_tokens=True) == 20
+    assert len(listed) <= 1
+    assert tokenizer.additional_special_tokens == new
+
+
+def test_what_is_skipped_and_counted_follows_every_change(tokenizer):
+    size = len(tokenizer)
+
+    def read(text="a the b [MASK] c <x>"):
+        return tokenizer.decode(tokenizer.encode(text), skip_special_tokens=True), len(tokenizer)
+
+    assert read()[0].startswith("a the b c")
+    tokenizer.add_tokens("<x>", special_tokens=True)
+    assert read() == ("a the b c", size + 1)
+    tokenizer.pad_token = "the"
+    assert read() == ("a b c", size + 1)
+    tokenizer.additional_special_tokens = ["b"]
+    assert read() == ("a c", size + 1)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["c", "<y>"]})
+    assert read() == ("a", size + 2)
+    tokenizer.unk_token = "[MASK]"
+    assert read("a 漢") == ("a", size + 2)
+
+
 def test_pieces_handed_out_stay_as_they_were(tokenizer):
     encoding = tokenizer(["a<new>", "b"])
     tokenizer.add_tokens("<new>")

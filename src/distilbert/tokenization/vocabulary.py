@@ -70,7 +70,10 @@ class Vocabulary:
 
     _engine: Engine
     _base: dict[str, int]
+    # Looked up once, and forgotten when tokens or roles change
     _frame_now: Frame | None
+    _size_now: int | None
+    _skipped_now: set[int] | None
 
     def __init__(self, roles: Mapping[str, str], additional: Iterable[str] = ()) -> None:
         self._roles = dict(roles)
@@ -79,7 +82,10 @@ class Vocabulary:
     def _cut_with(self, engine: Engine) -> None:
         self._engine = engine
         self._base = engine.vocab
-        self._frame_now = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._frame_now = self._size_now = self._skipped_now = None
 
     @property
     def _frame(self) -> Frame:
@@ -110,7 +116,7 @@ class Vocabulary:
         else:
             self._match_whole([token])
             self._roles[role] = str(token)
-        self._frame_now = None
+        self._forget()
 
     def _match_whole(self, specials: Iterable[str | AddedToken]) -> None:
         """Make added tokens of special ones, as opening their files does."""
@@ -129,8 +135,11 @@ class Vocabulary:
         return len(self._base)
 
     def __len__(self) -> int:
-        added = self._engine.added_tokens.values()
-        return len(self._base) + sum(token.content not in self._base for token in added)
+        if self._size_now is None:
+            added = self._engine.added_tokens.values()
+            new = sum(token.content not in self._base for token in added)
+            self._size_now = len(self._base) + new
+        return self._size_now
 
     def __bool__(self) -> bool:
         return True
@@ -174,6 +183,7 @@ class Vocabulary:
             )
         self._match_whole(tokens or [])
         self._additional = names
+        self._forget()
 
     @property
     def additional_special_tokens_ids(self) -> list[int]:
@@ -219,18 +229,20 @@ class Vocabulary:
         """
         if isinstance(new_tokens, str | AddedToken) or not isinstance(new_tokens, Iterable):
             new_tokens = [new_tokens]
+        specials = set(self.all_special_tokens)
         fresh = []
         for token in new_tokens:
-            special = special_tokens or str(token) in self.all_special_tokens
+            special = special_tokens or str(token) in specials
             added = as_added_token(token, special)
             if added.content:
                 fresh.append(added)
         before = len(self)
         self._engine.add_tokens(fresh)
         for added in fresh:
-            if added.special and added.content not in self.all_special_tokens:
+            if added.special and added.content not in specials:
+                specials.add(added.content)
                 self._additional.append(added.content)
-        self._frame_now = None
+        self._forget()
         return len(self) - before
 
     def add_special_tokens(
@@ -269,6 +281,7 @@ class Vocabulary:
                 former = [] if replaces else self._additional
                 self.add_tokens(value, special_tokens=True)
                 self._additional = list(dict.fromkeys([*former, *map(str, value)]))
+                self._forget()
             elif role in ROLES:
                 if not isinstance(value, str | AddedToken):
                     raise ValueError(f"{role} must be a string or an AddedToken, not {value!r}")
@@ -325,12 +338,15 @@ class Vocabulary:
             ids = to_lists(ids)
         if isinstance(ids, int):
             return self._token_of(ids)
-        skipped = self._skipped_ids() if skip_special_tokens else set()
+        skipped = self._skipped_ids if skip_special_tokens else set()
         return [self._token_of(index) for index in to_ids(ids) if index not in skipped]
 
+    @property
     def _skipped_ids(self) -> set[int]:
-        flagged = {i for i, token in self._engine.added_tokens.items() if token.special}
-        return flagged | set(self.all_special_ids)
+        if self._skipped_now is None:
+            flagged = {i for i, token in self._engine.added_tokens.items() if token.special}
+            self._skipped_now = flagged | set(self.all_special_ids)
+        return self._skipped_now
 
     def _token_of(self, index: int) -> str:
         token = self._engine.id_to_token(index)
