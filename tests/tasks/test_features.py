@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distilbert import DistilBertTokenizer
+from distilbert.tasks import features as module
 from distilbert.tasks.features import Features, encode
 
 
@@ -32,6 +33,22 @@ def test_cutting_is_counted(tokenizer):
     assert rows.tokens.tolist() == [i for row in expected["input_ids"] for i in row]
     assert rows.lengths.max() == 8
     assert rows.cut == 2 - (len(tokenizer(texts[0], seconds[0])["input_ids"]) <= 8)
+
+
+def test_texts_are_encoded_in_parts(tokenizer, monkeypatch):
+    texts, seconds = ["the small model", "a b c d e f g", ""], ["models", "h i j k l m n o", "x"]
+    whole = encode(tokenizer, texts, seconds, 8)
+    sizes = []
+    flatten = module.flatten
+    monkeypatch.setattr(module, "flatten", lambda rows: sizes.append(len(rows)) or flatten(rows))
+    monkeypatch.setattr(module, "_ROWS", 2)
+    parts = encode(tokenizer, texts, seconds, 8)
+    assert sizes == [2, 1]  # no list of everything
+    for name in ("tokens", "lengths", "firsts", "cut"):
+        assert np.array_equal(getattr(parts, name), getattr(whole, name))
+    nothing = encode(tokenizer, [], None, 8)
+    assert nothing.tokens.dtype == np.int32
+    assert nothing.lengths.dtype == nothing.firsts.dtype == np.int64
 
 
 @settings(max_examples=60, deadline=None)

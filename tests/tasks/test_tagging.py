@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distilbert import DistilBertTokenizer
+from distilbert.tasks import tagging as module
 from distilbert.tasks.tables import Table
 from distilbert.tasks.tagging import Tagging
 
@@ -115,6 +116,46 @@ def test_long_sentences_are_split_between_words(tiny_vocab, data):
     flat = [known.names.index(t) for s in tags for t in s]
     labels = features.labels[features.labels >= 0].tolist()
     assert labels == [tag for tag, ids in zip(flat, pieces, strict=True) if ids]
+
+
+def test_sentences_are_encoded_in_parts(tokenizer, monkeypatch):
+    words = [["unaffable", "models"], [], ["the", "a", "b", "c", "d", "e", "f"], ["a"], ["b"]]
+    data = table(words, [["B-X"] + ["O"] * (len(each) - 1) if each else [] for each in words])
+    labels = TASK.learn(data)
+    whole = TASK.examples(data, labels, tokenizer, 8).features
+    sizes = []
+    call = type(tokenizer).__call__
+    monkeypatch.setattr(
+        type(tokenizer),
+        "__call__",
+        lambda self, texts, **options: sizes.append(len(texts)) or call(self, texts, **options),
+    )
+    monkeypatch.setattr(module, "_SENTENCES", 2)
+    parts = TASK.examples(data, labels, tokenizer, 8).features
+    assert sizes == [2, 2, 1]
+    for name in ("tokens", "lengths", "labels"):
+        assert np.array_equal(getattr(parts, name), getattr(whole, name))
+    data.columns["tokens"][4] = ["abcdefghijkl"]
+    with pytest.raises(ValueError, match="row 5: the word 'abcdefghijkl' alone has 12"):
+        TASK.examples(data, labels, tokenizer, 8)
+
+
+class Counted(np.ndarray):
+    """Counts the elements that arithmetic and comparisons go through."""
+
+    seen = 0
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        Counted.seen += self.size
+        return getattr(ufunc, method)(*map(np.asarray, inputs), **options)
+
+
+def test_a_long_sentence_is_not_gone_through_for_every_row():
+    begins = np.arange(0, 3_000, 3).view(Counted)
+    assert module._stretches(begins, 3_000, 10) == [
+        (start, min(start + 9, 3_000)) for start in range(0, 3_000, 9)
+    ]
+    assert Counted.seen <= 10 * len(begins)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,8 @@ def encode(
     Args:
         max_length: tokens of a row, special ones included; nothing is cut if it is 0.
     """
-    ids: list[list[int]] = []
+    tokens = [np.empty(0, np.int32)]  # a list of all ids would take many times as much
+    lengths: list[int] = []
     firsts: list[int] = []
     cut = 0
     for start in range(0, len(texts), _ROWS):
@@ -160,9 +161,12 @@ def encode(
             )
             for i, row in zip(long, again, strict=True):
                 rows[i] = row
-        ids += [row for row, _ in rows]
+        tokens.append(flatten([row for row, _ in rows]))
+        lengths += [len(row) for row, _ in rows]
         firsts += [first for _, first in rows]
-    return Rows(flatten(ids), np.array([len(row) for row in ids]), np.array(firsts), cut)
+    return Rows(
+        np.concatenate(tokens), np.array(lengths, np.int64), np.array(firsts, np.int64), cut
+    )
 
 
 def _ids(

@@ -5,6 +5,8 @@ sentence that is too long is split between words.
 """
 
 import re
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,13 +16,14 @@ import numpy as np
 from distilbert.distillation.masking import IGNORED
 from distilbert.tasks import metrics
 from distilbert.tasks.entities import entity_scores
-from distilbert.tasks.features import Features, flatten
+from distilbert.tasks.features import Features
 from distilbert.tasks.labels import Labels, UnknownLabelError, learn
 from distilbert.tasks.tables import Table, decoded_lines, read_table
 from distilbert.tasks.task import Detail, Examples, Task
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 _TABLES = (".parquet", ".jsonl", ".ndjson", ".json")
+_SENTENCES = 1024  # that are encoded at a time
 
 
 @dataclass(frozen=True)
@@ -97,16 +100,15 @@ class Tagging(Task):
         except UnknownLabelError as error:
             row = int(np.searchsorted(np.cumsum(sizes), error.place, side="right"))
             raise ValueError(f"{table.where(row)}: {error}") from None
-        rows, firsts = _rows(table, words, tokenizer, max_length)
-        if not rows:
+        tokens, lengths, firsts = _rows(table, words, tokenizer, max_length)
+        if not len(lengths):
             raise ValueError(f"{table.path} has no words: every sentence is empty")
-        lengths = np.array([len(row) for row in rows], np.int64)
-        token_labels = np.full(int(lengths.sum()), IGNORED, np.int64)
+        token_labels = np.full(len(tokens), IGNORED, np.int64)
         has_piece = firsts >= 0
         token_labels[firsts[has_piece]] = true[has_piece]
         pad_id = tokenizer.pad_token_id or 0
         features = Features(
-            flatten(rows), lengths, lengths, token_labels, pad_id, has_outputs_per_token=True
+            tokens, lengths, lengths, token_labels, pad_id, has_outputs_per_token=True
         )
         outside = labels.names.index("O") if "O" in labels.names else 0
 
@@ -138,20 +140,16 @@ class Tagging(Task):
 
 def _rows(
     table: Table, sentences: list[list[str]], tokenizer: BertStyleTokenizer, max_length: int
-) -> tuple[list[list[int]], np.ndarray]:
-    """Return rows of ids, and the place of each word's first piece among all of them, or -1."""
-    encoded = tokenizer(
-        sentences, is_split_into_words=True, add_special_tokens=False, verbose=False
-    )
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ids of all rows, their lengths, and the place of each word's first piece, or -1."""
     cls_id, sep_id = tokenizer.cls_token_id, tokenizer.sep_token_id
     assert cls_id is not None
     assert sep_id is not None
-    rows: list[list[int]] = []
-    firsts: list[np.ndarray] = []
+    rows = [np.zeros(0, np.int32)]
+    firsts = [np.zeros(0, np.int64)]
     start = 0  # of the row among all tokens
-    for number, words in enumerate(sentences):
-        owners = np.array(encoded.word_ids(number), np.int64)
-        ids = encoded["input_ids"][number]
+    pieces = _pieces(sentences, tokenizer)
+    for number, (words, (ids, owners)) in enumerate(zip(sentences, pieces, strict=True)):
         first = np.full(len(words), -1, np.int64)
         begins = np.flatnonzero(np.diff(owners, prepend=-1))  # of words, among the pieces
         for begin, end in _stretches(begins, len(ids), max_length - 2):
@@ -160,24 +158,34 @@ def _rows(
                     f"{table.where(number)}: the word {words[owners[begin]]!r:.80} alone has "
                     f"{end - begin} pieces; raise max_length ({max_length})"
                 )
-            rows.append([cls_id, *ids[begin:end], sep_id])
-            inside = begins[(begins >= begin) & (begins < end)]
+            rows.append(np.array([cls_id, *ids[begin:end], sep_id], np.int32))
+            inside = begins[slice(*np.searchsorted(begins, [begin, end]))]
             first[owners[inside]] = start + 1 + inside - begin
             start += end - begin + 2
         firsts.append(first)
-    return rows, np.concatenate([np.zeros(0, np.int64), *firsts])
+    lengths = np.array([len(row) for row in rows[1:]], np.int64)
+    return np.concatenate(rows), lengths, np.concatenate(firsts)
+
+
+def _pieces(
+    sentences: list[list[str]], tokenizer: BertStyleTokenizer
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Give the ids of each sentence, and the number of the word that each of them is of."""
+    for start in range(0, len(sentences), _SENTENCES):
+        part = sentences[start : start + _SENTENCES]
+        encoded = tokenizer(part, is_split_into_words=True, add_special_tokens=False, verbose=False)
+        for number, ids in enumerate(encoded["input_ids"]):
+            yield ids, np.array(encoded.word_ids(number), np.int64)
 
 
 def _stretches(begins: np.ndarray, count: int, room: int) -> list[tuple[int, int]]:
     """Cut pieces into stretches of at most `room`, between words."""
+    cuts = [*begins.tolist(), count]
     stretches = []
     start = 0
     while start < count:
-        end = count
-        if count - start > room:
-            after = begins[(begins > start) & (begins <= start + room)]
-            later = begins[begins > start]
-            end = int(after[-1] if len(after) else later[0] if len(later) else count)
+        # The last cut there is room for, or the next one, if a word is longer than that.
+        end = cuts[max(bisect_right(cuts, start + room) - 1, bisect_right(cuts, start))]
         stretches.append((start, end))
         start = end
     return stretches
