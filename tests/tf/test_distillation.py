@@ -119,7 +119,7 @@ def test_a_student_has_its_teachers_pruned_heads(teacher, batch):
     np.testing.assert_allclose(whole(given).logits, pruned(given).logits, rtol=1e-5, atol=1e-5)
 
 
-def test_what_is_refused(teacher, batch):
+def test_what_is_refused(teacher, batch, tmp_path):
     student = d.TFDistilBertForMaskedLM(config(1))
     with pytest.raises(ValueError, match="all weights are 0"):
         d.TFDistiller(student, teacher, ce=0, mlm=0, cos=0)
@@ -137,5 +137,14 @@ def test_what_is_refused(teacher, batch):
         distiller({"input_ids": batch["input_ids"]})
     with pytest.raises(ValueError, match="labels in the inputs, and no sample weights"):
         distiller.fit(batch, batch["labels"], verbose=0)
+    whole = keras.callbacks.ModelCheckpoint(tmp_path / "distiller.keras")
+    with pytest.raises(NotImplementedError, match=r"student\.save_pretrained.*save_weights_only"):
+        distiller.fit(batch, verbose=0, callbacks=[whole])
+    assert distiller.optimizer.iterations == 0
+    weights = keras.callbacks.ModelCheckpoint(
+        tmp_path / "distiller.weights.h5", save_weights_only=True
+    )
+    distiller.fit(batch, verbose=0, callbacks=[weights])
+    assert (tmp_path / "distiller.weights.h5").is_file()
     with pytest.raises(IndexError, match="input_ids holds 60"):
         distiller({**batch, "input_ids": batch["input_ids"] * 0 + 60})

@@ -163,7 +163,26 @@ class TFDistiller(keras.Model):
         hidden_states, _ = model.distilbert(**given, training=training)
         return hidden_states[-1]
 
+    def get_config(self) -> dict[str, Any]:
+        """Refuse to be written into a `.keras` file; weights can be (`save_weights`).
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(
+            "a distiller is not saved whole: save the student, distiller.student.save_pretrained"
+            "(folder), or weights, save_weights or ModelCheckpoint(…, save_weights_only=True)"
+        )
+
     # What Keras's loops call
+
+    def fit(self, *args: Any, **options: Any) -> Any:
+        """Train, as any Keras model; a callback that would save the distiller is refused first."""
+        for callback in keras.tree.flatten(options.get("callbacks")):
+            saves = isinstance(callback, keras.callbacks.ModelCheckpoint)
+            if saves and not callback.save_weights_only:
+                self.get_config()
+        return super().fit(*args, **options)
 
     def compute_loss(
         self,
