@@ -46,6 +46,110 @@ def test_keras_files(class_name, draw_config, draw_inputs, tmp_path):
     np.testing.assert_array_equal(other(given)[0], model(given)[0])
 
 
+class Around(keras.Model):
+    """A model of one's own with one of ours in it; its own layer is built by a call."""
+
+    def __init__(self, inner, **options):
+        super().__init__(**options)
+        self.inner, self.out = inner, keras.layers.Dense(2)
+
+    def call(self, given):
+        return self.out(list(self.inner(given).values())[-1])
+
+    def get_config(self):
+        inner = keras.saving.serialize_keras_object(self.inner)
+        return {**super().get_config(), "inner": inner}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.saving.deserialize_keras_object(config.pop("inner")), **config)
+
+
+def test_inside_a_model_of_ones_own(class_name, tiny, draw_inputs, tmp_path):
+    """Keras builds it again with floats for ids and labels (a failure would only be a warning)."""
+    tiny.n_layers = 1
+    given = draw_inputs(class_name, tiny, "right")
+    given["position_ids"] = given["input_ids"] * 0 + np.arange(6)
+    model = Around(getattr(d, f"TF{class_name}")(tiny))
+    expected = model(given)
+    model.save(tmp_path / "model.keras")
+    back = keras.models.load_model(tmp_path / "model.keras", {"Around": Around})
+    np.testing.assert_array_equal(back(given), expected)
+    with pytest.raises(TypeError, match="input_ids must be int64 or int32, got float"):
+        back({**given, "input_ids": given["input_ids"].astype("float32")})
+
+
+def test_frozen_layers_stay_frozen(tiny, ids, tmp_path):
+    model = d.TFDistilBertForSequenceClassification(tiny)
+    model.distilbert.embeddings.trainable = False
+    model.distilbert.transformer.layer[0].ffn.lin1.trainable = False
+    model.compile(optimizer="adam", run_eagerly=True)
+    model.fit({"input_ids": ids}, np.array([0, 1, 2]), verbose=0)
+    model.save(tmp_path / "model.keras")
+    back = keras.models.load_model(tmp_path / "model.keras")
+    names = [weight.path for weight in model.trainable_weights]
+    assert [weight.path for weight in back.trainable_weights] == names
+    for old, new in zip(model.optimizer.variables, back.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+    encoder = d.TFDistilBertModel(tiny)
+    encoder.trainable = False
+    tokens = keras.Input((None,), dtype="int32")
+    states = encoder(tokens).last_hidden_state
+    whole = keras.Model(tokens, keras.layers.Dense(2)(states[:, 0]))
+    copied = keras.models.clone_model(whole)
+    assert len(copied.trainable_weights) == len(whole.trainable_weights) == 2
+    copied.layers[1].trainable = True
+    assert len(copied.trainable_weights) == 2 + len(encoder.weights)
+
+
+def test_a_keras_file_of_a_resized_model(tiny, ids, tmp_path):
+    tiny.tie_word_embeddings = False
+    model = d.TFDistilBertForMaskedLM(tiny)
+    model.resize_token_embeddings(64)
+    model.resize_position_embeddings(8)
+    assert [w.shape for w in d.TFDistilBertForMaskedLM(model.config).weights] == [
+        w.shape for w in model.weights
+    ]
+    model.compile(optimizer="adam", run_eagerly=True)
+    model.fit({"input_ids": ids, "labels": ids}, verbose=0)
+    model.save(tmp_path / "model.keras")
+    back = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(back(ids).logits, model(ids).logits)
+    for old, new in zip(model.optimizer.variables, back.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_keras_file_of_a_model_that_its_file_untied(tiny, ids, tmp_path):
+    model = d.TFDistilBertForMaskedLM(tiny)
+    bias = np.arange(60, dtype="float32")
+    model.get_output_embeddings().bias.assign(bias)
+    model.untie_if_different(np.ones((60, 32), "float32"), "a file")
+    np.testing.assert_array_equal(model.get_output_embeddings().bias, bias)
+    model.save(tmp_path / "model.keras")
+    back = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(back(ids).logits, model(ids).logits)
+
+
+def test_quantised_by_keras(tiny, ids, tmp_path):
+    model = d.TFDistilBertForMaskedLM(tiny)
+    remedies = r'load\(folder, precision="int8"\) .* distilbert export .*"litert", optimizations='
+    with pytest.raises(ValueError, match=remedies):
+        model.quantize("int8")
+    model.save_pretrained(tmp_path / "good")
+    before = (tmp_path / "good" / "model.safetensors").read_bytes()
+    model.get_input_embeddings().quantize("int8")
+    with pytest.raises(ValueError, match=r"word_embeddings is quantised \(int8\)\. .*distilbert"):
+        model.save_pretrained(tmp_path / "good")
+    assert (tmp_path / "good" / "model.safetensors").read_bytes() == before
+    with pytest.raises(ValueError, match="word_embeddings is quantised"):
+        model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="the word embeddings are quantised"):
+        model(ids)
+    with pytest.raises(ValueError, match="dtype='int8_from_float32': Keras's quantisation"):
+        type(model).from_pretrained(tmp_path / "good", dtype="int8_from_float32")
+
+
 def test_a_keras_file_of_a_compiled_model_in_mixed_precision(tiny, ids, tmp_path):
     model = d.TFDistilBertForSequenceClassification(tiny, dtype="mixed_bfloat16")
     model.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
@@ -88,6 +192,24 @@ def test_litert(sizes, options, tolerance, model, batch, tmp_path):
     if options:
         plain = 4 * model.num_parameters()
         assert path.stat().st_size < plain * (0.75 if options is HALF else 0.55) + 30_000
+
+
+def test_litert_of_an_unpadded_model(tiny, batch, tmp_path):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    tiny.update({"n_layers": 1, "attn_implementation": "varlen"})
+    model = d.TFDistilBertForSequenceClassification(tiny)
+    path = tmp_path / "model.tflite"
+    model.export(path, "litert", verbose=False)
+    run = interpreter.Interpreter(model_path=str(path)).get_signature_runner()
+    np.testing.assert_allclose(run(**batch)["logits"], model(batch).logits, rtol=0, atol=1e-5)
+    assert model.distilbert.unpadded
+
+
+@pytest.mark.parametrize("name", ["output_hidden_states", "output_attentions"])
+def test_all_layers_are_not_exported(name, model, tmp_path):
+    setattr(model.config, name, True)
+    with pytest.raises(ValueError, match=rf"say model\.config\.{name} = False"):
+        model.export(tmp_path / "served", verbose=False)
 
 
 def test_multiple_choice_has_choices(tiny):

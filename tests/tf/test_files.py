@@ -132,7 +132,10 @@ def test_options_of_transformers(saved):
         torch_dtype=None,
         low_cpu_mem_usage=True,
     )
-    for option, remedy in (("torch_dtype", "say dtype="), ("use_safetensors", "leave it out")):
+    for option, remedy in (
+        ("torch_dtype", 'say dtype=, .*"float16"; "auto" is none'),
+        ("use_safetensors", "leave it out"),
+    ):
         with pytest.raises(TypeError, match=f"no option '{option}': {remedy}"):
             d.TFDistilBertModel.from_pretrained(folder, **{option: "float16"})
 
@@ -141,7 +144,7 @@ def test_saving_is_safe_only(saved, tmp_path):
     model, _ = saved
     with pytest.raises(ValueError, match="safetensors only"):
         model.save_pretrained(tmp_path, safe_serialization=False)
-    with pytest.raises(TypeError, match="no option 'saved_model'"):
+    with pytest.raises(TypeError, match=r"no option 'saved_model'.*model\.export\(folder\)"):
         model.save_pretrained(tmp_path, saved_model=True)
 
 
@@ -262,6 +265,41 @@ def test_resize_position_embeddings(sinusoidal, tiny):
         model(ids)
     with pytest.raises(ValueError, match="at least 1, got 0"):
         model.resize_position_embeddings(0)
+
+
+def test_resizing_freezes_and_thaws_nothing(tiny):
+    tiny.tie_word_embeddings = False
+    model = d.TFDistilBertForMaskedLM(tiny)
+    model.distilbert.trainable = False
+    model.vocab_projector.bias.trainable = False
+    before = [weight.trainable for weight in model.weights]
+    model.resize_token_embeddings(64)
+    model.resize_position_embeddings(20)
+    assert [weight.trainable for weight in model.weights] == before
+    assert not model.distilbert.trainable_weights
+    model.distilbert.trainable = True
+    assert model.get_input_embeddings().embeddings.trainable
+
+
+def test_low_rank_changes_are_merged(tiny, ids, tmp_path):
+    model = d.TFDistilBertForSequenceClassification(tiny)
+    model.get_input_embeddings().enable_lora(2)
+    for block in model.distilbert.transformer.layer:
+        block.attention.q_lin.enable_lora(2)
+    model.compile(optimizer=keras.optimizers.SGD(1.0), run_eagerly=True)
+    before = model(ids).logits.numpy()
+    model.fit({"input_ids": ids}, np.array([0, 1, 2]), verbose=0, epochs=2)
+    assert not np.allclose(model(ids).logits, before, atol=1e-3)
+    model.save_pretrained(tmp_path / "merged")
+    back = type(model).from_pretrained(tmp_path / "merged")
+    np.testing.assert_allclose(back(ids).logits, model(ids).logits, rtol=1e-5, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    back = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_allclose(back(ids).logits, model(ids).logits, rtol=1e-5, atol=1e-5)
+    assert model.num_parameters() == model.count_params()
+    words, positions = 60 * 32 + (60 + 32) * 2, 16 * 32
+    rest = model.count_params() - words - positions
+    assert model.num_parameters(exclude_embeddings=True) == rest
 
 
 def test_new_weights_follow_the_configuration(tiny):

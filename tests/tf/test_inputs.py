@@ -149,6 +149,27 @@ def test_wrong_inputs(ids, tiny, model):
         d.TFDistilBertModel(d.BertConfig())
 
 
+def test_tensors_of_another_kind(ids, tiny, model):
+    ragged = tf.ragged.constant([[1, 2], [3]])
+    with pytest.raises(TypeError, match=r"give input_ids\.to_tensor\(\), padded, and an attention"):
+        model(ragged)
+    with pytest.raises(TypeError, match=r"input_ids is a RaggedTensor"):
+        d.TFDistilBertForMultipleChoice(tiny)({"input_ids": ragged})
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"is a torch\.Tensor: give attention_mask\.numpy\(\)"):
+        model(ids, attention_mask=torch.ones(3, 5))
+
+
+def test_in_float64(ids, tiny):
+    keep = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
+    for implementation in ("eager", "varlen"):
+        tiny.attn_implementation = implementation
+        model = d.TFDistilBertForQuestionAnswering(tiny, dtype="float64")
+        logits = model(ids, keep).start_logits
+        assert logits.dtype == "float64"
+        assert np.isfinite(logits).all()
+
+
 def test_a_sequence_that_is_too_long(model):
     with pytest.raises(ValueError, match=r"17 tokens.*16.*truncation=True.*embeddings\(17\)"):
         model(np.zeros((1, 17), "int64"))

@@ -129,6 +129,21 @@ def test_metrics_leave_out_what_has_no_label(config, texts):
     assert "accuracy" in str(answers.evaluate(inputs, spans, verbose=0, return_dict=True))
 
 
+@pytest.mark.parametrize("labels", [1, 3])
+def test_metrics_of_values_and_of_several_labels(labels, config, texts):
+    """Integers there, but no numbers of classes: -100 is a value, and no row of labels weighs."""
+    inputs, _ = texts
+    config.update({"id2label": {i: str(i) for i in range(labels)}})
+    config.problem_type = "regression" if labels == 1 else "multi_label_classification"
+    targets = np.random.default_rng(1).integers(0, 2, (12, labels))
+    targets[0] = -100 if labels == 1 else 1
+    model = d.TFDistilBertForSequenceClassification(config)
+    model.compile(optimizer="sgd", weighted_metrics=["mse"], run_eagerly=True)
+    found = model.evaluate(inputs, targets, verbose=0, return_dict=True)["mse"]
+    logits = model.predict(inputs, verbose=0).logits
+    assert found == pytest.approx(((logits - targets) ** 2).mean(), rel=1e-4)
+
+
 def test_configured_as_tuples(config, texts):
     inputs, labels = texts
     expected = d.TFDistilBertForSequenceClassification(without_dropout(config))
@@ -160,6 +175,18 @@ def test_mixed_precision(policy, config, texts, tmp_path):
     np.testing.assert_allclose(output.logits.numpy().astype("float32"), exact, atol=0.05)
     alone = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"] * 0}
     assert np.isfinite(model(alone).logits.numpy().astype("float32")).all()
+
+
+def test_half_precision_with_low_scores_where_everything_is_masked(config, texts):
+    """-65504 and a score below -16 are -inf in float16."""
+    model = d.TFDistilBertModel(config, dtype="mixed_float16")
+    attention = model.distilbert.transformer.layer[0].attention
+    for linear, value in ((attention.q_lin, 10.0), (attention.k_lin, -10.0)):
+        linear.kernel.assign(linear.kernel * 0)
+        linear.bias.assign(linear.bias + value)
+    inputs, _ = texts
+    states = model(inputs["input_ids"], inputs["attention_mask"] * 0)[0].numpy()
+    assert np.isfinite(states).all()
 
 
 def test_regression_keeps_the_precision_of_its_targets(config, texts):

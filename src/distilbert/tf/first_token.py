@@ -71,6 +71,10 @@ class TFDistilBertForSequenceClassification(_FirstToken):
         """Check labels of any kind of problem."""
         losses.check_classification(labels["labels"], batch, self.config)
 
+    def has_classes(self, labels: Mapping[str, Any]) -> bool:
+        """Whether each text has one class."""
+        return losses.problem(labels["labels"], self.config) == "single_label_classification"
+
     def task_loss(self, output: Mapping[str, Any], labels: Mapping[str, Any]) -> Any:
         """Return the loss that `config.problem_type`, or else the labels' type, says."""
         return losses.classification(output["logits"], labels["labels"], self.config)
@@ -153,7 +157,7 @@ class TFDistilBertForMultipleChoice(_FirstToken):
 
     def check_inputs(self, given: Mapping[str, Any]) -> tuple[inputs.Size, inputs.Size]:
         """Check inputs (B, choices, T), and labels of B questions."""
-        inputs.check_ranks(given)
+        inputs.check_kinds(given)
         name = "input_ids" if "input_ids" in given else "inputs_embeds"
         shape = inputs.sizes(given[name]) if inputs.is_tensor(given.get(name)) else ()
         expected = 3 if name == "input_ids" else 4

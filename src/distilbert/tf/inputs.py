@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from keras import InputSpec, KerasTensor, ops, tree
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from distilbert.config import PretrainedConfig
 
@@ -40,6 +41,14 @@ def dtype_of(x: Any) -> str:
     return str(getattr(dtype, "name", dtype))
 
 
+def infers_shapes() -> bool:
+    """Whether Keras only infers shapes, as when it builds a parent model that it opens from a file.
+
+    Its placeholders are float32, whatever the real inputs are.
+    """
+    return bool(in_symbolic_scope())
+
+
 def on_host(x: Any) -> np.ndarray | None:
     """Return the values if they are in the host's memory, None otherwise."""
     if isinstance(x, np.ndarray):
@@ -60,17 +69,24 @@ def check_integers(name: str, x: Any) -> None:
             f"{name} must be an array or a tensor, got {type(x).__name__} "
             '(from a tokenizer: return_tensors="tf")'
         )
-    if dtype_of(x) not in ("int64", "int32"):
+    if dtype_of(x) not in ("int64", "int32") and not infers_shapes():
         raise TypeError(f"{name} must be int64 or int32, got {dtype_of(x)}")
 
 
-def check_ranks(given: Mapping[str, Any]) -> None:
-    """Refuse a tensor whose number of axes is unknown.
+def check_kinds(given: Mapping[str, Any]) -> None:
+    """Refuse tensors of PyTorch, ragged ones, and those whose number of axes is unknown.
 
     Raises:
-        ValueError: there is one.
+        TypeError, ValueError: there is one.
     """
     for name, x in given.items():
+        if type(x).__module__ == "torch":
+            raise TypeError(f"{name} is a torch.{type(x).__name__}: give {name}.numpy()")
+        if hasattr(x, "row_splits"):
+            raise TypeError(
+                f"{name} is a RaggedTensor: give {name}.to_tensor(), padded, and an attention_mask "
+                "that is 0 at the padding"
+            )
         if is_tensor(x) and getattr(x.shape, "rank", 0) is None:  # a TensorFlow shape, in a graph
             raise ValueError(
                 f"{name} has an unknown number of axes, as what tf.py_function returns has; where "
@@ -221,4 +237,4 @@ def attention_bias(mask: Any, dtype: str) -> Any:
         return ops.cast(ops.maximum(mask, lowest(dtype_of(mask))), dtype)
     keep = mask if dtype_of(mask) == "bool" else ops.not_equal(mask, 0)
     zero = ops.zeros((), dtype)
-    return ops.where(keep, zero, ops.cast(lowest(dtype), dtype))
+    return ops.where(keep, zero, ops.convert_to_tensor(lowest(dtype), dtype))

@@ -8,7 +8,7 @@ from typing import Any
 from keras import ops
 
 from distilbert.config import PretrainedConfig
-from distilbert.tf.inputs import Sizes, dtype_of, fits, is_tensor, on_host, sizes
+from distilbert.tf.inputs import Sizes, dtype_of, fits, infers_shapes, is_tensor, on_host, sizes
 
 IGNORED = -100
 
@@ -27,7 +27,7 @@ def check_classes(labels: Any, expected: Sizes, classes: int | None) -> None:
     _require_tensor("labels", labels)
     if not fits(sizes(labels), expected):
         raise ValueError(f"labels must be {expected}, got {sizes(labels)}")
-    if "int" not in dtype_of(labels):
+    if "int" not in dtype_of(labels) and not infers_shapes():
         raise TypeError(f"labels must be integers, got {dtype_of(labels)}")
     values = on_host(labels)
     if values is not None and classes is not None:
@@ -63,7 +63,7 @@ def check_classification(labels: Any, batch: int | None, config: PretrainedConfi
     _require_tensor("labels", labels)
     shape = sizes(labels)
     per_text = fits(shape, (batch,)) or fits(shape, (batch, 1))
-    if _problem(labels, config) == "single_label_classification":
+    if problem(labels, config) == "single_label_classification":
         if not per_text:
             raise ValueError(
                 f"labels must be ({batch},), one class per text, got {shape}; "
@@ -80,7 +80,7 @@ def classification(logits: Any, labels: Any, config: PretrainedConfig) -> Any:
 
     Which one `config.problem_of` says.
     """
-    kind = _problem(labels, config)
+    kind = problem(labels, config)
     if kind == "single_label_classification":
         return cross_entropy(logits, ops.reshape(labels, (-1,)))
     logits = ops.cast(logits, "float32")
@@ -104,7 +104,7 @@ def check_positions(positions: Any, batch: int | None) -> None:
     shape = sizes(positions)
     if not (fits(shape, (batch,)) or fits(shape, (batch, 1))):
         raise ValueError(f"positions must be ({batch},), got {shape}")
-    if "int" not in dtype_of(positions):
+    if "int" not in dtype_of(positions) and not infers_shapes():
         raise TypeError(f"positions must be integers, got {dtype_of(positions)}")
 
 
@@ -122,7 +122,7 @@ def hide_masked(logits: Any, real: Any, fill: float) -> Any:
     """Return (B, T, K) logits with `fill` at masked tokens; all of them if `real` is None."""
     if real is None:
         return logits
-    return ops.where(ops.expand_dims(real, -1), logits, ops.cast(fill, logits.dtype))
+    return ops.where(ops.expand_dims(real, -1), logits, ops.convert_to_tensor(fill, logits.dtype))
 
 
 def only_where(labels: Any, real: Any) -> Any:
@@ -145,8 +145,12 @@ def _position(logits: Any, positions: Any) -> Any:
     return cross_entropy(logits, ops.where(inside, positions, ops.full_like(positions, IGNORED)))
 
 
-def _problem(labels: Any, config: PretrainedConfig) -> str:
-    return config.problem_of(floating="float" in dtype_of(labels))
+def problem(labels: Any, config: PretrainedConfig) -> str:
+    """Return what the labels of texts say: regression, or one class or several of each text."""
+    floating = "float" in dtype_of(labels)
+    if infers_shapes() and len(sizes(labels)) == 1:
+        floating = False
+    return config.problem_of(floating=floating)
 
 
 def _require_tensor(name: str, x: Any) -> None:

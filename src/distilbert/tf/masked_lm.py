@@ -14,7 +14,7 @@ from distilbert.tf import inputs, losses
 from distilbert.tf.layers import ACTIVATION_FUNCTIONS, dense, layer_norm
 from distilbert.tf.model import Encoder
 from distilbert.tf.tasks import TaskModel
-from distilbert.tf.weights import values_of
+from distilbert.tf.weights import QUANTISED, values_of
 
 
 class Decoder(keras.layers.Layer):
@@ -35,6 +35,7 @@ class Decoder(keras.layers.Layer):
     def untie(self, weight: np.ndarray) -> None:
         """Take a matrix (V, C) of its own."""
         self.weight = self.add_weight(weight.shape, "zeros", name="weight")
+        self.resize(len(weight))  # makes the bias again, after the matrix as in the constructor
         self.weight.assign(weight)
 
     def resize(self, rows: int) -> None:
@@ -48,11 +49,14 @@ class Decoder(keras.layers.Layer):
             fresh = self.add_weight((rows, *old.shape[1:]), fill, name=name)
             kept = min(rows, old.shape[0])
             fresh.assign(ops.concatenate([old[:kept], fresh[kept:]], axis=0))
+            fresh.trainable = old.trainable
             setattr(self, name, fresh)
 
     def call(self, states: Any, table: Any = None) -> Any:
         """(…, C) -> (…, V), by `table` (V, C) where there is no matrix of its own."""
         table = getattr(self, "weight", table)
+        if "int" in inputs.dtype_of(table):  # quantised by hand or with a parent model
+            raise ValueError(f"the word embeddings are quantised. {QUANTISED}")
         rows = ops.reshape(states, (-1, ops.shape(states)[-1]))
         logits = ops.matmul(rows, ops.transpose(table)) + self.bias
         return ops.reshape(logits, (*ops.shape(states)[:-1], ops.shape(table)[0]))

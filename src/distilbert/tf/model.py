@@ -16,7 +16,7 @@ import keras
 from keras import ops
 
 from distilbert.config import PretrainedConfig
-from distilbert.tf.inputs import attention_bias
+from distilbert.tf.inputs import attention_bias, lowest
 from distilbert.tf.layers import (
     ACTIVATION_FUNCTIONS,
     dense,
@@ -132,6 +132,8 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         scores = ops.matmul(q / math.sqrt(self.head_size), ops.transpose(k, (0, 1, 3, 2)))
         if bias is not None:
             scores = scores + bias
+            if self.compute_dtype == "float16":  # where a score below the lowest number is -inf
+                scores = ops.maximum(scores, lowest("float16"))
         weights = self.dropout(ops.softmax(scores, axis=-1), training=training)  # (B, H, T, T)
         if head_mask is not None:
             if self.n_heads != self.all_heads:

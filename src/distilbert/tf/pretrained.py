@@ -20,7 +20,7 @@ from distilbert.tf.model import Encoder
 # Those of transformers' `from_pretrained` that the Keras classes alone have not.
 _FOREIGN: Table = {
     "from_tf": ((None, False, True), "leave it out, tf_model.h5 is read where there is one"),
-    "torch_dtype": ((None,), "say dtype=…"),
+    "torch_dtype": ((None,), 'say dtype=, a policy of Keras\'s as "float16"; "auto" is none'),
     "use_safetensors": ((None, True), "leave it out, safetensors are read where there are some"),
 }
 _SHAPES = ("input_ids", "inputs_embeds", "attention_mask", "position_ids", "head_mask")
@@ -49,6 +49,8 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
                 f"{type(self).__name__} takes a distilbert.DistilBertConfig, "
                 f"got a {module}.{type(config).__qualname__}"
             )
+        if self.quantization_mode is not None:
+            raise ValueError(f"dtype={self.dtype_policy.name!r}: {weights.QUANTISED}")
         config.validate()
         if config.attn_implementation == "varlen" and keras.backend.backend() != "tensorflow":
             raise ValueError('attn_implementation="varlen" needs the TensorFlow backend')
@@ -110,7 +112,7 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
             ValueError, TypeError: inputs that do not fit together or the model.
             IndexError: an id outside the vocabulary or the positions, if it is on the host.
         """
-        inputs.check_ranks(given)
+        inputs.check_kinds(given)
         return inputs.check(self.config, **{n: given[n] for n in _SHAPES if n in given})
 
     def build(self, input_shape: Any = None) -> None:
@@ -171,14 +173,18 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
         Args:
             exclude_embeddings: leave out the embedding tables (words and positions).
         """
-        tables = {id(self.get_input_embeddings().embeddings)}
-        tables.add(id(self.get_position_embeddings().embeddings))
-        return sum(
-            math.prod(weight.shape)
-            for weight in weights.named_weights(self).values()
-            if not (exclude_embeddings and id(weight.variable) in tables)
-            and (weight.variable.trainable or not only_trainable)
-        )
+        tables = (self.get_input_embeddings(), self.get_position_embeddings())
+        left_out = {id(w) for table in tables for w in table.weights if exclude_embeddings}
+        counted = self.trainable_weights if only_trainable else self.weights
+        return sum(math.prod(w.shape) for w in counted if id(w) not in left_out)
+
+    def quantize(self, *args: Any, **options: Any) -> None:
+        """Refuse Keras's quantisation, of which no file could be opened again.
+
+        Raises:
+            ValueError: always; it says what there is instead.
+        """
+        raise ValueError(weights.QUANTISED)
 
     # Files
 
@@ -217,8 +223,9 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
                 `optimizations=[tf.lite.Optimize.DEFAULT]` for int8 weights.
 
         Raises:
-            ValueError: under JAX, a size besides the batch's that is not fixed; or "onnx", which
-                `distilbert.export_onnx` writes, from the folder of `save_pretrained`.
+            ValueError: under JAX, a size besides the batch's that is not fixed; a configuration
+                that asks for all layers; or "onnx", which `distilbert.export_onnx` writes, from
+                the folder of `save_pretrained`.
         """
         if format == "onnx":
             raise ValueError(
@@ -229,7 +236,19 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
             input_signature = self.input_signature()
         if keras.backend.backend() == "jax":
             inputs.check_fixed(input_signature)
-        super().export(filepath, format, verbose, input_signature, **options)
+        for name in ("output_hidden_states", "output_attentions"):
+            if getattr(self.config, name):
+                raise ValueError(
+                    f"config.{name} is True, and an exported model cannot return a tuple of "
+                    f"tensors: say model.config.{name} = False"
+                )
+        unpadded = self.distilbert.unpadded
+        if format == "litert":  # has no operator for what `varlen` does
+            self.distilbert.unpadded = False
+        try:
+            super().export(filepath, format, verbose, input_signature, **options)
+        finally:
+            self.distilbert.unpadded = unpadded
 
     def get_config(self) -> dict[str, Any]:
         """Return what Keras writes into a `.keras` file to build the model again."""
@@ -237,6 +256,8 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
             "config": self.config.to_dict(),
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "trainable": self.trainable,
+            "frozen": [n for n, w in weights.named_weights(self).items() if w.frozen],
         }
 
     @classmethod
@@ -245,7 +266,14 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
         options = {**config, "config": cls.config_class.from_dict(config["config"])}
         if isinstance(options.get("dtype"), dict):
             options["dtype"] = keras.dtype_policies.deserialize(options["dtype"])
-        return cls(**options)
+        trainable, frozen = options.pop("trainable", True), options.pop("frozen", ())
+        model = cls(**options)
+        for name, weight in weights.named_weights(model).items():
+            if name in frozen:
+                weight.variable.trainable = False
+        if not trainable:
+            model.trainable = False
+        return model
 
     @overload
     @classmethod
@@ -350,10 +378,16 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
             push_to_hub: upload the folder as well; `hub` goes to `push_to_hub`.
 
         Raises:
-            ValueError: `safe_serialization=False`: only safetensors are written.
+            ValueError: `safe_serialization=False`: only safetensors are written; or a layer was
+                quantised.
         """
         if not safe_serialization:
             raise ValueError("weights are written as safetensors only (safe_serialization=True)")
+        if "saved_model" in hub:
+            raise TypeError(
+                "save_pretrained has no option 'saved_model': a SavedModel is written by "
+                "model.export(folder)"
+            )
         refuse_hub_options(push_to_hub, hub)
         weights.save_model(self, save_directory, max_shard_size)
         if push_to_hub:

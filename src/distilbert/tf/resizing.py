@@ -51,7 +51,12 @@ def _take_rows(fresh: Any, old: Any) -> None:
     fresh.assign(ops.concatenate([old[:kept], fresh[kept:]], axis=0))
 
 
-def _replace(layer: Any, name: str, fresh: keras.layers.Layer) -> None:
-    """Put another layer in place of one; Keras would otherwise count the old one's weights."""
-    layer._tracker.untrack(getattr(layer, name))
+def _replace(layer: Any, name: str, fresh: keras.layers.Embedding) -> None:
+    """Put another table in place of one, as frozen as it.
+
+    It takes the old one's place in Keras's list too: an optimiser's file goes by the order.
+    """
+    old = getattr(layer, name)
+    fresh.trainable = old.trainable and getattr(old.embeddings, "trainable", True)
+    layer._tracker.replace_tracked_value("layers", old, fresh)
     setattr(layer, name, fresh)

@@ -50,6 +50,10 @@ class TaskModel(TFDistilBertPreTrainedModel):
         """Return what metrics, and a loss of Keras's, compare with the labels."""
         return output["logits"]
 
+    def has_classes(self, labels: Mapping[str, Any]) -> bool:
+        """Whether labels are numbers of classes or tokens, of which -100 is left out."""
+        return True
+
     def real_tokens(self, attention_mask: Any) -> Any:
         """Return (B, T), true where a token is real, on the unpadded path; else None."""
         if not self.distilbert.unpads(attention_mask):
@@ -133,8 +137,9 @@ class TaskModel(TFDistilBertPreTrainedModel):
 
         Only `compile(weighted_metrics=…)` looks at weights, as Keras has it.
         """
-        output, targets = self._output(x, y_pred), self._targets(self._labels(x, y))
-        if sample_weight is None and targets is not None:
+        output, labels = self._output(x, y_pred), self._labels(x, y)
+        targets = self._targets(labels)
+        if sample_weight is None and labels and self.has_classes(labels):
             sample_weight = keras.tree.map_structure(_is_labelled, targets)
         return super().compute_metrics(x, targets, self.predictions(output), sample_weight)
 
@@ -188,6 +193,4 @@ class TaskModel(TFDistilBertPreTrainedModel):
 
 
 def _is_labelled(labels: Any) -> Any:
-    if "int" not in inputs.dtype_of(labels):
-        return None
     return ops.cast(ops.not_equal(labels, losses.IGNORED), "float32")

@@ -29,11 +29,17 @@ if TYPE_CHECKING:
 
 _WEIGHT_DTYPES = ("float32", "float16", "bfloat16", "float64")
 _DECODER = "vocab_projector.weight"
+QUANTISED = (
+    "Keras's quantisation is not supported here. For 8 bits save_pretrained(folder) the model as "
+    'it was, then distilbert.load(folder, precision="int8") with PyTorch, or distilbert export '
+    '--precision int8; for LiteRT model.export(path, "litert", '
+    "optimizations=[tf.lite.Optimize.DEFAULT])"
+)
 
 
 @dataclass(frozen=True)
 class Weight:
-    """A variable, and whether files hold it transposed."""
+    """A variable, or with Keras's `enable_lora` a sum, and whether files hold it transposed."""
 
     variable: Any
     transposed: bool = False
@@ -43,6 +49,11 @@ class Weight:
         """The shape in a file."""
         shape = tuple(self.variable.shape)
         return shape[::-1] if self.transposed else shape
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it is not trained."""
+        return not getattr(self.variable, "trainable", True)
 
     def read(self) -> np.ndarray:
         """Return the value as a file holds it."""
@@ -56,8 +67,8 @@ class Weight:
 
 
 def values_of(variable: Any) -> np.ndarray:
-    """Return a variable's values on the host."""
-    value = variable.value
+    """Return the values of a variable or tensor on the host."""
+    value = getattr(variable, "value", variable)
     return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
 
 
@@ -66,12 +77,18 @@ def _numpy_dtype(name: str) -> Any:
 
 
 def named_weights(model: "TFDistilBertPreTrainedModel") -> dict[str, Weight]:
-    """Return a model's weights by the names that files have, which are the PyTorch model's."""
+    """Return a model's weights by the names that files have, which are the PyTorch model's.
+
+    Raises:
+        ValueError: a layer was quantised.
+    """
     return dict(_below(model if model.has_head else model.distilbert))
 
 
 def _below(layer: Any, prefix: str = "") -> Iterator[tuple[str, Weight]]:
     """Yield every weight below a layer with its name there."""
+    if layer.quantization_mode is not None:
+        raise ValueError(f"{layer.name} is quantised ({layer.quantization_mode}). {QUANTISED}")
     if isinstance(layer, keras.layers.Dense):
         yield f"{prefix}weight", Weight(layer.kernel, transposed=True)
         yield f"{prefix}bias", Weight(layer.bias)
