@@ -227,12 +227,10 @@ def test_wrong_config(bake, capsys, tmp_path, text, message):
     assert error.count("\n") == 1
 
 
-def test_a_config_is_utf8(bake, capsys, tmp_path, monkeypatch):
-    """Whatever the locale, by which jsonargparse would read it."""
+def test_a_config_is_utf8(bake, capsys, tmp_path):
     path = tmp_path / "run.yaml"
     for mark in ("", "\ufeff"):
         path.write_text(f"{mark}flour: año", encoding="utf-8")
-        monkeypatch.setattr("jsonargparse._paths.Path.read_text", None)
         assert bake("--config", str(path)) == (0, Settings("año"))
     path.write_text("flour: año", encoding="latin-1")
     error = usage_error(capsys, bake, "--config", str(path))

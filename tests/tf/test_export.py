@@ -91,6 +91,9 @@ def test_frozen_layers_stay_frozen(tiny, ids, tmp_path):
     assert [weight.path for weight in back.trainable_weights] == names
     for old, new in zip(model.optimizer.variables, back.optimizer.variables, strict=True):
         np.testing.assert_array_equal(old, new)
+    assert not back.distilbert.embeddings.trainable
+    back.distilbert.embeddings.trainable = True  # and can be thawed, layer by layer
+    assert len(back.trainable_weights) == len(names) + 4
 
     encoder = d.TFDistilBertModel(tiny)
     encoder.trainable = False
@@ -101,6 +104,26 @@ def test_frozen_layers_stay_frozen(tiny, ids, tmp_path):
     assert len(copied.trainable_weights) == len(whole.trainable_weights) == 2
     copied.layers[1].trainable = True
     assert len(copied.trainable_weights) == 2 + len(encoder.weights)
+
+
+def test_a_frozen_layer_with_lora_stays_frozen(tiny):
+    model = d.TFDistilBertForSequenceClassification(tiny)
+    model.distilbert.trainable = False
+    model.distilbert.transformer.layer[0].attention.q_lin.enable_lora(2)
+    back = type(model).from_config(model.get_config())
+    assert len(back.trainable_weights) == 4  # of the head
+
+
+def test_a_layer_that_the_constructor_has_not_built(tiny):
+    class Own(d.TFDistilBertForSequenceClassification):
+        def __init__(self, config, **options):
+            super().__init__(config, **options)
+            self.extra = keras.layers.Dense(2)
+
+    with pytest.raises(
+        ValueError, match=r"the layer extra has no weights yet: build it in the con"
+    ):
+        Own(tiny).get_config()
 
 
 def test_a_keras_file_of_a_resized_model(tiny, ids, tmp_path):

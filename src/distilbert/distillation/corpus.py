@@ -181,15 +181,6 @@ class Corpus:
             if (wrong := shard.check(self.folder, in_full=True)) is not None:
                 raise OSError(f"{wrong}. {REMEDY}")
 
-    def lengths(self, indices: np.ndarray) -> np.ndarray:
-        """Return how many tokens sequences have, int64.
-
-        Raises:
-            IndexError: a sequence does not exist.
-            OSError: a shard cannot be read, or was changed.
-        """
-        return self.read(indices)[1]
-
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the ids of sequences one after the other, and their lengths, both int64.
 

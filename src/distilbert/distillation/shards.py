@@ -156,14 +156,11 @@ class ShardReader:
             except (OSError, ValueError) as error:
                 raise OSError(f"{path} cannot be read ({error}). {REMEDY}") from error
         tokens, ends = headers
-        kinds = (tokens.dtype, ends.dtype)
-        if kinds != (dtype, np.dtype("<i8")) or (len(tokens), len(ends)) != (
-            shard.tokens,
-            shard.sequences,
-        ):
+        kinds = [(array.dtype, array.shape) for array in headers]
+        if kinds != [(dtype, (shard.tokens,)), (np.dtype("<i8"), (shard.sequences,))]:
             raise OSError(
-                f"{self._tokens} does not fit the manifest: {len(ends)} sequences, {len(tokens)} "
-                f"tokens of type {kinds[0]}. {REMEDY}"
+                f"{self._tokens} does not fit the manifest: sequences {ends.shape}, tokens "
+                f"{tokens.shape} of type {tokens.dtype}. {REMEDY}"
             )
         self._token_bytes = dtype.itemsize
         self._tokens_begin, self._ends_begin = tokens.offset, ends.offset  # bytes

@@ -177,7 +177,11 @@ class TFDistiller(keras.Model):
     # What Keras's loops call
 
     def fit(self, *args: Any, **options: Any) -> Any:
-        """Train, as any Keras model; a callback that would save the distiller is refused first."""
+        """Train, as any Keras model.
+
+        Raises:
+            NotImplementedError: among the `callbacks` is one that would save the distiller.
+        """
         for callback in keras.tree.flatten(options.get("callbacks")):
             saves = isinstance(callback, keras.callbacks.ModelCheckpoint)
             if saves and not callback.save_weights_only:

@@ -271,6 +271,9 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
         for name, weight in weights.named_weights(model).items():
             if name in frozen:
                 weight.variable.trainable = False
+        for layer in model._flatten_layers(include_self=False):
+            if layer.weights and not layer.trainable_weights:
+                layer.trainable = False  # TensorFlow ignores True where it says True already
         if not trainable:
             model.trainable = False
         return model

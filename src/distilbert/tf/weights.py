@@ -39,9 +39,15 @@ QUANTISED = (
 
 @dataclass(frozen=True)
 class Weight:
-    """A variable, or with Keras's `enable_lora` a sum, and whether files hold it transposed."""
+    """A variable, or with Keras's `enable_lora` a sum.
+
+    Args:
+        layer: that it belongs to.
+        transposed: whether files hold it so.
+    """
 
     variable: Any
+    layer: Any
     transposed: bool = False
 
     @property
@@ -53,7 +59,7 @@ class Weight:
     @property
     def frozen(self) -> bool:
         """Whether it is not trained."""
-        return not getattr(self.variable, "trainable", True)
+        return not (self.layer.trainable and getattr(self.variable, "trainable", True))
 
     def read(self) -> np.ndarray:
         """Return the value as a file holds it."""
@@ -80,7 +86,7 @@ def named_weights(model: "TFDistilBertPreTrainedModel") -> dict[str, Weight]:
     """Return a model's weights by the names that files have, which are the PyTorch model's.
 
     Raises:
-        ValueError: a layer was quantised.
+        ValueError: a layer was quantised, or has no weights yet.
     """
     return dict(_below(model if model.has_head else model.distilbert))
 
@@ -89,20 +95,26 @@ def _below(layer: Any, prefix: str = "") -> Iterator[tuple[str, Weight]]:
     """Yield every weight below a layer with its name there."""
     if layer.quantization_mode is not None:
         raise ValueError(f"{layer.name} is quantised ({layer.quantization_mode}). {QUANTISED}")
+    kinds = (keras.layers.Dense, keras.layers.Embedding, keras.layers.LayerNormalization)
+    if isinstance(layer, kinds) and not layer.built:
+        raise ValueError(
+            f"the layer {prefix.rstrip('.')} has no weights yet: build it in the constructor, with "
+            "layer.build((None, size of its input))"
+        )
     if isinstance(layer, keras.layers.Dense):
-        yield f"{prefix}weight", Weight(layer.kernel, transposed=True)
-        yield f"{prefix}bias", Weight(layer.bias)
+        yield f"{prefix}weight", Weight(layer.kernel, layer, transposed=True)
+        yield f"{prefix}bias", Weight(layer.bias, layer)
     elif isinstance(layer, keras.layers.Embedding):
-        yield f"{prefix}weight", Weight(layer.embeddings)
+        yield f"{prefix}weight", Weight(layer.embeddings, layer)
     elif isinstance(layer, keras.layers.LayerNormalization):
-        yield f"{prefix}weight", Weight(layer.gamma)
-        yield f"{prefix}bias", Weight(layer.beta)
+        yield f"{prefix}weight", Weight(layer.gamma, layer)
+        yield f"{prefix}bias", Weight(layer.beta, layer)
     else:
         for name, part in vars(layer).items():
             if name.startswith("_"):
                 continue
             if isinstance(part, keras.Variable):
-                yield prefix + name, Weight(part)
+                yield prefix + name, Weight(part, layer)
             elif isinstance(part, keras.layers.Layer):
                 yield from _below(part, f"{prefix}{name}.")
             elif isinstance(part, list):
