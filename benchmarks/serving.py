@@ -112,7 +112,6 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[*PIPES, *SERVED])
     options = parser.parse_args()
     texts = pyarrow.parquet.read_table(options.texts)[options.column].to_pylist()
-    lengths = []
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
         tokenizer = distilbert.DistilBertTokenizerFast(options.vocabulary)

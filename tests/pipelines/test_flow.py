@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+import time
 import tracemalloc
 import types
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import distilbert
-from distilbert.pipelines.flow import softmax, text_of
+from distilbert.pipelines.flow import _with_bar, softmax, text_of
 from distilbert.pipelines.opening import TASKS
 
 from .conftest import HEAD_OF
@@ -128,6 +129,16 @@ def test_a_progress_bar_changes_no_answer(pipe, inputs, options, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "100%" in captured.err
+
+
+def test_a_progress_bar_of_nobody_knows_how_many_shows_the_speed(capsys):
+    def slowly():
+        for i in range(20):
+            time.sleep(0.02)
+            yield i
+
+    assert list(_with_bar(slowly(), None)) == list(range(20))
+    assert "it/s" in capsys.readouterr().err
 
 
 def test_a_progress_bar_leaves_standard_output_alone(pipe, inputs, options, capsys, monkeypatch):
@@ -358,6 +369,22 @@ def test_long_inputs_end_the_reading_ahead(tokenizer, monkeypatch):
 
     pipe = distilbert.pipeline("token-classification", model, tokenizer, config=config)
     next(pipe(texts()))
+    assert len(read) == 3
+
+
+def test_texts_that_become_many_rows_end_it_sooner(tokenizer, make_model, monkeypatch):
+    monkeypatch.setattr("distilbert.pipelines.flow.MOST_CHARACTERS_AHEAD", 1000)
+    read = []
+
+    def texts():
+        for _ in range(10):
+            read.append(1)
+            yield "the " * 20
+
+    classify = distilbert.pipeline(
+        "zero-shot-classification", make_model("ForSequenceClassification"), tokenizer
+    )
+    next(classify(texts(), candidate_labels=["small", "model", "able", "the", "un"]))
     assert len(read) == 3
 
 

@@ -88,7 +88,9 @@ def test_bad_input(tokenizer):
         classify(("the", 3))
     with pytest.raises(ValueError, match="has no tokens"):
         classify(("\u200b", ""))
-    with pytest.raises(TypeError, match="a text, or a tuple of two, not"):
+    with pytest.raises(
+        TypeError, match="a text, or two as a dict with text and text_pair or as a tuple, not"
+    ):
         classify([["the", "model"]])
     with pytest.raises(ValueError, match="has no tokens"):
         classify("\u200b\u00ad")

@@ -121,7 +121,9 @@ def test_what_is_wrong_is_said(folder, capsys):
     assert "parameters is not JSON" in fails(*free, "--parameters", "top_k=2")
     assert "must be a JSON object, not '[1]'" in fails(*free, "--parameters", "[1]")
     assert "parameters is not JSON" in fails(*free, "--parameters", "[" * 9000)
-    assert "'task' is none of the task's parameters" in fails(*free, "--parameters", '{"task": 1}')
+    for name in ("task", "config", "read_ahead"):
+        said = fails(*free, "--parameters", json.dumps({name: 1}))
+        assert f"text-classification has no option '{name}'; it has max_length, top_k" in said
     assert "no option 'topk'" in fails(*free, "--parameters", '{"topk": 1}')
     assert "cannot listen at nowhere.invalid" in fails(*free, "--host", "nowhere.invalid")
     assert "most_waiting=0" in fails(*free, "--most_waiting", "0")

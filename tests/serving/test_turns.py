@@ -152,6 +152,33 @@ def test_a_failure_goes_to_those_whose_turn_it_was(held, ask, pipe, model):
     assert sum(model.batches) < 20  # the rest of a list that has failed is not computed
 
 
+def test_a_caller_who_is_slow_to_cancel_harms_nobody(turns, ask, pipe, model, monkeypatch):
+    """Its request fails again before it has left the queue."""
+    may_forget, forget = threading.Event(), turns._forget
+
+    def slowly(asked):
+        if threading.current_thread() is not turns._thread:
+            assert may_forget.wait(10)
+        forget(asked)
+
+    monkeypatch.setattr(turns, "_forget", slowly)
+    model.hold()
+    future = turns.ask(pipe.read(["poison"] * 30))
+    assert model.begun.acquire(timeout=10)
+    caller = threading.Thread(target=future.cancel)
+    caller.start()
+    while not future.cancelled():
+        pass
+    model.let_through()
+    assert model.begun.acquire(timeout=10)
+    may_forget.set()
+    caller.join(10)
+    model.release()
+    assert ask("3")() == pipe("3")
+    assert turns.is_working
+    assert turns.waiting_tokens == 0
+
+
 def test_an_answer_that_cannot_be_read_harms_nobody_else(held, ask, pipe, model, monkeypatch):
     broken, beside = ask("1", top_k=2), ask("2")
     decode = pipe._decode

@@ -393,9 +393,15 @@ def _characters(value: Any) -> int:
 
 def _with_bar(answers: Iterable[Any], total: int | None) -> Iterator[Any]:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
-    # Where standard output is no terminal, what the caller prints must not go to the bar's.
-    bar = Progress(console=Console(stderr=True), redirect_stdout=sys.stdout.isatty())
+    bar = Progress(
+        BarColumn(),
+        TaskProgressColumn(show_speed=True),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=Console(stderr=True),
+        # Where standard output is no terminal, what the caller prints must not go to the bar's.
+        redirect_stdout=sys.stdout.isatty(),
+    )
     with bar:
         yield from bar.track(answers, total=total, description="")

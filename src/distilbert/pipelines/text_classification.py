@@ -96,7 +96,10 @@ class TextClassificationPipeline(Pipeline):
         elif isinstance(item, str):
             item = (item, None)
         if not isinstance(item, tuple) or len(item) != 2:
-            raise TypeError(f"expected a text, or a tuple of two, not {item!r:.60}")
+            raise TypeError(
+                "expected a text, or two as a dict with text and text_pair or as a tuple, not "
+                f"{item!r:.60}"
+            )
         text, pair = item
         if pair is None:
             return text_of(text), None

@@ -3,7 +3,7 @@
 import json
 import logging
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import uvicorn
@@ -12,6 +12,7 @@ import distilbert
 from distilbert.hub import Source
 from distilbert.pipelines import pipeline
 from distilbert.pipelines.models import is_exported
+from distilbert.pipelines.opening import ALIASES, TASKS
 from distilbert.serving.app import make_app
 from distilbert.serving.turns import Turns
 
@@ -71,7 +72,7 @@ def main(settings: Settings) -> None:
         TypeError, ValueError: as `pipeline` raises them.
     """
     with _listening(settings.host, settings.port) as listening:
-        pipe = pipeline(settings.task, settings.model, **_options(settings))
+        pipe = pipeline(settings.task, settings.model, **_of_model(settings), **_of_task(settings))
         about = {"task": pipe.task, "model": settings.model, "version": distilbert.__version__}
         if pipe.task in ("text-classification", "token-classification"):
             about["labels"] = list(pipe.config.id2label.values())
@@ -85,23 +86,30 @@ def main(settings: Settings) -> None:
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def _options(settings: Settings) -> dict[str, Any]:
-    """Return what the pipeline is made with."""
+def _of_task(settings: Settings) -> dict[str, Any]:
+    """Return the options that requests begin with."""
     try:
         options = json.loads(settings.parameters)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"parameters is not JSON: {error}") from None
     if not isinstance(options, dict):
         raise ValueError(f"parameters must be a JSON object, not {settings.parameters!r:.60}")
-    own = ("batch_tokens", "precision", "device", "threads")
-    if taken := sorted(options.keys() & {"task", "model", "tokenizer", *own}):
-        raise ValueError(f"{taken[0]!r} is none of the task's parameters")
-    options |= {
-        name: getattr(settings, name) for name in own if getattr(settings, name) is not None
-    }
-    if not is_exported(Source(settings.model)):
-        options.setdefault("precision", "fp32")
+    kind = TASKS.get(ALIASES.get(settings.task, settings.task))
+    known = [field.name for field in fields(kind.options_class)] if kind else list(options)
+    if unknown := sorted(options.keys() - known):
+        raise ValueError(
+            f"parameters: {settings.task} has no option {unknown[0]!r}; it has {', '.join(known)}"
+        )
     return options
+
+
+def _of_model(settings: Settings) -> dict[str, Any]:
+    """Return what the model is opened with."""
+    names = ("batch_tokens", "precision", "device", "threads")
+    found = {name: getattr(settings, name) for name in names}
+    if not is_exported(Source(settings.model)):
+        found["precision"] = settings.precision or "fp32"
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -87,6 +87,8 @@ class Turns:
             RuntimeError: it does not work, or no more.
         """
         asked = _Asked(request.rows)
+        # Before its turn can come: if it fails, the rest of it has to leave the queue.
+        asked.future.add_done_callback(lambda _: self._forget(asked))
         with self._changed:
             if not self.is_working:
                 raise RuntimeError("nothing is computed any more")
@@ -98,7 +100,6 @@ class Turns:
                 self._changed.notify()
             else:
                 asked.future.set_result([])
-        asked.future.add_done_callback(lambda _: self._forget(asked))
         return asked.future
 
     def close(self) -> None:
@@ -111,7 +112,7 @@ class Turns:
     def _forget(self, asked: _Asked) -> None:
         """Let the rest of a request that was cancelled or has failed no longer wait."""
         with self._changed:
-            if asked in self._waiting:
+            if asked.taken < len(asked.rows):  # it is in the queue
                 self._waiting.remove(asked)
                 self.waiting_tokens -= asked.tokens_left
 
@@ -121,7 +122,8 @@ class Turns:
                 kept = self.pipeline.compute([asked.rows[i] for asked, i in turn])
             except Exception as error:  # goes to those who asked; what waits gets its turn
                 for asked in dict.fromkeys(asked for asked, _ in turn):
-                    if asked.future.set_running_or_notify_cancel():
+                    # It may be over already: cancelled, and not yet taken out of the queue.
+                    if not asked.future.done() and asked.future.set_running_or_notify_cancel():
                         asked.future.set_exception(error)
                 continue
             for (asked, _), each in zip(turn, kept, strict=True):
