@@ -14,7 +14,12 @@ from distilbert.cli import main
 
 pytest.importorskip("uvicorn")
 LABELS = {0: "no", 1: "yes"}
-RUN = "import sys; from distilbert.cli import main; sys.exit(main(sys.argv[1:]))"
+RUN = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may ignore it
+from distilbert.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnx'])); "
 
 
