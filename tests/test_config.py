@@ -108,6 +108,14 @@ def test_names_of_transformers_that_are_no_fields(cls):
 
 
 @pytest.mark.parametrize("cls", BOTH)
+def test_names_can_be_asked_for(cls):
+    config = cls(extra_key=1)
+    assert list(config) == list(config.to_dict())
+    assert {"vocab_size", "pad_token_id", "extra_key"} <= set(config)
+    assert "text_config" not in config
+
+
+@pytest.mark.parametrize("cls", BOTH)
 class TestLabels:
     def test_number_makes_names(self, cls):
         config = cls(num_labels=3)

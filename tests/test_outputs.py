@@ -45,11 +45,21 @@ def test_unknown_names(output):
         _ = output.logit
     with pytest.raises(AttributeError, match="no field 'logit'"):
         output.logit = 1
-    for wrong in (lambda: MaskedLMOutput(logit=1), lambda: output.update(logit=1)):
-        with pytest.raises(TypeError, match="no field 'logit'; its fields are loss, logits"):
-            wrong()
-    with pytest.raises(TypeError, match="no field 'logit'"):
-        output["logit"] = 1
+    with pytest.raises(TypeError, match="no field 'logit'; its fields are loss, logits"):
+        MaskedLMOutput(logit=1)
+
+
+def test_new_keys_come_last(output):
+    output["input_ids"] = [7]
+    output.update(texts=["a"])
+    output["hidden_states"] = 4
+    assert list(output) == ["loss", "logits", "hidden_states", "attentions", "input_ids", "texts"]
+    assert output.input_ids == output["input_ids"] == output[4] == [7]
+    for twin in (copy.copy(output), copy.deepcopy(output), pickle.loads(pickle.dumps(output))):
+        assert type(twin) is MaskedLMOutput
+        assert list(twin.items()) == list(output.items())
+    output["texts"] = None
+    assert "texts" not in output
 
 
 @pytest.mark.parametrize("by_key", [True, False])

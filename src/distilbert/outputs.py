@@ -27,10 +27,16 @@ class ModelOutput(dict[str, Any]):
                 f"{type(self).__name__} has no field {sorted(unknown)[0]!r}; "
                 f"its fields are {', '.join(self.fields)}"
             )
-        super().__init__({n: values[n] for n in self.fields if values.get(n) is not None})
+        self._fill(values)
+
+    def _fill(self, values: dict[str, Any]) -> None:
+        """Hold these values and no others: the fields in their order, then the rest."""
+        order = dict.fromkeys((*self.fields, *values))
+        super().clear()
+        super().update({name: values[name] for name in order if values.get(name) is not None})
 
     def __getattr__(self, name: str) -> Any:
-        if name in type(self).fields:
+        if name in type(self).fields or name in self:
             return self.get(name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
@@ -40,10 +46,8 @@ class ModelOutput(dict[str, Any]):
         self[name] = value
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Set a value in its place in the order; None takes it away."""
-        values = type(self)({**self, name: value})
-        super().clear()
-        super().update(values)
+        """Set a value in its place in the order, a new key last; None takes it away."""
+        self._fill({**self, name: value})
 
     def __getitem__(self, key: Any) -> Any:
         return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
@@ -57,7 +61,7 @@ class ModelOutput(dict[str, Any]):
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.items())})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (dict(self),)
+        return type(self), (), None, None, iter(self.items())
 
     def to_tuple(self) -> tuple[Any, ...]:
         """Return the values that are there, in order."""

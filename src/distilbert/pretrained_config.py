@@ -4,7 +4,7 @@ import copy
 import difflib
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 from distilbert import fields
@@ -340,6 +340,10 @@ class PretrainedConfig(ConfigFiles):
         for name in self._base_defaults().keys() - kept:
             del content[name]
         return content
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the keys of `to_dict`, so that `"dim" in config` asks for one."""
+        return iter(self.to_dict())
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other.to_dict() == self.to_dict()
