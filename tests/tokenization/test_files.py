@@ -83,6 +83,17 @@ def test_pickle_and_deepcopy(tiny_vocab, cls):
     assert len(other) == len(tokenizer) + 1
 
 
+@pytest.mark.parametrize("cls", BOTH)
+def test_a_pickle_does_not_change_with_use(tiny_vocab, cls):
+    tokenizer = made(cls, tiny_vocab)
+    before = pickle.dumps(tokenizer)
+    tokenizer(TEXTS, padding="max_length", max_length=64, return_offsets_mapping=True)
+    tokenizer("the small model " * 30)  # too long, which is told once
+    tokenizer.decode(tokenizer(TEXTS[0]).input_ids, skip_special_tokens=True)
+    assert len(tokenizer) > 0
+    assert pickle.dumps(tokenizer) == before
+
+
 def agrees_everywhere(tokenizer, folder):
     texts = [*TEXTS, "the model zyx {}", "<new> unkmodel 中", tokenizer.unk_token]
     tokenizer.save_pretrained(folder)

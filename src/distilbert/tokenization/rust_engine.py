@@ -132,6 +132,10 @@ class RustEngine:
         self._handed_over: dict[int, dict[str, Any]] = {}  # the flags of those the backend has
         self._lent = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy has, which has handed out no pieces."""
+        return {**vars(self), "_lent": False}
+
     @property
     def backend(self) -> Tokenizer:
         """The Rust tokenizer."""

@@ -28,7 +28,7 @@ from distilbert.tokenization.files import (
 from distilbert.tokenization.fitting import UNBOUNDED, read_side
 from distilbert.tokenization.rust_engine import build_backend
 from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, check_vocab
-from distilbert.tokenization.vocabulary import ROLES, as_added_token
+from distilbert.tokenization.vocabulary import NOT_LOOKED_UP, ROLES, as_added_token
 from distilbert.tokenization.wordpiece import load_vocab
 
 PathLike = str | os.PathLike[str]
@@ -91,6 +91,10 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
                 raise TypeError(f"{role} must be a string or an AddedToken, not {token!r}")
         super().__init__({role: str(token) for role, token in named.items()}, map(str, additional))
         self._start(spec, [*named.values(), *additional])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what use leaves behind: `datasets` knows a tokenizer by its pickle."""
+        return {**vars(self), **NOT_LOOKED_UP, "_warned": set()}
 
     def _start(self, spec: Spec, specials: Sequence[str | AddedToken] = ()) -> None:
         """Make the engine, with its added tokens."""

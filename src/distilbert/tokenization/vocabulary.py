@@ -22,6 +22,9 @@ ROLES = (
 )
 
 
+NOT_LOOKED_UP = {"_frame_now": None, "_size_now": None, "_skipped_now": None}
+
+
 class _RoleToken:
     """The token of a role, as an attribute that can be set."""
 
@@ -85,7 +88,7 @@ class Vocabulary:
         self._forget()
 
     def _forget(self) -> None:
-        self._frame_now = self._size_now = self._skipped_now = None
+        vars(self).update(NOT_LOOKED_UP)
 
     @property
     def _frame(self) -> Frame:
