@@ -25,6 +25,7 @@ KINDS = (
     "ForTokenClassification",
     "ForQuestionAnswering",
 )
+_ANSWERING = ("DistilBertForQuestionAnswering", "BertForQuestionAnswering")
 NOT_TRAINED = "fine-tune it for this task first, or choose the task that it is for"
 
 Shape = tuple[int, ...]
@@ -115,6 +116,20 @@ def require_kind(source: Source, kind: str) -> None:
     if other and kind != "Model":
         family = other[0].partition("For")[0]
         raise ValueError(f"{source} is a {other[0]}, not a {family}{kind}; {NOT_TRAINED}")
+
+
+def saved_config(model: HasConfig, architecture: str) -> dict[str, Any]:
+    """Return the content of the `config.json` of a model that is saved.
+
+    Args:
+        architecture: name of its PyTorch class. One that answers questions has no labels, and
+            transformers refuses its folder if the file has other than two.
+    """
+    content = {**model.config.to_diff_dict(), "architectures": [architecture]}
+    if architecture in _ANSWERING:
+        content.pop("id2label", None)
+        content.pop("label2id", None)
+    return content
 
 
 def by_module_name(weights: Iterable[str]) -> dict[str, str]:

@@ -364,6 +364,21 @@ class TestSaving:
         with torch.no_grad():
             torch.testing.assert_close(theirs(ids).logits, model(ids).logits)
 
+    @pytest.mark.parametrize("kind", ["DistilBert", "Bert"])
+    def test_answers_have_no_labels(self, tiny, tmp_path, kind):
+        config = tiny if kind == "DistilBert" else d.BertConfig(
+            vocab_size=60, hidden_size=32, num_attention_heads=4, num_hidden_layers=2,
+            intermediate_size=48, num_labels=3,
+        )  # fmt: skip
+        for head, count in (("QuestionAnswering", 2), ("TokenClassification", 3)):
+            cls = getattr(d, f"{kind}For{head}")
+            cls(config).save_pretrained(tmp_path)
+            opened = cls.from_pretrained(tmp_path)
+            assert opened.config.num_labels == count
+            if head == "QuestionAnswering":
+                transformers = pytest.importorskip("transformers")
+                transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path)
+
     def test_names_are_read_lazily(self, saved):
         weights = read_weights(Source(saved))
         assert "distilbert.embeddings.LayerNorm.bias" in weights

@@ -148,6 +148,14 @@ def test_saving_is_safe_only(saved, tmp_path):
         model.save_pretrained(tmp_path, saved_model=True)
 
 
+def test_answers_have_no_labels(tiny, tmp_path):
+    tiny.num_labels = 3
+    for name in ("TFDistilBertForQuestionAnswering", "TFDistilBertForTokenClassification"):
+        getattr(d, name)(tiny).save_pretrained(tmp_path)
+        content = json.loads((tmp_path / "config.json").read_text())
+        assert ("id2label" in content) is ("Token" in name)
+
+
 def test_weights_in_half_precision(saved):
     model, folder = saved
     weights = load_file(folder / "model.safetensors")

@@ -13,6 +13,7 @@ from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 from torch import Tensor
 
+from distilbert.checkpoint import saved_config
 from distilbert.config import BertConfig
 from distilbert.hub import (
     Source,
@@ -97,8 +98,7 @@ def save_model(
 ) -> None:
     """Write `config.json` and the weights, in one file or in shards with an index."""
     tensors = _to_write(model, model.state_dict() if state_dict is None else state_dict)
-    config = model.config.to_diff_dict()
-    config["architectures"] = [type(model).__name__]
+    config = saved_config(model, type(model).__name__)
     config["dtype"] = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     if isinstance(model.config, BertConfig):
         tensors = {to_bert_file(name): tensor for name, tensor in tensors.items()}

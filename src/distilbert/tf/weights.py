@@ -206,8 +206,7 @@ def save_model(
 ) -> None:
     """Write `config.json` and the weights, in one file or in shards with an index."""
     tensors = {name: weight.read() for name, weight in named_weights(model).items()}
-    config = model.config.to_diff_dict()
-    config["architectures"] = [type(model).__name__.removeprefix("TF")]
+    config = checkpoint.saved_config(model, type(model).__name__.removeprefix("TF"))
     config["dtype"] = str(next(iter(tensors.values())).dtype)
     plan = split_state_dict_into_shards_factory(
         tensors,
