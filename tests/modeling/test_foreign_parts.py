@@ -84,6 +84,28 @@ def test_an_encoder_with_its_own_forward_is_called(tiny):
     torch.testing.assert_close(first(other) - bias, 2 * (expected - bias))
 
 
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_a_hook_on_a_block_sees_its_tensor(implementation, tiny):
+    model = make(d.DistilBertModel, tiny)
+    model.set_attn_implementation(implementation)
+    seen = []
+    block = model.transformer.layer[0]
+    hook = block.register_forward_hook(lambda module, given, output: seen.append(output))
+    layers = model(IDS, output_hidden_states=True).hidden_states
+    torch.testing.assert_close(seen.pop(), layers[1])
+    shown = model(IDS, output_attentions=True)
+    x, weights = seen.pop()
+    torch.testing.assert_close(x, layers[1])
+    assert weights is shown.attentions[0]
+    hook.remove()
+    for change in (lambda *call: call[2] + 1, lambda *call: (call[2] + 1,)):
+        hook = block.register_forward_hook(change)
+        changed = model(IDS, output_hidden_states=True).hidden_states
+        hook.remove()
+        torch.testing.assert_close(changed[1], layers[1] + 1)
+        assert not torch.allclose(changed[2], layers[2])
+
+
 class Mixing(nn.Module):
     """A feed-forward that looks at all tokens."""
 
@@ -112,7 +134,7 @@ class Reversed(nn.Module):
     def forward(self, x, plan, head_masks, keep_hidden_states):
         states = [x]
         for block, head_mask in zip(self.blocks, head_masks, strict=True):
-            states.append(block(states[-1], plan, head_mask)[0])
+            states.append(block(states[-1], plan, head_mask))
         return states[-1], states, []
 
 

@@ -138,6 +138,14 @@ class TestParts:
         assert model(IDS, MASK)[0].requires_grad
         hook.remove()
         assert not model(IDS, MASK)[0].requires_grad
+        for _ in range(2):
+            model.enable_input_require_grads()
+        assert model(IDS, MASK)[0].requires_grad
+        twin = copy.deepcopy(model)
+        for each in (model, twin):
+            each.disable_input_require_grads()
+            each.disable_input_require_grads()
+            assert not each(IDS, MASK)[0].requires_grad
 
     def test_new_rows_as_the_mean_of_the_old(self, tiny):
         model = d.DistilBertForMaskedLM(tiny)
@@ -160,6 +168,52 @@ class TestParts:
         assert model.is_gradient_checkpointing
         with pytest.raises(ValueError, match="every layer is checkpointed"):
             model.gradient_checkpointing_enable(every_n_layers=2)
+
+
+def replica_of(model):
+    """Return what DataParallel puts on each device: modules whose weights are no parameters."""
+    replicas = {module: module._replicate_for_data_parallel() for module in model.modules()}
+    for module, replica in replicas.items():
+        for name, part in module.named_children():
+            setattr(replica, name, replicas[part])
+        for name, weight in module.named_parameters(recurse=False):
+            setattr(replica, name, weight.view_as(weight))
+    return replicas[model]
+
+
+BERT = d.BertConfig(
+    vocab_size=60, hidden_size=32, num_attention_heads=4, num_hidden_layers=2, intermediate_size=48
+)
+CLASSES = [
+    d.DistilBertModel, d.DistilBertForMaskedLM, d.DistilBertForSequenceClassification,
+    d.DistilBertForMultipleChoice, d.DistilBertForTokenClassification,
+    d.DistilBertForQuestionAnswering, d.BertModel,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+class TestWeightsElsewhere:
+    def make(self, cls, tiny):
+        model = cls(BERT if cls is d.BertModel else tiny).eval()
+        given = (IDS[:, None], MASK[:, None]) if "Choice" in cls.__name__ else (IDS, MASK)
+        return model, given, next(iter(model(*given).values()))
+
+    @pytest.mark.parametrize("attention", ["sdpa", "varlen"])
+    def test_replicas_of_data_parallel(self, cls, attention, tiny):
+        model, given, expected = self.make(cls, tiny)
+        model.set_attn_implementation(attention)
+        output = next(iter(replica_of(model)(*given).values()))
+        if attention == "sdpa":
+            torch.testing.assert_close(output, expected)
+        output.flatten()[0].backward()
+        assert model.get_input_embeddings().weight.grad.any()
+
+    def test_offloaded_by_accelerate(self, cls, tiny):
+        accelerate = pytest.importorskip("accelerate")
+        model, given, expected = self.make(cls, tiny)
+        accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
+        assert next(model.parameters()).is_meta
+        torch.testing.assert_close(next(iter(model(*given).values())), expected)
 
 
 class TestFiles:

@@ -367,6 +367,22 @@ def test_attentions_and_head_mask_take_the_padded_path(extra, tiny):
     assert unpadded.last_hidden_state[1, 5].any()
 
 
+@pytest.mark.parametrize("part", ["embeddings", "embeddings.word_embeddings"])
+def test_hooks_on_the_embeddings_take_the_padded_path(part, tiny):
+    model = make(d.DistilBertModel, tiny)
+    given = feed(d.DistilBertModel, torch.tensor(MASKS["right"]))
+    shapes = []
+    hook = model.get_submodule(part).register_forward_hook(
+        lambda *call: shapes.append(call[2].shape)
+    )
+    padded = run(model, "sdpa", given)[0]
+    assert torch.equal(run(model, "varlen", given)[0].last_hidden_state, padded.last_hidden_state)
+    assert shapes == [(4, 6, 32)] * 2
+    hook.remove()
+    model.enable_input_require_grads()  # a hook that asks for no shape
+    assert not run(model, "varlen", given)[0].last_hidden_state[1, 5].any()
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)

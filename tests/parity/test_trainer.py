@@ -35,6 +35,24 @@ def tokenizer(tmp_path):
 
 @pytest.mark.parity
 @pytest.mark.filterwarnings("ignore")  # transformers' own, about its own arguments
+@pytest.mark.parametrize(
+    ("task", "head", "options"),
+    [
+        ("text-classification", "SequenceClassification", {}),
+        ("token-classification", "TokenClassification", {}),
+        ("fill-mask", "MaskedLM", {"top_k": 2}),
+        ("zero-shot-classification", "SequenceClassification", {"candidate_labels": ["film"]}),
+    ],
+)
+def test_pipelines_of_transformers_take_our_models(task, head, options, tokenizer):
+    transformers = pytest.importorskip("transformers")
+    model = getattr(d, f"DistilBertFor{head}")(SMALL).eval()
+    pipeline = transformers.pipeline(task, model=model, tokenizer=tokenizer)
+    assert pipeline("a good [MASK]", **options)
+
+
+@pytest.mark.parity
+@pytest.mark.filterwarnings("ignore")  # transformers' own, about its own arguments
 @pytest.mark.parametrize("attention", ["sdpa", "varlen"])
 @pytest.mark.parametrize(
     "cls",

@@ -16,7 +16,11 @@ from distilbert.modeling.model import (
     Transformer,
     is_hooked,
 )
-from distilbert.modeling.pretrained import DistilBertPreTrainedModel, PreTrainedModel
+from distilbert.modeling.pretrained import (
+    DistilBertPreTrainedModel,
+    PreTrainedModel,
+    require_grad,
+)
 from distilbert.outputs import BaseModelOutput, ModelOutput
 
 
@@ -62,7 +66,10 @@ class Backbone(PreTrainedModel):
             output_hidden_states = config.output_hidden_states
         if isinstance(head_mask, list | tuple) and all(each is None for each in head_mask):
             head_mask = None  # [None] * n_layers, which older code passes
-        device = self.device
+        # Not of the weights: a replica of DataParallel has none, an offloaded model none in place.
+        given = input_ids if input_ids is not None else inputs_embeds
+        assert given is not None
+        device = given.device
         if token_type_ids is not None and not config.type_vocab_size:
             _warn_of_token_types()
             token_type_ids = None
@@ -78,7 +85,7 @@ class Backbone(PreTrainedModel):
             mask,
             lengths,
             device=device,
-            needs_padding=shows,
+            needs_padding=shows or _are_watched(self.embeddings),
             reads_first_token=reads_first_token or first_only,
         )
         if layout is not None:
@@ -88,7 +95,7 @@ class Backbone(PreTrainedModel):
             )
         step_by_step = shows or config.attn_implementation == "eager"
         x = self.embeddings(input_ids, inputs_embeds, position_ids, token_type_ids)
-        plan = AttentionPlan(layout, mask, step_by_step)
+        plan = AttentionPlan(layout, mask, step_by_step, output_attentions)
         stack = self.transformer
         is_own = hasattr(stack, "is_watched")  # somebody else's may know neither this nor layers
         shortens = first_only and is_own and not stack.is_watched()
@@ -116,6 +123,12 @@ def is_plain(encoder: nn.Module, kind: type[Backbone]) -> bool:
     """Whether an encoder does what its class does and nobody watches: it need not be called."""
     own = type(encoder) is kind and "forward" not in vars(encoder)
     return own and encoder._compiled_call_impl is None and not is_hooked(encoder)
+
+
+def _are_watched(embeddings: nn.Module) -> bool:
+    """Whether a hook sees what the embeddings or a part of them give: it expects (B, T, C)."""
+    parts = (embeddings, *embeddings.children())
+    return any(hook is not require_grad for part in parts for hook in part._forward_hooks.values())
 
 
 def to_result(config: PretrainedConfig, output: ModelOutput, return_dict: bool | None) -> Any:

@@ -102,7 +102,8 @@ class Embeddings(nn.Module):
         x = words + _look_up(self.position_embeddings, "position_ids", position_ids)
         if self.token_type_embeddings is not None:
             if token_type_ids is None:
-                x = x + self.token_type_embeddings.weight[0]
+                # Looked up, not read: the table may be elsewhere until it is called (accelerate).
+                x = x + self.token_type_embeddings(position_ids.new_zeros(()))
             else:
                 x = x + _look_up(self.token_type_embeddings, "token_type_ids", token_type_ids)
         return self.dropout(self.LayerNorm(x))
@@ -126,11 +127,13 @@ class AttentionPlan:
         layout: where the real tokens are; None on the padded path.
         mask: on the padded path, as `inputs.keep_mask` returns it.
         step_by_step: take the reference that shows the weights and can weigh heads.
+        shows_weights: blocks return them as well.
     """
 
     layout: Unpadding | None
     mask: Tensor | None
     step_by_step: bool
+    shows_weights: bool = False
 
     def lengths(self, x: Tensor) -> list[int]:
         """Tokens of each sequence of (B, T, C) or (N, C), in the order they lie in."""
@@ -227,7 +230,7 @@ class TransformerBlock(nn.Module):
 
     def forward(
         self, x: Tensor, plan: AttentionPlan, head_mask: Tensor | None, first_only: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> Tensor | tuple[Tensor, Tensor | None]:
         """(…, C) -> (…, C), and the weights (B, H, T, T) if the plan shows them.
 
         With `first_only` nothing but each sequence's first token is computed, after keys and
@@ -239,7 +242,8 @@ class TransformerBlock(nn.Module):
         if first_only:
             x = plan.first(x)
         x = self.sa_layer_norm(self.attention_dropout(context) + x)
-        return self.output_layer_norm(self.ffn(x) + x), weights
+        x = self.output_layer_norm(self.ffn(x) + x)
+        return (x, weights) if plan.shows_weights else x
 
 
 def is_hooked(*modules: nn.Module) -> bool:
@@ -283,13 +287,14 @@ class Transformer(nn.Module):
             shortened = may_shorten and is_last and is_own(block)
             options = (True,) if shortened else ()
             if self.gradient_checkpointing and self.training:
-                x, weights = checkpoint(block, x, plan, head_mask, *options, use_reentrant=False)
+                output = checkpoint(block, x, plan, head_mask, *options, use_reentrant=False)
             else:
-                x, weights = block(x, plan, head_mask, *options)
+                output = block(x, plan, head_mask, *options)
+            # A block that is not ours, or a hook, may give a tuple of one as well.
+            x, *weights = output if isinstance(output, tuple) else (output,)
             if keep_hidden_states:
                 hidden_states.append(x)
-            if weights is not None:
-                attentions.append(weights)
+            attentions += [each for each in weights if each is not None]
         return plan.first(x) if first_only and not shortened else x, hidden_states, attentions
 
     def is_watched(self) -> bool:

@@ -23,7 +23,8 @@ def _full_name(cls: type) -> str:
     return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}"
 
 
-def _require_grad(module: nn.Module, inputs: Any, output: Tensor) -> None:
+def require_grad(module: nn.Module, inputs: Any, output: Tensor) -> None:
+    """Make the output of a module one that gradients reach; a forward hook."""
     output.requires_grad_()
 
 
@@ -37,6 +38,7 @@ class PreTrainedModel(nn.Module, Pushable):
 
     embeddings: Embeddings
     transformer: Transformer
+    _input_hook: RemovableHandle | None = None
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
@@ -236,9 +238,17 @@ class PreTrainedModel(nn.Module, Pushable):
         """Let gradients reach the output of the word embeddings, also where these are frozen.
 
         Returns:
-            The hook, whose `remove()` undoes it.
+            The hook, whose `remove()` undoes it, as `disable_input_require_grads` does.
         """
-        return self.get_input_embeddings().register_forward_hook(_require_grad)
+        self.disable_input_require_grads()
+        self._input_hook = self.get_input_embeddings().register_forward_hook(require_grad)
+        return self._input_hook
+
+    def disable_input_require_grads(self) -> None:
+        """Undo `enable_input_require_grads`, if it was called."""
+        if self._input_hook is not None:
+            self._input_hook.remove()
+            self._input_hook = None
 
     # Sizes
 
