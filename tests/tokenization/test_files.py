@@ -74,13 +74,14 @@ def test_files_of_old_versions_without_added_tokens_decoder(tmp_path, tiny_vocab
 
 
 @pytest.mark.parametrize("cls", BOTH)
-def test_pickle_and_deepcopy(tiny_vocab, cls):
+def test_pickle_and_copy(tiny_vocab, cls):
     tokenizer = made(cls, tiny_vocab)
     same(tokenizer, pickle.loads(pickle.dumps(tokenizer)))
-    other = copy.deepcopy(tokenizer)
-    same(tokenizer, other)
-    other.add_tokens("another")
-    assert len(other) == len(tokenizer) + 1
+    for copied in (copy.deepcopy, copy.copy):
+        other = copied(tokenizer)
+        same(tokenizer, other)
+        other.add_tokens("another")
+        assert len(other) == len(tokenizer) + 1 == len(tokenizer.get_vocab()) + 1
 
 
 @pytest.mark.parametrize("cls", BOTH)

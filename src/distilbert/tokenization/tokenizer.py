@@ -1,5 +1,6 @@
 """The tokenizer but for its engine: made of a `Spec`, opened from files, saved to them."""
 
+import copy
 import logging
 import os
 from abc import ABC, abstractmethod
@@ -95,6 +96,10 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what use leaves behind: `datasets` knows a tokenizer by its pickle."""
         return {**vars(self), **NOT_LOOKED_UP, "_warned": set()}
+
+    def __copy__(self) -> Self:
+        """Copy deeply: tokens that a copy adds are not the original's."""
+        return copy.deepcopy(self)
 
     def _start(self, spec: Spec, specials: Sequence[str | AddedToken] = ()) -> None:
         """Make the engine, with its added tokens."""
