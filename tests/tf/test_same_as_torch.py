@@ -208,9 +208,10 @@ def test_files_go_back_unchanged(class_name, make_pair, tmp_path):
     assert back.state_dict().keys() == expected.keys()
     for name, value in back.state_dict().items():
         assert torch.equal(value, expected[name]), name
-    assert back.config == type(back.config).from_dict(
-        {**pair.torch.config.to_dict(), "architectures": [class_name], "dtype": "float32"}
-    )
+    content = {**pair.torch.config.to_dict(), "architectures": [class_name], "dtype": "float32"}
+    if class_name == "DistilBertForQuestionAnswering":  # has no labels, and its file names none
+        content = {k: v for k, v in content.items() if k not in ("id2label", "label2id")}
+    assert back.config == type(back.config).from_dict(content)
 
 
 @pytest.mark.parametrize("head", ["Model", "ForMaskedLM", "ForTokenClassification"])
