@@ -63,6 +63,7 @@ class PretrainedConfig(ConfigFiles):
     _not_written: ClassVar[tuple[str, ...]] = ("attn_implementation", "name_or_path")
     # What transformers' configurations have besides: extra keys that are known without being set.
     _of_transformers: ClassVar[dict[str, Any]] = {
+        "_commit_hash": None,  # of the hub; version 4's pipelines ask for it
         "bos_token_id": None,
         "eos_token_id": None,
         "finetuning_task": None,
