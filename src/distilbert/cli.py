@@ -169,8 +169,6 @@ def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
     """
     import jsonargparse
 
-    from distilbert.distillation.text_files import decode
-
     about, help_of = _documentation(kind)
     types_of = get_type_hints(kind)
 
@@ -183,6 +181,8 @@ def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
         def parse_path(self, path: str, *args: Any, **kwargs: Any) -> Any:  # of --config
             if path == "-":
                 return super().parse_path(path, *args, **kwargs)
+            from distilbert.distillation.text_files import decode
+
             try:
                 content = decode(Path(path).read_bytes(), path, 0)
             except ValueError as error:

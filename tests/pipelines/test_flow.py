@@ -353,39 +353,37 @@ def test_a_stream_needs_constant_memory(tokenizer):
     assert peak(2000) < 2 * peak(100)
 
 
-def test_long_inputs_end_the_reading_ahead(tokenizer, monkeypatch):
-    monkeypatch.setattr("distilbert.pipelines.flow.MOST_CHARACTERS_AHEAD", 1000)
+def read_before_an_answer(pipe, text, **options):
+    """How many of ten texts a pipeline reads before it gives the first answer."""
     read = []
 
     def texts():
         for _ in range(10):
             read.append(1)
-            yield "the " * 100
+            yield text
 
+    next(pipe(texts(), **options))
+    return len(read)
+
+
+def test_long_inputs_end_the_reading_ahead(tokenizer, monkeypatch):
+    monkeypatch.setattr("distilbert.pipelines.flow.MOST_CHARACTERS_AHEAD", 1000)
     config = distilbert.DistilBertConfig(vocab_size=len(tokenizer))
 
     def model(input_ids, attention_mask):
         return np.zeros((*input_ids.shape, 2))
 
     pipe = distilbert.pipeline("token-classification", model, tokenizer, config=config)
-    next(pipe(texts()))
-    assert len(read) == 3
+    assert read_before_an_answer(pipe, "the " * 100) == 3
 
 
 def test_texts_that_become_many_rows_end_it_sooner(tokenizer, make_model, monkeypatch):
     monkeypatch.setattr("distilbert.pipelines.flow.MOST_CHARACTERS_AHEAD", 1000)
-    read = []
-
-    def texts():
-        for _ in range(10):
-            read.append(1)
-            yield "the " * 20
-
     classify = distilbert.pipeline(
         "zero-shot-classification", make_model("ForSequenceClassification"), tokenizer
     )
-    next(classify(texts(), candidate_labels=["small", "model", "able", "the", "un"]))
-    assert len(read) == 3
+    labels = ["small", "model", "able", "the", "un"]
+    assert read_before_an_answer(classify, "the " * 20, candidate_labels=labels) == 3
 
 
 def test_making_a_pipeline_of_a_callable_needs_no_framework():

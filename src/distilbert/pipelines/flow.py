@@ -125,7 +125,16 @@ class Pipeline(ABC):
         self.batch_tokens = integer(1)("batch_tokens", given)
         self.read_ahead = integer(1)("read_ahead", read_ahead)
         self._with_types = getattr(self.config, "type_vocab_size", 0) > 1
-        self.options = self._checked(self.options_class(), options)
+        self.options = self.options_class()
+        self.set_options(**options)
+
+    def set_options(self, /, **options: Any) -> None:
+        """Replace options that calls begin with.
+
+        Raises:
+            TypeError, ValueError: as the constructor raises them for its options.
+        """
+        self.options = self._checked(self.options, options)
 
     def __call__(self, inputs: Any, *, progress: bool = False, **options: Any) -> Any:
         """Answer one input, a list of them, or lazily any other iterable.

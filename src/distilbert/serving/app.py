@@ -120,9 +120,8 @@ async def _computed(http: HTTPRequest, turns: Turns, request: Request) -> list[A
         kept: asyncio.Future[list[Any]] = asyncio.wrap_future(turns.ask(request))
     except ValueError as error:
         raise HTTPException(413, str(error)) from None
-    gone: asyncio.Future[Any] = asyncio.ensure_future(
-        http.receive()
-    )  # after the body it says only that
+    # After the body a caller says nothing but that he has gone.
+    gone: asyncio.Future[Any] = asyncio.ensure_future(http.receive())
     try:
         await asyncio.wait([kept, gone], return_when=asyncio.FIRST_COMPLETED)
     finally:  # what nobody waits for is not computed, at the end of the server too

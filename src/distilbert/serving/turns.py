@@ -87,12 +87,12 @@ class Turns:
             RuntimeError: it does not work, or no more.
         """
         asked = _Asked(request.rows)
+        tokens = asked.tokens_left
         # Before its turn can come: if it fails, the rest of it has to leave the queue.
         asked.future.add_done_callback(lambda _: self._forget(asked))
         with self._changed:
             if not self.is_working:
                 raise RuntimeError("nothing is computed any more")
-            tokens = asked.tokens_left
             self.require_room(tokens)
             if asked.rows:
                 self._waiting.append(asked)
@@ -121,7 +121,7 @@ class Turns:
             try:
                 kept = self.pipeline.compute([asked.rows[i] for asked, i in turn])
             except Exception as error:  # goes to those who asked; what waits gets its turn
-                for asked in dict.fromkeys(asked for asked, _ in turn):
+                for asked in {asked for asked, _ in turn}:
                     # It may be over already: cancelled, and not yet taken out of the queue.
                     if not asked.future.done() and asked.future.set_running_or_notify_cancel():
                         asked.future.set_exception(error)
