@@ -44,6 +44,16 @@ def test_meter(clock):
     assert meter.remaining_s == pytest.approx(10, rel=0.2)
 
 
+def test_what_comes_before_the_first_step_is_no_speed(clock):
+    meter = Meter(total=100, clock=clock)
+    clock.now += 600  # a validation
+    for step in (1, 2, 3):
+        clock.now += 2
+        meter.advance(step, 3000)
+    assert meter.units_per_s == pytest.approx(1500)
+    assert meter.remaining_s == pytest.approx(97 * 2)
+
+
 def test_lines_without_a_terminal(clock):
     out = console()
     with Progress(

@@ -31,13 +31,16 @@ class Meter:
     ) -> None:
         self.total, self.done, self.units = total, done, 0
         self._clock = clock
-        self._marks = deque([(clock(), done, 0)], maxlen=64)
+        self._made = (clock(), done, 0)
+        self._marks = deque([self._made], maxlen=64)
 
     def advance(self, done: int, units: int) -> None:
         """Note that `done` steps are behind the run, and `units` tokens since the last call."""
         self.done, self.units = done, self.units + units
         now = self._clock()
         if len(self._marks) == 1 or now - self._marks[-1][0] >= BAR_INTERVAL_S:
+            if len(self._marks) == 2 and self._marks[0] is self._made:
+                self._marks.popleft()  # a validation before the first step says nothing of steps
             self._marks.append((now, self.done, self.units))
 
     def _rates(self) -> tuple[float, float]:
