@@ -111,7 +111,7 @@ def test_any_text_and_options(texts, options):
     assert_same(engine, rust, texts)
     assert_same(engine, rust, texts)  # and once more, from the caches
     words = rust.encode(texts, is_pretokenized=True, add_special_tokens=False)
-    assert everything(engine.encode_words(texts)) == everything(words)
+    assert everything(engine.encode_words_batch([texts])[0]) == everything(words)
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
@@ -145,7 +145,7 @@ def test_any_added_tokens(batches, texts, options):
     texts += [f"{text}{content}  {text}" for text in texts for content in contents]
     assert_same(engine, rust, texts)
     words = rust.encode(texts, is_pretokenized=True, add_special_tokens=False)
-    assert everything(engine.encode_words(texts)) == everything(words)
+    assert everything(engine.encode_words_batch([texts])[0]) == everything(words)
 
 
 @pytest.mark.parametrize(
@@ -235,14 +235,14 @@ def test_what_is_no_text_is_an_error(bad):
     with pytest.raises(error, match=r"surrogate|must be a str"):
         engine.encode_batch(["fine", bad])
     with pytest.raises(error, match=r"surrogate|must be a str"):
-        engine.encode_words(["fine", bad])
+        engine.encode_words_batch([["fine", bad]])
 
 
 def test_one_text_is_no_list_of_texts():
     with pytest.raises(TypeError, match="wrap it in a list"):
         PythonEngine(Spec(VOCAB)).encode_batch("text")
-    with pytest.raises(TypeError, match="split it first"):
-        PythonEngine(Spec(VOCAB)).encode_words("text")
+    with pytest.raises(TypeError, match="split them first"):
+        PythonEngine(Spec(VOCAB)).encode_words_batch(["text"])
 
 
 def test_a_vocabulary_without_the_unknown_token():
@@ -290,7 +290,10 @@ def test_pieces_keep_their_answer():
 
 def test_lists_of_pieces_are_built_once():
     engine = PythonEngine(Spec(VOCAB))
-    for pieces in (engine.encode_batch(["new abing"])[0], engine.encode_words(["new", "abing"])):
+    for pieces in (
+        engine.encode_batch(["new abing"])[0],
+        engine.encode_words_batch([["new", "abing"]])[0],
+    ):
         assert pieces.tokens is pieces.tokens
         assert pieces.offsets is pieces.offsets
         assert pieces.word_ids is pieces.word_ids
@@ -367,4 +370,4 @@ def test_real_vocabularies_and_torture(shared_data, name, lower):
     assert_same(engine, rust, column("text_wikipedia_squad/train.parquet", "text", rows=300))
     for words in column("conll2002_es/dev.parquet", "tokens", rows=300):
         theirs = rust.encode(words, is_pretokenized=True, add_special_tokens=False)
-        assert everything(engine.encode_words(words)) == everything(theirs)
+        assert everything(engine.encode_words_batch([words])[0]) == everything(theirs)

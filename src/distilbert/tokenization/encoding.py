@@ -166,9 +166,7 @@ class Encoding(FromIds):
         in_full: bool,
     ) -> tuple[list[Row], list[int]]:
         given = [text for text in seconds if text is not None]
-        pieces = self._cut([*firsts, *given] if given else firsts, split, in_full)
-        if not given:
-            return self._make_rows(pieces, seconds, fit, framed, overflow)
+        pieces = self._cut([*firsts, *given], split, in_full)
         rest = iter(pieces[len(firsts) :])
         paired = [None if second is None else next(rest) for second in seconds]
         return self._make_rows(pieces[: len(firsts)], paired, fit, framed, overflow)
@@ -179,19 +177,13 @@ class Encoding(FromIds):
             for text in texts:
                 if not isinstance(text, str):
                     raise TypeError(f"{_EXPECTED}; not {_name(text)}")
-            return self._cut_texts(texts, in_full)
+            return self._engine.encode_batch(texts, in_full)
         for text in texts:
             if not isinstance(text, list | tuple):
                 raise TypeError(f"{_EXPECTED}; not {_name(text)}")
             if text and not isinstance(text[0], str):
                 raise TypeError(f"a word is a string, not {_name(text[0])}; {_EXPECTED}")
-        return self._cut_words(texts)
-
-    def _cut_texts(self, batch: Sequence[str], in_full: bool) -> Sequence[Pieces]:
-        return self._engine.encode_batch(batch)
-
-    def _cut_words(self, batch: Sequence[Words]) -> Sequence[Pieces]:
-        return [self._engine.encode_words(words) for words in batch]
+        return self._engine.encode_words_batch(texts)
 
     def encode_plus(
         self,

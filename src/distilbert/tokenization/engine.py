@@ -42,11 +42,11 @@ class PlainPieces(NamedTuple):
 class Engine(Protocol):
     """Cuts texts into pieces of one vocabulary, which may grow by added tokens."""
 
-    def encode_batch(self, texts: Sequence[str]) -> Sequence[Pieces]:
-        """Cut several texts."""
+    def encode_batch(self, texts: Sequence[str], in_full: bool = False) -> Sequence[Pieces]:
+        """Cut several texts; `in_full` says that offsets will be asked for."""
 
-    def encode_words(self, words: Sequence[str]) -> Pieces:
-        """Cut one text that is already split into words; `word_ids` then index that list."""
+    def encode_words_batch(self, batch: Sequence[Sequence[str]]) -> Sequence[Pieces]:
+        """Cut several texts that are split into words already, which `word_ids` then index."""
 
     def token_to_id(self, token: str) -> int | None:
         """Return the id of a token of the vocabulary or an added one, None for any other."""

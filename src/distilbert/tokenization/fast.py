@@ -10,8 +10,6 @@ from typing import Any, ClassVar, Self
 
 from tokenizers import AddedToken, Tokenizer
 
-from distilbert.tokenization.encoding import Words
-from distilbert.tokenization.engine import Pieces
 from distilbert.tokenization.fitting import read_number
 from distilbert.tokenization.rust_engine import RustEngine, build_backend
 from distilbert.tokenization.spec import Spec, spec_of_json, spec_of_json_file
@@ -100,12 +98,6 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
                 spec.origin,
             )
         return RustEngine(build_backend(spec))
-
-    def _cut_texts(self, batch: Sequence[str], in_full: bool) -> Sequence[Pieces]:
-        return self._engine.encode_batch(batch, in_full)
-
-    def _cut_words(self, batch: Sequence[Words]) -> Sequence[Pieces]:
-        return self._engine.encode_words_batch(batch)
 
     @property
     def backend_tokenizer(self) -> Tokenizer:

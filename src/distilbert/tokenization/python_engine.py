@@ -105,8 +105,8 @@ class PythonEngine:
         added = self._added.by_id.get(index)
         return self._tokens.get(index) if added is None else added.content
 
-    def encode_batch(self, texts: Sequence[str]) -> list[PythonPieces]:
-        """Cut several texts.
+    def encode_batch(self, texts: Sequence[str], in_full: bool = False) -> list[PythonPieces]:
+        """Cut several texts; offsets are worked out when asked for, `in_full` or not.
 
         Raises:
             TypeError: A text is not a string.
@@ -117,16 +117,18 @@ class PythonEngine:
             raise TypeError("encode_batch takes a list of texts, not one text: wrap it in a list")
         return [self._encode(check_text(text)) for text in texts]
 
-    def encode_words(self, words: Sequence[str]) -> JoinedPieces:
-        """Cut one text that is already split into words; `word_ids` then index that list.
+    def encode_words_batch(self, batch: Sequence[Sequence[str]]) -> list[JoinedPieces]:
+        """Cut several texts that are split into words already, which `word_ids` then index.
 
         Raises:
             TypeError: A word is not a string.
             ValueError: As for `encode_batch`.
         """
-        if isinstance(words, str):
-            raise TypeError("encode_words takes a list of words, not one text: split it first")
-        return JoinedPieces([self._given_words[check_text(word)] for word in words])
+        if any(isinstance(words, str) for words in batch):
+            raise TypeError("encode_words_batch takes lists of words, not texts: split them first")
+        return [
+            JoinedPieces([self._given_words[check_text(word)] for word in words]) for words in batch
+        ]
 
     def _cut_given_word(self, word: str) -> WordPieces:
         pieces = self._encode(word)

@@ -160,10 +160,6 @@ class RustEngine:
         batch = _Batch(backend, texts, encodings if in_full else ())
         return [RustPieces(encoding.ids, batch, i) for i, encoding in enumerate(encodings)]
 
-    def encode_words(self, words: Sequence[str]) -> Pieces:
-        """Cut one text that is already split into words."""
-        return self.encode_words_batch([words])[0]
-
     def encode_words_batch(self, batch: Sequence[Sequence[str]]) -> Sequence[Pieces]:
         """Cut several texts that are already split into words, in parallel and in full."""
         try:
