@@ -6,6 +6,7 @@ text into words wants to know which word a token is from.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -84,36 +85,25 @@ class RustPieces:
     Each list is kept, because the library builds it anew whenever it is asked.
     """
 
-    __slots__ = ("_batch", "_index", "_offsets", "_tokens", "_word_ids", "ids")
-
     def __init__(self, ids: list[int], batch: _Batch, index: int) -> None:
         self.ids = ids
         self._batch = batch
         self._index = index
-        self._tokens: list[str] | None = None
-        self._offsets: list[tuple[int, int]] | None = None
-        self._word_ids: list[int | None] | None = None
 
-    @property
+    @cached_property
     def tokens(self) -> list[str]:
         """The pieces as the vocabulary spells them."""
-        if self._tokens is None:
-            self._tokens = self._batch.encoding(self._index).tokens
-        return self._tokens
+        return self._batch.encoding(self._index).tokens
 
-    @property
+    @cached_property
     def offsets(self) -> list[tuple[int, int]]:
         """Start and end of each piece in the text, in characters."""
-        if self._offsets is None:
-            self._offsets = self._batch.encoding(self._index).offsets
-        return self._offsets
+        return self._batch.encoding(self._index).offsets
 
-    @property
+    @cached_property
     def word_ids(self) -> list[int | None]:
         """Index of the word each piece comes from."""
-        if self._word_ids is None:
-            self._word_ids = self._batch.encoding(self._index).word_ids
-        return self._word_ids
+        return self._batch.encoding(self._index).word_ids
 
 
 class RustEngine:
