@@ -111,10 +111,8 @@ class Graph:
 
     def norm(self, x: str, weight: NDArray[Any], bias: NDArray[Any], eps: float, name: str) -> str:
         """Normalise the last dimension."""
-        scale, shift = (
-            self.constant(value, f"{name}.{end}")
-            for value, end in ((weight, "weight"), (bias, "bias"))
-        )
+        scale = self.constant(weight, f"{name}.weight")
+        shift = self.constant(bias, f"{name}.bias")
         return self.op("LayerNormalization", x, scale, shift, axis=-1, epsilon=eps)
 
     def serialize(self, version: str) -> bytes:

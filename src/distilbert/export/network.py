@@ -9,24 +9,13 @@ positions hidden states and logits are 0, and the scores of a span the lowest nu
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial, reduce
 
 import numpy as np
-from numpy.typing import NDArray
 
 from distilbert.config import PretrainedConfig
 from distilbert.export.graph import Graph
-
-
-class Weights(Protocol):
-    """A checkpoint's weights, by the names in the modules without the encoder's prefix."""
-
-    def __contains__(self, name: str) -> bool:
-        """Whether there is one of this name."""
-
-    def take(self, name: str, *shape: int) -> NDArray[np.float32]:
-        """Return one; raises ValueError if it is not there or has another shape."""
-
+from distilbert.export.weights import Weights
 
 _LOWEST = float(np.finfo(np.float32).min)
 _GELU_TANH = {"gelu_new", "gelu_pytorch_tanh"}
@@ -51,12 +40,12 @@ def add_network(graph: Graph, config: PretrainedConfig, weights: Weights, head: 
         tokens = graph.op("Slice", shape, graph.whole(2), graph.whole(3))
         flat = graph.op("Concat", graph.whole(-1), tokens, axis=0)
         given = {name: graph.op("Reshape", value, flat) for name, value in given.items()}
-    network = _Network(graph, config, weights, _Batch(graph, given["attention_mask"]))
+    network = _Network(graph, config, weights, _Batch(graph, given["attention_mask"]), shape)
     x = network.embed(given["input_ids"], given.get("token_type_ids"))
     reads_first = head in ("ForSequenceClassification", "ForMultipleChoice")
     for layer in range(config.n_layers):
         x = network.block(x, layer, first_only=reads_first and layer == config.n_layers - 1)
-    _HEADS[head](network, x, shape)
+    _HEADS[head](network, x)
 
 
 class _Batch:
@@ -118,22 +107,19 @@ class _Network:
     config: PretrainedConfig
     weights: Weights
     batch: _Batch
+    shape: str  # of the inputs, with choices if there are
 
     def linear(self, x: str, name: str, rows: int, columns: int) -> str:
         """Add a linear layer."""
-        weight, bias = (
-            self.weights.take(f"{name}.weight", rows, columns),
-            self.weights.take(f"{name}.bias", rows),
-        )
+        weight = self.weights.take(f"{name}.weight", rows, columns)
+        bias = self.weights.take(f"{name}.bias", rows)
         return self.graph.linear(x, weight, bias, name)
 
     def norm(self, x: str, name: str) -> str:
         """Add a layer normalisation."""
         size = self.config.dim
-        weight, bias = (
-            self.weights.take(f"{name}.weight", size),
-            self.weights.take(f"{name}.bias", size),
-        )
+        weight = self.weights.take(f"{name}.weight", size)
+        bias = self.weights.take(f"{name}.bias", size)
         return self.graph.norm(x, weight, bias, self.config.layer_norm_eps, name)
 
     def activate(self, x: str) -> str:
@@ -166,12 +152,9 @@ class _Network:
         parts = []
         for kind, rows, chosen in tables:
             name = f"embeddings.{kind}_embeddings"
-            parts.append(
-                graph.rows(self.weights.take(f"{name}.weight", rows, config.dim), chosen, name)
-            )
-        x = parts[0]
-        for part in parts[1:]:
-            x = graph.op("Add", x, part)
+            table = self.weights.take(f"{name}.weight", rows, config.dim)
+            parts.append(graph.rows(table, chosen, name))
+        x = reduce(partial(graph.op, "Add"), parts)
         return self.norm(x, "embeddings.LayerNorm")
 
     def block(self, x: str, layer: int, *, first_only: bool) -> str:
@@ -224,7 +207,7 @@ class _Network:
         return [graph.op("Gather", apart, graph.number(part)) for part in range(parts)]
 
 
-def _hidden_states(network: _Network, x: str, _: str) -> None:
+def _hidden_states(network: _Network, x: str) -> None:
     dim = network.config.dim
     network.graph.output("last_hidden_state", network.batch.pad(x, dim), ["batch", "tokens", dim])
     if network.config.type_vocab_size and "pooler.dense.weight" in network.weights:
@@ -232,7 +215,7 @@ def _hidden_states(network: _Network, x: str, _: str) -> None:
         network.graph.output("pooler_output", pooled, ["batch", dim])
 
 
-def _masked_lm(network: _Network, x: str, _: str) -> None:
+def _masked_lm(network: _Network, x: str) -> None:
     dim, size = network.config.dim, network.config.vocab_size
     x = network.activate(network.linear(x, "vocab_transform", dim, dim))
     x = network.norm(x, "vocab_layer_norm")
@@ -240,13 +223,13 @@ def _masked_lm(network: _Network, x: str, _: str) -> None:
     network.graph.output("logits", logits, ["batch", "tokens", size])
 
 
-def _tags(network: _Network, x: str, _: str) -> None:
+def _tags(network: _Network, x: str) -> None:
     size = network.config.num_labels
     logits = network.batch.pad(network.linear(x, "classifier", size, network.config.dim), size)
     network.graph.output("logits", logits, ["batch", "tokens", size])
 
 
-def _spans(network: _Network, x: str, _: str) -> None:
+def _spans(network: _Network, x: str) -> None:
     graph = network.graph
     scores = network.linear(x, "qa_outputs", 2, network.config.dim)
     scores = network.batch.pad(scores, 2, _LOWEST)
@@ -255,15 +238,15 @@ def _spans(network: _Network, x: str, _: str) -> None:
         graph.output(name, score, ["batch", "tokens"])
 
 
-def _class(network: _Network, first: str, _: str) -> None:
+def _class(network: _Network, first: str) -> None:
     size = network.config.num_labels
     network.graph.output("logits", _classify(network, first, size), ["batch", size])
 
 
-def _choice(network: _Network, first: str, shape: str) -> None:
+def _choice(network: _Network, first: str) -> None:
     graph = network.graph
     scores = _classify(network, first, 1)
-    shape = graph.op("Slice", shape, graph.whole(0), graph.whole(2))
+    shape = graph.op("Slice", network.shape, graph.whole(0), graph.whole(2))
     graph.output("logits", graph.op("Reshape", scores, shape), ["batch", "choices"])
 
 
@@ -285,7 +268,7 @@ def _float(graph: Graph, value: float) -> str:
     return graph.constant(np.float32(value))
 
 
-_HEADS: dict[str, Callable[[_Network, str, str], None]] = {
+_HEADS: dict[str, Callable[[_Network, str], None]] = {
     "ForMaskedLM": _masked_lm,
     "ForMultipleChoice": _choice,
     "ForQuestionAnswering": _spans,

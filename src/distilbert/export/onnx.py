@@ -5,24 +5,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 import distilbert
 from distilbert import checkpoint
 from distilbert.config import PretrainedConfig
 from distilbert.export.graph import Graph
 from distilbert.export.network import add_network
 from distilbert.export.session import Session
+from distilbert.export.weights import Weights
 from distilbert.harm import Check, Harm, compare, encode, require_tolerance
 from distilbert.hub import CONFIG_FILE, ONNX_WEIGHTS, Source, staged, write_json
-from distilbert.stored_weights import read_arrays
 from distilbert.tokenization import DistilBertTokenizerFast
 from distilbert.tokenization.files import TOKENIZER_FILE, TOKENIZER_FILES, VOCAB_FILE
 
 PRECISIONS = ("fp32", "int8")
 _OTHER_WEIGHTS = ("model*.safetensors*", "pytorch_model*.bin*", "tf_model*.h5*")
-_WORDS, _DECODER = "embeddings.word_embeddings.weight", "vocab_projector.weight"
 
 
 def export_onnx(
@@ -108,38 +104,8 @@ def _refuse_weights(folder: Path) -> None:
             )
 
 
-class _Stored:
-    """A checkpoint's weights in float32."""
-
-    def __init__(self, source: Source, config: PretrainedConfig) -> None:
-        self._source, self._class = source, (config.architectures or [""])[0]
-        self._stored = read_arrays(source)
-        self._names = checkpoint.by_module_name(self._stored)
-        if config.tie_word_embeddings and _WORDS in self._names:
-            self._names[_DECODER] = self._names[_WORDS]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._names
-
-    def take(self, name: str, *shape: int) -> NDArray[np.float32]:
-        if name not in self._names:
-            raise ValueError(
-                f"{self._source} is not a whole {self._class}: {name} is missing; "
-                f"{checkpoint.NOT_TRAINED}"
-            )
-        stored = self._names[name]
-        value = np.asarray(self._stored[stored], np.float32)
-        if value.shape != shape:
-            raise ValueError(
-                f"{self._source}: {stored} has shape {value.shape}, and by {CONFIG_FILE} {shape}"
-            )
-        if not np.isfinite(value).all():
-            raise ValueError(f"{self._source}: {stored} has values that are not finite")
-        return value
-
-
 def _build(source: Source, config: PretrainedConfig, precision: str, kind: str) -> bytes:
     """Return the file of a checkpoint."""
     graph = Graph(int8=precision == "int8")
-    add_network(graph, config, _Stored(source, config), kind)
+    add_network(graph, config, Weights(source, config), kind)
     return graph.serialize(distilbert.__version__)
