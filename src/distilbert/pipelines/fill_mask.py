@@ -8,8 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distilbert.fields import integer, optional
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of, text_or_words
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of, words
 from distilbert.pipelines.running import Outputs, Row
+
+
+def _targets(name: str, value: Any) -> tuple[str, ...]:
+    """A word, or words of any iterable."""
+    return (value,) if isinstance(value, str) else words(name, value)
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class FillMaskOptions(Options):
     targets: str | Sequence[str] | None = None
     truncation: bool = False
 
-    checks = Options.checks | {"top_k": integer(1), "targets": optional(text_or_words)}
+    checks = Options.checks | {"top_k": integer(1), "targets": optional(_targets)}
 
 
 class FillMaskPipeline(Pipeline):
@@ -68,17 +73,16 @@ class FillMaskPipeline(Pipeline):
         if self.tokenizer.mask_token is None:
             raise ValueError("the tokenizer has no mask token; set tokenizer.mask_token")
         if options.targets is not None:
-            self._targets(options)
+            self._target_ids(options)
 
-    def _targets(self, options: FillMaskOptions) -> NDArray[np.int64]:
+    def _target_ids(self, options: FillMaskOptions) -> NDArray[np.int64]:
         """Return the ids of the targets, each once."""
         if options.targets is None:  # a model may have more ids, to fill up its last rows
             return np.fromiter(self.tokenizer.get_vocab().values(), np.int64)
-        words = [options.targets] if isinstance(options.targets, str) else list(options.targets)
-        if not words:
+        if not options.targets:
             raise ValueError("targets is empty: name a word, or leave targets out")
         ids = []
-        for word in words:
+        for word in options.targets:
             pieces = self.tokenizer.encode(text_of(word, "a target"), add_special_tokens=False)
             found = self.tokenizer.convert_tokens_to_ids(word)
             if found == self.tokenizer.unk_token_id or found is None:
@@ -100,7 +104,7 @@ class FillMaskPipeline(Pipeline):
         return text
 
     def _encode(self, items: list[str], options: FillMaskOptions) -> list[Encoded]:
-        encoded, targets = [], self._targets(options)
+        encoded, targets = [], self._target_ids(options)
         for text, row in zip(
             items, self._rows(items, None, options, options.truncation), strict=True
         ):

@@ -241,11 +241,12 @@ class Pipeline(ABC):
 
     def _check_options(self, options: Any) -> None:
         """Raise ValueError for options that this model or tokenizer cannot serve."""
+        self._check_positions("max_length", options.max_length)
+
+    def _check_positions(self, name: str, length: int | None) -> None:
         most = getattr(self.config, "max_position_embeddings", np.inf)
-        if options.max_length is not None and options.max_length > most:
-            raise ValueError(
-                f"max_length={options.max_length} must be from 1 to the model's {most} positions"
-            )
+        if length is not None and length > most:
+            raise ValueError(f"{name}={length} must be from 1 to the model's {most} positions")
 
     # What is the same for all
 
@@ -381,11 +382,6 @@ def words(name: str, value: Any) -> tuple[str, ...]:
         if not isinstance(word, str):
             raise TypeError(f"{name} must be a list of strings, and {word!r:.60} is none")
     return kept
-
-
-def text_or_words(name: str, value: Any) -> str | tuple[str, ...]:
-    """A string, or strings of any iterable."""
-    return value if isinstance(value, str) else words(name, value)
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:

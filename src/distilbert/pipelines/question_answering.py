@@ -112,11 +112,7 @@ class QuestionAnsweringPipeline(Pipeline):
         super()._check_options(options)
         if None not in (options.max_length, options.max_seq_len):
             raise ValueError("max_seq_len is another name of max_length: give one of them")
-        most = getattr(self.config, "max_position_embeddings", np.inf)
-        if options.max_seq_len is not None and options.max_seq_len > most:
-            raise ValueError(
-                f"max_seq_len={options.max_seq_len} must be from 1 to the model's {most} positions"
-            )
+        self._check_positions("max_seq_len", options.max_seq_len)
 
     def _limit(self, options: Any) -> int:
         given = options.max_length or options.max_seq_len

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from distilbert.fields import boolean
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of, text_or_words
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of, words
+
+
+def _labels(name: str, value: Any) -> tuple[str, ...]:
+    """Labels of any iterable, or of a string with commas between them."""
+    if isinstance(value, str):
+        value = [label.strip() for label in value.split(",") if label.strip()]
+    return tuple(text_of(label, "a candidate label") for label in words(name, value))
 
 
 def _template(name: str, value: Any) -> str:
@@ -34,19 +41,11 @@ class ZeroShotOptions(Options):
     truncation: bool = False
 
     checks = Options.checks | {
-        "candidate_labels": text_or_words,
+        "candidate_labels": _labels,
         "hypothesis_template": _template,
         "multi_label": boolean,
         "truncation": boolean,
     }
-
-    @property
-    def labels(self) -> list[str]:
-        """The labels, as a list."""
-        given = self.candidate_labels
-        if isinstance(given, str):
-            given = [label.strip() for label in given.split(",") if label.strip()]
-        return [text_of(label, "a candidate label") for label in given]
 
 
 class ZeroShotClassificationPipeline(Pipeline):
@@ -104,7 +103,7 @@ class ZeroShotClassificationPipeline(Pipeline):
     def _check_options(self, options: ZeroShotOptions) -> None:
         super()._check_options(options)
         self._entailment()
-        if options.multi_label or len(options.labels) == 1:
+        if options.multi_label or len(options.candidate_labels) == 1:
             self._contradiction()
 
     def _entailment(self) -> int:
@@ -131,15 +130,15 @@ class ZeroShotClassificationPipeline(Pipeline):
         return found[0]
 
     def _read(self, item: Any, options: ZeroShotOptions) -> str:
-        if not options.labels:
+        if not options.candidate_labels:
             raise ValueError('candidate_labels is empty: pass it, such as ["sport", "politics"]')
         return text_of(item)
 
     def _size(self, item: str, options: ZeroShotOptions) -> int:
-        return len(options.labels) * len(item)
+        return len(options.candidate_labels) * len(item)
 
     def _encode(self, items: list[str], options: ZeroShotOptions) -> list[Encoded]:
-        labels = options.labels
+        labels = options.candidate_labels
         hypotheses = [options.hypothesis_template.replace("{}", label) for label in labels]
         rows = iter(
             self._rows(
@@ -162,7 +161,7 @@ class ZeroShotClassificationPipeline(Pipeline):
         else:
             scores = softmax(logits[:, entailed])
         order = np.argsort(-scores, kind="stable").tolist()
-        labels = options.labels
+        labels = options.candidate_labels
         return {
             "sequence": encoded.source,
             "labels": [labels[i] for i in order],
