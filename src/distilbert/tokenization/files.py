@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import AddedToken
 
 from distilbert.hub import Source, read_json
-from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, spec_of_json
+from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, spec_of_json, typed
 from distilbert.tokenization.vocabulary import ROLES
 from distilbert.tokenization.wordpiece import load_vocab
 
@@ -102,7 +102,7 @@ def open_files(source: Source) -> Opened:
         value = config.get("max_len") if name == "model_max_length" else None
         value = config.get(name, value)
         if value is not None:
-            settings[name] = _typed(value, kind, name, origin)
+            settings[name] = typed(value, kind, name, origin)
     if config.get("model_input_names") is not None:
         settings["model_input_names"] = _words(config, "model_input_names", origin)
     roles, additional, added = _special_tokens(source, config, origin, spec)
@@ -125,14 +125,14 @@ def _cutting(config: Mapping[str, Any], origin: str) -> dict[str, Any]:
         if name == "strip_accents" and name in config and config[name] is None:
             options[name] = None
         elif config.get(name) is not None:
-            options[name] = _typed(config[name], kind, name, origin)
+            options[name] = typed(config[name], kind, name, origin)
     if config.get("never_split") is not None:
         options["never_split"] = tuple(_words(config, "never_split", origin))
     return options
 
 
 def _words(config: Mapping[str, Any], name: str, origin: str) -> list[str]:
-    return [_typed(word, str, name, origin) for word in _typed(config[name], list, name, origin)]
+    return [typed(word, str, name, origin) for word in typed(config[name], list, name, origin)]
 
 
 def _special_tokens(
@@ -143,7 +143,7 @@ def _special_tokens(
     decoder = config.get("added_tokens_decoder")
     entries: dict[str, Any] = dict(config)
     if decoder is not None:
-        for index, entry in _typed(decoder, dict, "added_tokens_decoder", origin).items():
+        for index, entry in typed(decoder, dict, "added_tokens_decoder", origin).items():
             _place(added, _as_index(index, origin), added_token_of(entry, origin), origin)
     else:
         special_map, special_origin = _read(source, SPECIAL_FILE)
@@ -262,14 +262,6 @@ def _as_index(value: Any, origin: str) -> int:
         return int(value)
     except (TypeError, ValueError):
         raise ValueError(f"{origin}: {value!r} is not the id of a token") from None
-
-
-def _typed(value: Any, kind: type | tuple[type, ...], name: str, origin: str) -> Any:
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        names = " or ".join(each.__name__ for each in kinds)
-        raise ValueError(f"{origin}: {name}={value!r} is not of type {names}")
-    return value
 
 
 def vocab_text(vocab: Mapping[str, int], path: Path) -> str:

@@ -43,7 +43,7 @@ class Normalizer:
             before.append(_space_out_chinese)
         after: list[_Step] = []
         if strip_accents:
-            before.append(_decompose)
+            before.append(characters.decompose)
             after.append(_strip_accents)
         if do_lower_case:
             after.append(_lower_case)
@@ -123,10 +123,6 @@ def _clean(character: str) -> str:
 
 def _space_out_chinese(character: str) -> str:
     return f" {character} " if _one_of(characters.CHINESE).match(character) else character
-
-
-def _decompose(character: str) -> str:
-    return characters.decompose(character)
 
 
 def _strip_accents(character: str) -> str:

@@ -70,13 +70,13 @@ def spec_of_json(content: Mapping[str, Any], origin: str) -> tuple[Spec, dict[st
     spec = Spec(
         vocab=check_vocab(model.get("vocab"), origin),
         added=_added(content.get("added_tokens") or [], origin),
-        unk_token=_typed(model, "unk_token", str, "[UNK]", origin),
-        do_lower_case=_typed(normalizer, "lowercase", bool, True, origin),
-        strip_accents=_typed(normalizer, "strip_accents", bool, None, origin),
-        tokenize_chinese_chars=_typed(normalizer, "handle_chinese_chars", bool, True, origin),
-        clean_text=_typed(normalizer, "clean_text", bool, True, origin),
-        max_input_chars_per_word=_typed(model, "max_input_chars_per_word", int, 100, origin),
-        continuing_subword_prefix=_typed(model, "continuing_subword_prefix", str, "##", origin),
+        unk_token=_entry(model, "unk_token", str, "[UNK]", origin),
+        do_lower_case=_entry(normalizer, "lowercase", bool, True, origin),
+        strip_accents=_entry(normalizer, "strip_accents", bool, None, origin),
+        tokenize_chinese_chars=_entry(normalizer, "handle_chinese_chars", bool, True, origin),
+        clean_text=_entry(normalizer, "clean_text", bool, True, origin),
+        max_input_chars_per_word=_entry(model, "max_input_chars_per_word", int, 100, origin),
+        continuing_subword_prefix=_entry(model, "continuing_subword_prefix", str, "##", origin),
         origin=origin,
     )
     return spec, _sides(content)
@@ -131,9 +131,22 @@ def added_token_of(entry: Any, origin: str, special: bool = False) -> AddedToken
         raise ValueError(f"{origin}: {entry!r} is not an added token")
     flags = {}
     for flag in ("single_word", "lstrip", "rstrip", "normalized", "special"):
-        flags[flag] = _typed(entry, flag, bool, flag == "normalized", origin)
+        flags[flag] = _entry(entry, flag, bool, flag == "normalized", origin)
     flags["special"] = special or flags["special"]
     return AddedToken(entry["content"], **flags)
+
+
+def typed(value: Any, kind: type | tuple[type, ...], name: str, origin: str) -> Any:
+    """Return a value of a file that is of one type, or of one of some; a boolean is no number.
+
+    Raises:
+        ValueError: it is of another.
+    """
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        names = " or ".join(each.__name__ for each in kinds)
+        raise ValueError(f"{origin}: {name}={value!r} is not of type {names}")
+    return value
 
 
 def _added(entries: Any, origin: str) -> dict[int, AddedToken]:
@@ -167,13 +180,9 @@ def _bert_part(content: Mapping[str, Any], name: str, kind: str, origin: str) ->
     return part
 
 
-def _typed(part: Mapping[str, Any], name: str, kind: type, default: Any, origin: str) -> Any:
+def _entry(part: Mapping[str, Any], name: str, kind: type, default: Any, origin: str) -> Any:
     value = part.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(f"{origin}: {name}={value!r} is not of type {kind.__name__}")
-    return value
+    return default if value is None else typed(value, kind, name, origin)
 
 
 def _sides(content: Mapping[str, Any]) -> dict[str, str]:
