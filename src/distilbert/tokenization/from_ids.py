@@ -139,11 +139,9 @@ class FromIds(Rows):
             cut = first if n_kept < n else second or []
             size = min(excess + fit.stride, len(cut))
             lost = cut[len(cut) - size :] if side == "right" else cut[:size]
-        start, stop = keep(n, n_kept, side)
-        first = first[start:stop]
-        if second is not None and m is not None and m_kept is not None:
-            start, stop = keep(m, m_kept, side)
-            second = second[start:stop]
+        first = first[slice(*keep(n, n_kept, side))]
+        if second is not None:
+            second = second[slice(*keep(len(second), m_kept, side))]
         return first, second, lost
 
     def pad(

@@ -53,16 +53,14 @@ class Rows(Fitting):
         side = fit.truncation_side
         if not overflow:
             kept = keep(n, n_kept, side)
-            return [_parts(first, kept, second, keep(m or 0, m_kept or 0, side))]
+            return [_parts(first, kept, second, keep(m or 0, m_kept, side))]
         if (n and not n_kept) or (m and not m_kept):
             raise ValueError(
                 f"max_length={fit.max_length} leaves a text no room at all, so no number of "
                 "overflow rows can hold it; raise max_length"
             )
         a = windows(n, n_kept, fit.stride, side)
-        if second is None or m is None or m_kept is None:
-            return [_parts(first, span, None, (0, 0)) for span in a]
-        b = windows(m, m_kept, fit.stride, side)
+        b = windows(m or 0, m_kept, fit.stride, side)
         # The Rust library's order: rows with the first window of A but not of B come last.
         order = [(a[0], b[0]), *((x, y) for x in a[1:] for y in b), *((a[0], y) for y in b[1:])]
         return [_parts(first, x, second, y) for x, y in order]

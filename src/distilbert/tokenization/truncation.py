@@ -10,7 +10,7 @@ Window = tuple[int, int]
 
 def kept_lengths(
     first: int, second: int | None, room: int, strategy: Truncation
-) -> tuple[int, int | None]:
+) -> tuple[int, int]:
     """Return how many pieces of each text stay so that both together fit into `room`.
 
     Args:
@@ -21,19 +21,20 @@ def kept_lengths(
     Raises:
         ValueError: the strategy shortens one text only, and that is not enough.
     """
-    excess = first + (second or 0) - room
+    is_single, second = second is None, second or 0
+    excess = first + second - room
     if excess <= 0 or strategy == "do_not_truncate":
         return first, second
     if room == 0:
-        return 0, None if second is None else 0
+        return 0, 0
     if strategy == "longest_first":
         return _longest_first(first, second, room)
-    if strategy == "only_second" and second is None:
+    if strategy == "only_second" and is_single:
         raise ValueError(
             "truncation='only_second' needs a second text (text_pair) to shorten; "
             "use truncation=True for single texts"
         )
-    length = first if strategy == "only_first" else second or 0
+    length = first if strategy == "only_first" else second
     if length <= excess:
         raise ValueError(
             f"truncation={strategy!r} cannot make the pair fit: {excess} pieces too many, and the "
@@ -44,9 +45,7 @@ def kept_lengths(
     return first, length - excess
 
 
-def _longest_first(first: int, second: int | None, room: int) -> tuple[int, int | None]:
-    if second is None:
-        return room, None
+def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
     short, long = sorted((first, second))
     long = short if short > room else max(short, room - short)
     if short + long > room:
