@@ -16,6 +16,7 @@ from distilbert import DistilBertTokenizerFast
 from distilbert.distillation import preparation, shards
 from distilbert.distillation.block_writer import BlockWriter, clean, split_of
 from distilbert.distillation.corpus import Corpus
+from distilbert.distillation.text_files import TextLines
 
 
 def contents(folder):
@@ -228,6 +229,27 @@ def test_a_source_that_is_written_while_it_is_read(make_corpus, monkeypatch, tmp
     monkeypatch.undo()
     found = make_corpus(**options)
     assert contents(found) == contents(make_corpus(**options | {"out": str(tmp_path / "fresh")}))
+
+
+def test_one_process_cuts_no_further_ahead_than_it_must(make_corpus, monkeypatch):
+    """A stream's blocks hold their text: all of them at once may be more than the memory."""
+    cut, ahead = [], []
+
+    def parts(source, at, size_bytes):
+        for part in original_parts(source, at, size_bytes):
+            cut.append(part)
+            yield part
+
+    def call(writer, block):
+        ahead.append(len(cut) - block.number)
+        return original_call(writer, block)
+
+    original_parts, original_call = TextLines.parts, BlockWriter.__call__
+    monkeypatch.setattr(TextLines, "parts", parts)
+    monkeypatch.setattr(BlockWriter, "__call__", call)
+    make_corpus(documents=200)
+    assert len(ahead) > 5
+    assert max(ahead) == 2  # the block, and the one that says whether more processes would help
 
 
 def test_documents_are_cleaned_and_dropped_but_never_silently(make_corpus, tmp_path):

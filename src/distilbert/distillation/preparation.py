@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def write_blocks(
     validation_fraction: float,
     shard_bytes: int,
     workers: int,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[Progress], None],
 ) -> int:
     """Make the blocks that are not there yet, and return how many there are in all.
 
@@ -81,14 +81,14 @@ def write_blocks(
     arguments = (workplace.folder, shape, validation_fraction)
     todo = _unfinished(workplace, sources, shard_bytes, lambda record: note(record, False))
     ahead = list(islice(todo, 2))
+    left = chain(ahead, todo)
+    records: Iterator[dict[str, Any]]
     if workers == 1 or len(ahead) < 2:
-        writer = BlockWriter(*arguments) if ahead else None
-        for block in (*ahead, *todo):
-            assert writer is not None
-            note(writer(block), True)
+        records = map(BlockWriter(*arguments), left)
     else:
-        for record in _in_processes(workers, arguments, (b for g in (ahead, todo) for b in g)):
-            note(record, True)
+        records = _in_processes(workers, arguments, left)
+    for record in records:
+        note(record, True)
     return count
 
 
