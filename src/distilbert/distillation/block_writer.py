@@ -16,8 +16,6 @@ from distilbert.distillation.vocabulary import special_ids_of, vocab_size_of
 from distilbert.distillation.workplace import write_whole
 from distilbert.tokenization import DistilBertTokenizerFast
 
-_BATCH_CHARACTERS = 1 << 20  # of documents whose sequences are made together
-
 
 def clean(text: str) -> tuple[str, bytes, bool]:
     """Return a document, its UTF-8, and whether it had to be repaired.
@@ -67,33 +65,25 @@ class BlockWriter:
             ValueError: a source is not what it should be.
         """
         made = {n: Sequences(self._shape, self._special_ids, self._dtype) for n in SPLITS}
-        waiting: dict[str, list[np.ndarray]] = {name: [] for name in SPLITS}
-        totals = dict.fromkeys(("documents", "empty_documents", "repaired_documents"), 0)
-        text_bytes, characters = 0, 0
+        totals = dict.fromkeys(
+            ("documents", "empty_documents", "repaired_documents", "text_bytes"), 0
+        )
         for document in block.documents():
             totals["documents"] += 1
             text, encoded, repaired = clean(document)
             totals["repaired_documents"] += repaired
-            text_bytes += len(encoded)
+            totals["text_bytes"] += len(encoded)
             ids = self._cut(text)
             if not len(ids):
                 totals["empty_documents"] += 1
                 continue
-            waiting[split_of(encoded, self._fraction)].append(ids)
-            characters += len(text)
-            if characters >= _BATCH_CHARACTERS:
-                for name in SPLITS:
-                    made[name].add(waiting[name])
-                    waiting[name] = []
-                characters = 0
+            made[split_of(encoded, self._fraction)].add(ids)
         counts = np.zeros(self._vocab_size, dtype=np.int64)
         splits = {}
         for name in SPLITS:
-            made[name].add(waiting[name])
             tokens, lengths = made[name].finish()
             for kind, number in asdict(made[name].dropped).items():
-                key = f"dropped_{kind}" if kind.endswith("tokens") else f"dropped_{kind}_sequences"
-                totals[key] = totals.get(key, 0) + number
+                totals[f"dropped_{kind}"] = totals.get(f"dropped_{kind}", 0) + number
             if len(lengths):
                 shard = f"{name}-{block.number:05}"
                 splits[name] = asdict(write_shard(self._folder, shard, tokens, lengths))
@@ -106,7 +96,7 @@ class BlockWriter:
             "size_bytes": block.size_bytes,
             "counts_sum": int(counts.sum()),
             "splits": splits,
-            "totals": {**totals, "text_bytes": text_bytes},
+            "totals": totals,
         }
         write_whole(stem.with_suffix(".json"), record)
         return record

@@ -4,12 +4,13 @@
 a [SEP] between them. Very short and mostly unknown sequences are dropped and counted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 MODES = ("split", "pack")
+_GATHERED = 1 << 18  # tokens of documents that are cut together
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ class Shape:
 class Dropped:
     """Sequences that were dropped, and their tokens (without special ones)."""
 
-    short: int = 0
+    short_sequences: int = 0
     short_tokens: int = 0
-    unknown: int = 0
+    unknown_sequences: int = 0
     unknown_tokens: int = 0
 
 
@@ -77,56 +78,64 @@ class Sequences:
     _open: list[np.ndarray] = field(default_factory=list)
     _open_tokens: int = 0
 
-    def add(self, documents: Sequence[np.ndarray]) -> None:
-        """Take documents: ids without special tokens."""
-        documents = [document for document in documents if len(document)]
-        if not documents:
+    def add(self, document: np.ndarray) -> None:
+        """Take a document: ids without special tokens."""
+        if not len(document):
             return
-        room = self.shape.max_length - 2
-        if self.shape.mode == "split":
-            lengths = _cut_lengths(np.array([len(d) for d in documents]), room)
-            self._keep(np.concatenate(documents), lengths, judge_unknown=True)
+        if self.shape.mode == "pack":
+            self._pack(document)
             return
-        for document in documents:
-            unknown = int(np.count_nonzero(document == self.special_ids["unk"]))
-            if unknown >= self.shape.max_unknown * len(document) and unknown:
-                self.dropped.unknown += 1
-                self.dropped.unknown_tokens += len(document)
-            else:
-                self._pack(document, room)
+        self._gather(document)
+        if self._open_tokens >= _GATHERED:
+            self._close()
 
-    def _pack(self, document: np.ndarray, room: int) -> None:
-        if self._open and self._open_tokens + 2 > room:  # no room for [SEP] and a token
+    def _pack(self, document: np.ndarray) -> None:
+        unknown = int(np.count_nonzero(document == self.special_ids["unk"]))
+        if unknown >= self.shape.max_unknown * len(document) and unknown:
+            self.dropped.unknown_sequences += 1
+            self.dropped.unknown_tokens += len(document)
+            return
+        if self._open and self._open_tokens + 2 > self._room:  # no room for [SEP] and a token
             self._close()
         if self._open:
-            self._open.append(np.array([self.special_ids["sep"]], dtype=self.dtype))
-            self._open_tokens += 1
+            self._gather(np.array([self.special_ids["sep"]], dtype=self.dtype))
         place = 0
         while place < len(document):
-            piece = document[place : place + room - self._open_tokens]
-            self._open.append(piece)
-            self._open_tokens += len(piece)
+            piece = document[place : place + self._room - self._open_tokens]
+            self._gather(piece)
             place += len(piece)
-            if self._open_tokens == room:
+            if self._open_tokens == self._room:
                 self._close()
 
+    @property
+    def _room(self) -> int:
+        return self.shape.max_length - 2
+
+    def _gather(self, ids: np.ndarray) -> None:
+        self._open.append(ids)
+        self._open_tokens += len(ids)
+
     def _close(self) -> None:
+        """Make sequences of what is gathered: "split" of each document, "pack" one of all."""
         if self._open:
-            flat = np.concatenate(self._open)
-            self._keep(flat, np.array([len(flat)]), judge_unknown=False)
+            lengths = np.array([len(ids) for ids in self._open])
+            if self.shape.mode == "split":
+                self._keep(np.concatenate(self._open), _cut_lengths(lengths, self._room))
+            else:
+                self._keep(np.concatenate(self._open), lengths.sum(keepdims=True))
         self._open, self._open_tokens = [], 0
 
-    def _keep(self, flat: np.ndarray, lengths: np.ndarray, *, judge_unknown: bool) -> None:
+    def _keep(self, flat: np.ndarray, lengths: np.ndarray) -> None:
         """Put special tokens around stretches of `flat`, drop what is to be dropped."""
         short = lengths + 2 < self.shape.min_length
-        self.dropped.short += int(short.sum())
+        self.dropped.short_sequences += int(short.sum())
         self.dropped.short_tokens += int(lengths[short].sum())
         unknown = np.zeros_like(short)
-        if judge_unknown:
+        if self.shape.mode == "split":
             starts = np.cumsum(lengths) - lengths
             unknowns = np.add.reduceat(flat == self.special_ids["unk"], starts, dtype=np.int64)
             unknown = ~short & (unknowns > 0) & (unknowns >= self.shape.max_unknown * (lengths + 2))
-            self.dropped.unknown += int(unknown.sum())
+            self.dropped.unknown_sequences += int(unknown.sum())
             self.dropped.unknown_tokens += int(lengths[unknown].sum())
         kept = ~(short | unknown)
         if not kept.all():
