@@ -13,7 +13,7 @@ from distilbert.distillation.cutting import Cutter
 from distilbert.distillation.sequences import Sequences, Shape
 from distilbert.distillation.shards import save_array, token_dtype, write_shard
 from distilbert.distillation.vocabulary import special_ids_of, vocab_size_of
-from distilbert.distillation.workplace import write_whole
+from distilbert.distillation.workplace import counts_file, record_file, write_whole
 from distilbert.tokenization import DistilBertTokenizerFast
 
 
@@ -89,8 +89,7 @@ class BlockWriter:
                 splits[name] = asdict(write_shard(self._folder, shard, tokens, lengths))
             if name == "train":
                 counts += np.bincount(tokens, minlength=self._vocab_size)
-        stem = self._folder / "progress" / f"block-{block.number:05}"
-        save_array(stem.with_suffix(".counts.npy"), counts)
+        save_array(counts_file(self._folder, block.number), counts)
         record = {
             "after": list(block.after),
             "size_bytes": block.size_bytes,
@@ -98,5 +97,5 @@ class BlockWriter:
             "splits": splits,
             "totals": totals,
         }
-        write_whole(stem.with_suffix(".json"), record)
+        write_whole(record_file(self._folder, block.number), record)
         return record

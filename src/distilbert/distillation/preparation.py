@@ -19,7 +19,7 @@ from typing import Any
 from distilbert.distillation.block_writer import BlockWriter
 from distilbert.distillation.blocks import START, Block, Source, blocks
 from distilbert.distillation.sequences import Shape
-from distilbert.distillation.workplace import Workplace
+from distilbert.distillation.workplace import Workplace, record_file
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _unfinished(
         for block in blocks(sources, shard_bytes, cursor, number):
             yield block
             cursor, number = block.after, number + 1
-            if (workplace.progress / f"block-{number:05}.json").is_file():
+            if record_file(workplace.folder, number).is_file():
                 break
         else:
             return

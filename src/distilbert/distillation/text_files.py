@@ -66,17 +66,6 @@ def lines_of(path: str, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
             offset += len(line)
 
 
-def _file_fingerprint(path: str) -> str:
-    """Return the size and the hash of both ends: enough to notice another file, cheap for any."""
-    size = os.path.getsize(path)
-    digest = hashlib.sha256(str(size).encode())
-    with open(path, "rb") as file:
-        digest.update(file.read(_PROBE_BYTES))
-        file.seek(max(0, size - _PROBE_BYTES))
-        digest.update(file.read(_PROBE_BYTES))
-    return digest.hexdigest()
-
-
 @dataclass(frozen=True)
 class TextFile:
     """A file, whatever is in it.
@@ -93,8 +82,14 @@ class TextFile:
         return os.path.getsize(self.path)
 
     def fingerprint(self) -> str:
-        """Return what changes when the file does."""
-        return _file_fingerprint(self.path)
+        """Return the hash of size and both ends: enough to notice another file, cheap for any."""
+        size = os.path.getsize(self.path)
+        digest = hashlib.sha256(str(size).encode())
+        with open(self.path, "rb") as file:
+            digest.update(file.read(_PROBE_BYTES))
+            file.seek(max(0, size - _PROBE_BYTES))
+            digest.update(file.read(_PROBE_BYTES))
+        return digest.hexdigest()
 
     def check(self) -> None:
         """Find out whether it can be read."""

@@ -34,6 +34,16 @@ PLAN_FILE = "plan.json"
 _logger = logging.getLogger("distilbert")
 
 
+def record_file(folder: Path, number: int) -> Path:
+    """Return where a block's record is in the folder of a corpus, once the block is finished."""
+    return folder / "progress" / f"block-{number:05}.json"
+
+
+def counts_file(folder: Path, number: int) -> Path:
+    """Return where it says how often a block has each token."""
+    return folder / "progress" / f"block-{number:05}.counts.npy"
+
+
 def settings_of(settings: Any, *, without: Sequence[str]) -> dict[str, Any]:
     """Return the fields of a dataclass that the result depends on."""
     return {f.name: getattr(settings, f.name) for f in fields(settings) if f.name not in without}
@@ -188,21 +198,18 @@ class Workplace:
 
     def record(self, number: int) -> dict[str, Any] | None:
         """Return the record of a finished block whose files are what they were, else None."""
-        path = self.progress / f"block-{number:05}.json"
+        path = record_file(self.folder, number)
         if not path.is_file():
             return None
         try:
             record = read_json(path)
             shards = [Shard(**record["splits"][name]) for name in record["splits"]]
-            counts = np.load(self._counts(number), allow_pickle=False)
+            counts = np.load(counts_file(self.folder, number), allow_pickle=False)
         except (ValueError, OSError, KeyError, TypeError, EOFError):
             return None
         if any(shard.check(self.folder, in_full=True) is not None for shard in shards):
             return None
         return record if record.get("counts_sum") == int(counts.sum()) else None
-
-    def _counts(self, number: int) -> Path:
-        return self.progress / f"block-{number:05}.counts.npy"
 
     def finish(self, count: int, tokenizer: DistilBertTokenizerFast, shape: Shape) -> None:
         """Add up what the blocks counted, and write the manifest.
@@ -216,8 +223,8 @@ class Workplace:
         splits: dict[str, list[Any]] = {name: [] for name in SPLITS}
         totals: dict[str, int] = {}
         for number in range(count):
-            record = read_json(self.progress / f"block-{number:05}.json")
-            counts += np.load(self._counts(number), allow_pickle=False)
+            record = read_json(record_file(self.folder, number))
+            counts += np.load(counts_file(self.folder, number), allow_pickle=False)
             for name, shard in record["splits"].items():
                 splits[name].append(shard)
             for name, value in record["totals"].items():
