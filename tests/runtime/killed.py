@@ -37,7 +37,7 @@ def train(folder):
             load_weights(model, found.tensors("weights"))
             restore(optimizer, found.tensors("optimizer"))
             step = found.step
-        with Metrics(folder, step=step, tensorboard=False) as metrics:
+        with Metrics(folder, step=step) as metrics:
             while step < STEPS:
                 torch.manual_seed(step)
                 loss = model(torch.randn(8, 16)).square().mean()
@@ -47,7 +47,7 @@ def train(folder):
                 optimizer.step()
                 optimizer.zero_grad()
                 step += 1
-                metrics.write(step, loss=loss.item())
+                metrics.write(step, {"loss": loss.item()})
                 files = {"weights": weights_of(model), "optimizer": state_tensors(optimizer)}
                 save(folder, step, files, {"loss": loss.item()})
 
@@ -86,7 +86,8 @@ def losses(folder):
 
 def main(root):
     torch.set_num_threads(1)
-    make_optimizer(nn.Linear(1, 1))  # imports what every fork would import again
+    make_optimizer(nn.Linear(1, 1))  # imports what every fork would import again,
+    Metrics(root / "nothing").close()  # and this
     whole, broken = root / "whole", root / "broken"
     assert os.waitpid(fork(whole), 0)[1] == 0
 

@@ -26,7 +26,8 @@ def loss_of(model, part, total):
 
 def main():
     warnings.simplefilter("error")
-    launch = launching.start(cpu=True, seed=1, threads=1)
+    torch.set_num_threads(1)
+    launch = launching.start(cpu=True, seed=1)
     assert (launch.ranks, launch.is_main) == (2, launch.rank == 0)
     total = launch.reduce_sum(torch.tensor(sum(b - a for a, b in MICRO[launch.rank])))
     assert total.item() == 16
@@ -61,10 +62,10 @@ def main():
     folder = Path(tempfile.mkdtemp())  # one of its own in each process
     with (
         start_run(folder, {}, is_main=launch.is_main),
-        Metrics(folder, tensorboard=False, is_main=launch.is_main) as metrics,
+        Metrics(folder, is_main=launch.is_main) as metrics,
         Progress(total=1, is_main=launch.is_main) as progress,
     ):
-        metrics.write(1, loss=1.0)
+        metrics.write(1, {"loss": 1.0})
         progress.advance(1)
         progress.say("said")
     for name in (RUN_FILE, METRICS_FILE):

@@ -20,12 +20,12 @@ from distilbert.runtime.checkpoint import fingerprint, latest, load_weights, sav
 FILES = ("weights.safetensors", "optimizer.safetensors", "state.json")
 
 
-def write(folder, step, **options):
+def write(folder, step):
     tensors = {
         "weights": {"a": torch.full((5, 3), float(step)), "b": torch.arange(step % 10)},
         "optimizer": {"a.exp_avg": torch.full((5, 3), step / 7)},
     }
-    return save(folder, step, tensors, {"loss": step / 3, "list": [1]}, **options)
+    return save(folder, step, tensors, {"loss": step / 3, "list": [1]})
 
 
 def names(folder):
@@ -68,10 +68,8 @@ def test_keeps_the_last_ones(tmp_path):
     for step in (1, 2, 3, 100_000_000):
         write(tmp_path, step)
     assert names(tmp_path) == ["step-00000003", "step-100000000"]
-    write(tmp_path, 100_000_001, keep=1)
-    assert names(tmp_path) == ["step-100000001"]
-    with pytest.raises(ValueError, match="keep must be at least 1"):
-        write(tmp_path, 5, keep=0)
+    write(tmp_path, 100_000_001)
+    assert names(tmp_path) == ["step-100000000", "step-100000001"]
 
 
 def test_later_checkpoints_are_not_touched(tmp_path):

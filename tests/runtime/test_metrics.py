@@ -16,9 +16,9 @@ def without_time(folder):
 
 
 def test_lines(tmp_path):
-    with Metrics(tmp_path / "run", tensorboard=False) as metrics:
-        metrics.write(1, loss=torch.tensor(0.5), tokens_per_s=3)
-        metrics.write(2, validation__loss=1.25)
+    with Metrics(tmp_path / "run") as metrics:
+        metrics.write(1, {"loss": torch.tensor(0.5), "tokens_per_s": 3})
+        metrics.write(2, {"validation/loss": 1.25})
         lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()  # flushed
     assert [json.loads(line)["step"] for line in lines] == [1, 2]
     assert without_time(tmp_path / "run") == [
@@ -29,52 +29,52 @@ def test_lines(tmp_path):
 
 
 def test_not_finite_is_still_json(tmp_path):
-    with Metrics(tmp_path, tensorboard=False) as metrics:
-        metrics.write(1, loss=math.nan, norm=math.inf)
+    with Metrics(tmp_path) as metrics:
+        metrics.write(1, {"loss": math.nan, "norm": math.inf})
     assert without_time(tmp_path) == [{"step": 1, "loss": "nan", "norm": "inf"}]
 
 
 def test_resuming_drops_what_comes_after(tmp_path):
-    with Metrics(tmp_path / "whole", tensorboard=False) as metrics:
+    with Metrics(tmp_path / "whole") as metrics:
         for step in range(1, 9):
-            metrics.write(step, loss=1 / step)
-    with Metrics(tmp_path / "broken", tensorboard=False) as metrics:
+            metrics.write(step, {"loss": 1 / step})
+    with Metrics(tmp_path / "broken") as metrics:
         for step in range(1, 7):
-            metrics.write(step, loss=1 / step if step < 5 else 99)
+            metrics.write(step, {"loss": 1 / step if step < 5 else 99})
     path = tmp_path / "broken" / "metrics.jsonl"
     path.write_bytes(path.read_bytes() + b'{"step": 7, "lo\xff')  # killed while writing
     assert len(read_metrics(tmp_path / "broken")) == 6
-    with Metrics(tmp_path / "broken", step=4, tensorboard=False) as metrics:
+    with Metrics(tmp_path / "broken", step=4) as metrics:
         for step in range(5, 9):
-            metrics.write(step, loss=1 / step)
+            metrics.write(step, {"loss": 1 / step})
     assert without_time(tmp_path / "broken") == without_time(tmp_path / "whole")
-    with Metrics(tmp_path / "broken", tensorboard=False) as metrics:
-        metrics.write(0, loss=9)  # before the first step, and killed before the first checkpoint
-    Metrics(tmp_path / "broken", tensorboard=False).close()
+    with Metrics(tmp_path / "broken") as metrics:
+        metrics.write(0, {"loss": 9})  # and killed before the first checkpoint
+    Metrics(tmp_path / "broken").close()
     assert read_metrics(tmp_path / "broken") == []
 
 
 def test_damaged_lines_are_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": "x"}\n[]\n{"step": 3, "loss": 1.0}\n{"loss": 1.0}\n')
-    Metrics(tmp_path, step=4, tensorboard=False).close()
+    Metrics(tmp_path, step=4).close()
     assert path.read_text() == '{"step": 3, "loss": 1.0}\n'
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_no_room(tmp_path):
-    metrics = Metrics(tmp_path, tensorboard=False)
+    metrics = Metrics(tmp_path)
     metrics.close()
     with Path("/dev/full").open("a", encoding="utf-8") as metrics._file:
         with pytest.raises(OSError, match=r"/dev/full cannot be written \(No space .*make room,"):
-            metrics.write(1, loss=1.0)
+            metrics.write(1, {"loss": 1.0})
         with pytest.raises(OSError, match="make room, then start the same command"):
             metrics.close()
 
 
 def test_other_ranks_write_nothing(tmp_path):
     with Metrics(tmp_path / "a", is_main=False) as metrics:
-        metrics.write(1, loss=1.0)
+        metrics.write(1, {"loss": 1.0})
     assert not (tmp_path / "a").exists()
 
 
@@ -82,9 +82,9 @@ def test_tensorboard(tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     with Metrics(tmp_path) as metrics:
         for step in (1, 2, 3):
-            metrics.write(step, loss=step)
+            metrics.write(step, {"loss": step})
     with Metrics(tmp_path, step=2) as metrics:
-        metrics.write(3, loss=30)
+        metrics.write(3, {"loss": 30})
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [(e.step, e.value) for e in events.Scalars("loss")] == [(1, 1), (2, 2), (3, 30)]

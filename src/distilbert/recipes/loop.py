@@ -142,7 +142,7 @@ def train(
 
         def validate(done: int) -> dict[str, float]:
             scores = job.validate(launch, done)
-            metrics.write(done, **{f"validation__{name}": s for name, s in scores.items()})
+            metrics.write(done, {f"validation/{name}": s for name, s in scores.items()})
             progress.say(f"step {done:,}: {job.describe(scores)}")
             return scores
 
@@ -167,7 +167,8 @@ def train(
             norm = update(launch, optimizer, step=step, rate=rate, max_norm=plan.max_norm)
             progress.advance(done, tokens, loss=loss)
             if done % _LOG_EVERY == 0 or done == plan.steps:
-                metrics.write(done, loss=loss, rate=rate, norm=norm, tokens=tokens, **terms)
+                numbers = {"loss": loss, "rate": rate, "norm": norm, "tokens": tokens}
+                metrics.write(done, numbers | terms)
             since_trim += tokens
             if since_trim >= _TRIM_EVERY and launch.device.type == "cpu":
                 give_back()

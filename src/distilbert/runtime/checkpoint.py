@@ -28,6 +28,7 @@ from distilbert.runtime.scratch import REMOVING, SAVING, remove_scratch
 FORMAT = 1
 STATE_FILE = "state.json"
 _NAME = re.compile(r"step-(\d{8,})")
+_KEPT = 2  # the last, and one to go back to if that is damaged
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,8 @@ def save(
     step: int,
     tensors: Mapping[str, Mapping[str, Tensor]],
     state: Mapping[str, Any],
-    *,
-    keep: int = 2,
 ) -> Path:
-    """Write a checkpoint, then remove all but the last `keep`. One process may do so at a time.
+    """Write a checkpoint, then remove all but the last two. One process may do so at a time.
 
     Args:
         folder: made if missing.
@@ -80,10 +79,8 @@ def save(
 
     Raises:
         OSError: it cannot be written (disk full); older checkpoints are as they were.
-        ValueError: `state` is not JSON, or `keep` is less than 1.
+        ValueError: `state` is not JSON.
     """
-    if keep < 1:
-        raise ValueError(f"keep must be at least 1, got {keep}")
     folder = Path(folder)
     target = folder / f"step-{step:08d}"
     try:
@@ -96,18 +93,15 @@ def save(
             target.rename(folder / f"{REMOVING}{target.name}")
         scratch.rename(target)
         _flush(folder)
-        for _, old in _steps(folder, until=step)[keep:]:
+        for _, old in _steps(folder, until=step)[_KEPT:]:
             old.rename(folder / f"{REMOVING}{old.name}")
-        remove_scratch(folder)
     except (OSError, SafetensorError) as error:
-        remove_scratch(folder)
         raise OSError(
             f"the checkpoint of step {step} could not be written to {folder}: {error}. "
             "Older checkpoints are intact: make room, then start the same command again"
         ) from error
-    except BaseException:
+    finally:
         remove_scratch(folder)
-        raise
     return target
 
 

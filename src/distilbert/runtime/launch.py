@@ -152,7 +152,6 @@ def start(
     *,
     cpu: bool = False,
     seed: int = 0,
-    threads: int = 0,
     deterministic: bool = False,
 ) -> Launch:
     """Join the run that this process was started for: its own, or that of a launcher.
@@ -161,7 +160,6 @@ def start(
         precision: of autocast: `no` computes in fp32; fp16 needs a GPU.
         cpu: stay on the CPU though there is a GPU.
         seed: of PyTorch's global generators, for whatever draws no numbers of its own.
-        threads: of PyTorch on the CPU; 0 leaves them as they are (torchrun sets one per rank).
         deterministic: only operations that give the same bits each time (on CUDA some are slower,
             and those that cannot raise RuntimeError). Call it before CUDA is first used.
 
@@ -171,10 +169,6 @@ def start(
     """
     if precision not in get_args(Precision):
         raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
-    if threads < 0:
-        raise ValueError(f"threads must be at least 0, got {threads}")
-    if threads:
-        torch.set_num_threads(threads)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,58 +26,45 @@ class Metrics:
 
     Args:
         step: optimiser steps done: those of the checkpoint resumed from, or 0.
-        tensorboard: also write event files in `tensorboard/`.
         is_main: false in all processes of the run but one: they write nothing.
 
     Raises:
-        ImportError: tensorboard is wanted and not installed.
+        ImportError: tensorboard is not installed.
         OSError: the folder cannot be written.
     """
 
     def __init__(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        step: int = 0,
-        tensorboard: bool = True,
-        is_main: bool = True,
+        self, folder: str | os.PathLike[str], *, step: int = 0, is_main: bool = True
     ) -> None:
-        self._file = None
-        self._events: Events | None = None
+        self._is_main = is_main
         if not is_main:
             return
-        if tensorboard:
-            require("tensorboard")
+        require("tensorboard")  # before anything is written
         path = Path(folder) / METRICS_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         _drop_after(path, step)
         self._file = path.open("a", encoding="utf-8")
-        if tensorboard:
-            self._events = Events(path.parent / EVENTS_FOLDER, step + 1 if step else 0)
+        self._events = Events(path.parent / EVENTS_FOLDER, step + 1 if step else 0)
 
-    def write(self, step: int, **values: float) -> None:
-        """Write the numbers of a step, after so many optimiser steps.
-
-        A name with two underscores, `validation__loss`, is `validation/loss` in the files.
-        """
-        if self._file is None:
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Write the numbers of a step, by name, after so many optimiser steps."""
+        if not self._is_main:
             return
-        numbers = {name.replace("__", "/"): float(value) for name, value in values.items()}
+        numbers = {name: float(value) for name, value in values.items()}
         line: dict[str, Any] = {"step": step, "time": round(time.time(), 3)}
         line |= {name: v if math.isfinite(v) else str(v) for name, v in numbers.items()}
         with room_for(self._file.name):
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
-            if self._events is not None:
-                self._events.write(step, numbers)
+            self._events.write(step, numbers)
 
     def close(self) -> None:
         """Close the files."""
-        if self._file is not None:
-            with room_for(self._file.name):
-                self._file.close()
-        if self._events is not None:
-            self._events.close()
+        if not self._is_main:
+            return
+        with room_for(self._file.name):
+            self._file.close()
+        self._events.close()
 
     def __enter__(self) -> Self:
         return self
