@@ -14,6 +14,7 @@ from distilbert.distillation.dealing import check_budget, deal
 from distilbert.distillation.masking import IGNORED, Masking, draw
 from distilbert.distillation.order import step_indices
 from distilbert.distillation.prefetch import Prefetched
+from distilbert.distillation.randomness import Key
 
 _VALIDATION_DRAW = 1024  # sequences whose masks are drawn together, whatever the batch size is
 
@@ -173,26 +174,31 @@ class StepSource(Prefetched[tuple[list[list[Micro]], Counts]]):
         self.masking = masking or Masking()
 
     def _make(self, number: int) -> tuple[list[list[Micro]], Counts]:
-        corpus = self.corpus
-        indices = step_indices(number, self.sequences_per_step, len(corpus), self.seed)
-        tokens, lengths = corpus.read(indices)
-        masked, labels = draw(
-            tokens,
-            self.seed,
-            number,
-            counts=corpus.counts,
-            special_ids=corpus.special_ids,
-            masking=self.masking,
-        )
+        indices = step_indices(number, self.sequences_per_step, len(self.corpus), self.seed)
+        tokens, labels, lengths = self._masked(self.corpus, indices, self.seed, number)
         micros = split_step(
-            masked,
+            tokens,
             labels,
             lengths,
             micro_tokens=self.micro_tokens,
             ranks=self.ranks,
-            pad_id=corpus.special_ids["pad"],
+            pad_id=self.corpus.special_ids["pad"],
         )
         return micros, Counts(len(tokens), int(np.count_nonzero(labels != IGNORED)))
+
+    def _masked(
+        self, corpus: Corpus, indices: np.ndarray, *key: Key
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the ids of sequences with masks applied, their labels, and the lengths."""
+        tokens, lengths = corpus.read(indices)
+        masked, labels = draw(
+            tokens,
+            *key,
+            counts=corpus.counts,
+            special_ids=corpus.special_ids,
+            masking=self.masking,
+        )
+        return masked, labels, lengths
 
     def validation(
         self, batch_tokens: int, *, rank: int = 0, max_sequences: int | None = None
@@ -219,19 +225,11 @@ class StepSource(Prefetched[tuple[list[list[Micro]], Counts]]):
         turn = 0
         for first in range(0, count, _VALIDATION_DRAW):
             indices = np.arange(first, min(first + _VALIDATION_DRAW, len(corpus)))
-            tokens, lengths = corpus.read(indices)
-            masked, labels = draw(
-                tokens,
-                "validation",
-                first,
-                counts=corpus.counts,
-                special_ids=corpus.special_ids,
-                masking=self.masking,
-            )
+            tokens, labels, lengths = self._masked(corpus, indices, "validation", first)
             kept = lengths[: count - first]
             end = int(kept.sum())
             [micros] = split_step(
-                masked[:end],
+                tokens[:end],
                 labels[:end],
                 kept,
                 micro_tokens=batch_tokens,

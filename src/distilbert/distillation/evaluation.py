@@ -27,35 +27,30 @@ def _move(array: np.ndarray, device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=True)
 
 
-@torch.no_grad()
 def masked_lm_sums(model: MaskedLM, batches: Iterable[tuple[Micro, Counts]]) -> Tensor:
     """Return the sum of the cross-entropy, the right guesses and the masked tokens, float64 (3,).
 
     The head runs only at masked tokens. The model is put back into the mode it was in.
     """
-    was_training = model.training
-    model.eval()
     sums = torch.zeros(3, dtype=torch.float64, device=model.device)
     for right, losses in _guesses(model, batches):
         sums += torch.stack([losses.double().sum(), right.sum(), sums.new_tensor(len(right))])
-    model.train(was_training)
     return sums
 
 
-@torch.no_grad()
 def masked_lm_hits(model: MaskedLM, batches: Iterable[tuple[Micro, Counts]]) -> np.ndarray:
     """Return whether each masked token was guessed, in order: to compare models in pairs."""
-    was_training = model.training
-    model.eval()
     hits = [right.cpu().numpy() for right, _ in _guesses(model, batches)]
-    model.train(was_training)
     return np.concatenate([np.zeros(0, dtype=bool), *hits])
 
 
+@torch.no_grad()
 def _guesses(
     model: MaskedLM, batches: Iterable[tuple[Micro, Counts]]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield whether each masked token was guessed, and its loss."""
+    was_training = model.training
+    model.eval()
     for micro, _ in batches:
         ids, labels = to_tensors(micro, model.device)
         encoded = encode(model, ids, micro.lengths)
@@ -65,3 +60,4 @@ def _guesses(
             logits = model.vocab_projector(model.decoder_states(tokens[part])).float()
             goal = labels[part]
             yield logits.argmax(-1) == goal, F.cross_entropy(logits, goal, reduction="none")
+    model.train(was_training)
