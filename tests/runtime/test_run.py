@@ -40,7 +40,6 @@ def record(folder):
 def test_record(tmp_path):
     folder = tmp_path / "runs" / "a"
     with start(folder) as run:
-        assert not run.resumed
         assert run.notes == ()
         found = record(folder)
         assert found["starts"][0]["ended"] is None
@@ -67,7 +66,6 @@ def test_resumes_with_the_same_settings(tmp_path):
     with pytest.raises(ValueError, match="bad luck"), start(tmp_path):
         raise ValueError("bad luck")
     with start(tmp_path, Settings(log_every=1, output=Path("b"))) as run:
-        assert run.resumed
         assert run.notes == ()
     found = record(tmp_path)
     assert [one["outcome"] for one in found["starts"]] == ["ValueError: bad luck", "finished"]

@@ -28,7 +28,7 @@ _WARM_UP = 20  # texts before a pass over all of them
 _STARTS = 3  # of each process
 _ROWS = 1024
 _COLD = """
-import sys, time
+import sys
 import torch
 def memory():
     with open("/proc/self/status") as file:

@@ -32,15 +32,11 @@ class Texts:
     Args:
         corpus: JSON lines, a module each.
         train, test: of the task, CSV with the columns `text` and `label`.
-        packages: whose text it is.
-        labels: of the task.
     """
 
     corpus: Path
     train: Path
     test: Path
-    packages: list[str]
-    labels: list[str]
 
 
 def write_texts(out: Path, folder: Path) -> Texts:
@@ -67,8 +63,7 @@ def write_texts(out: Path, folder: Path) -> Texts:
         ):
             _write_task(path, _examples(modules, packages, split, most))
         record.write_text(json.dumps(packages), encoding="utf-8")  # the last: all is there
-    packages = json.loads(record.read_text(encoding="utf-8"))
-    return Texts(corpus, train, test, packages, packages[:CLASSES])
+    return Texts(corpus, train, test)
 
 
 def _document(module: Module) -> str:

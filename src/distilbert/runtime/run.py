@@ -40,14 +40,12 @@ class Run:
     As a context manager it records how it ended.
 
     Args:
-        resumed: whether it was started before in this folder, with these settings.
         notes: sentences for the user about what has changed since and may matter.
         is_main: whether this process writes the record.
         scores: of what it has published, to be recorded at the end.
     """
 
     folder: Path
-    resumed: bool
     notes: tuple[str, ...]
     is_main: bool
     _record: dict[str, Any] = field(repr=False)
@@ -108,7 +106,7 @@ def start_run(
     """
     folder = Path(folder)
     if not is_main:
-        return Run(folder, False, (), False, {}, None)
+        return Run(folder, (), False, {}, None)
     make_folder(folder)
     lock = take(folder)
     try:
@@ -147,13 +145,8 @@ def _start(
     if unknown:
         raise ValueError(f"free names {unknown[0]!r}, which is not a setting")
     path = folder / RUN_FILE
-    resumed, notes = path.exists(), []
-    if not resumed and any((folder / CHECKPOINTS).glob("step-*")):
-        raise ValueError(
-            f"{folder / CHECKPOINTS} has checkpoints, and there is no {RUN_FILE} to say of which "
-            "settings: remove them to begin anew, or give another folder"
-        )
-    if resumed:
+    notes: list[str] = []
+    if path.exists():
         try:
             before = read_json(path)
         except ValueError as error:
@@ -170,9 +163,14 @@ def _start(
             if name != "host"
         ]
         now["starts"], now["scores"] = before["starts"], before.get("scores")
+    elif any((folder / CHECKPOINTS).glob("step-*")):
+        raise ValueError(
+            f"{folder / CHECKPOINTS} has checkpoints, and there is no {RUN_FILE} to say of which "
+            "settings: remove them to begin anew, or give another folder"
+        )
     now["starts"].append({"started": _now(), "ended": None, "outcome": None})
     _write(folder, now)
-    return Run(folder, resumed, tuple(notes), True, now, lock)
+    return Run(folder, tuple(notes), True, now, lock)
 
 
 def _refuse_other(
