@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distilbert.tasks.entities import Entity, entities, entity_scores, split_tag, tags
+from distilbert.tasks.entities import Entity, entities, entity_scores, split_tag
 
 TAGS = st.lists(st.sampled_from(["O", *(f"{p}-{t}" for p in "BIES" for t in ("X", "Y"))]))
 
@@ -32,17 +32,16 @@ def test_entities_start_where_conlleval_starts_them(sentence):
     assert inside == {i for i, tag in enumerate(sentence) if tag != "O"}
 
 
-@given(TAGS, st.sampled_from(["IOB1", "IOB2", "IOBES"]))
-def test_every_scheme_says_the_same(sentence, scheme):
-    found = entities(sentence)
-    assert entities(tags(found, len(sentence), scheme)) == found
-
-
-def test_schemes():
-    found = [Entity("P", 0, 2), Entity("P", 2, 3), Entity("L", 4, 5)]
-    assert tags(found, 6, "IOB1") == ["I-P", "I-P", "B-P", "O", "I-L", "O"]
-    assert tags(found, 6) == ["B-P", "I-P", "B-P", "O", "B-L", "O"]
-    assert tags(found, 6, "IOBES") == ["B-P", "E-P", "S-P", "O", "S-L", "O"]
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        ["I-P", "I-P", "B-P", "O", "I-L", "O"],  # IOB1
+        ["B-P", "I-P", "B-P", "O", "B-L", "O"],  # IOB2
+        ["B-P", "E-P", "S-P", "O", "S-L", "O"],  # IOBES
+    ],
+)
+def test_every_scheme_says_the_same(sentence):
+    assert entities(sentence) == [Entity("P", 0, 2), Entity("P", 2, 3), Entity("L", 4, 5)]
 
 
 def test_types_without_prefix_and_with_hyphens():
@@ -50,24 +49,6 @@ def test_types_without_prefix_and_with_hyphens():
         Entity("PER", 0, 2),
         Entity("art-work", 3, 5),
     ]
-
-
-@pytest.mark.parametrize(
-    ("spans", "length", "message"),
-    [
-        ([Entity("P", 0, 2), Entity("P", 1, 3)], 5, "overlaps"),
-        ([Entity("P", 0, 9)], 5, "not within a sentence of 5"),
-        ([Entity("P", 2, 2)], 5, "not within"),
-    ],
-)
-def test_impossible_entities(spans, length, message):
-    with pytest.raises(ValueError, match=message):
-        tags(spans, length)
-
-
-def test_unknown_scheme():
-    with pytest.raises(ValueError, match="IOB1, IOB2 or IOBES, got 'BILOU'"):
-        tags([], 1, "BILOU")
 
 
 def test_scores_by_hand():

@@ -1,4 +1,4 @@
-"""Tags of tokens (IOB1, IOB2 or BIO, IOBES) to entities and back, and their F1.
+"""Tags of tokens (IOB1, IOB2 or BIO, IOBES) to entities, and their F1.
 
 What an entity is follows conlleval, the script of CoNLL-2000 to 2003 (W03-0419): it starts at B or
 S, at I or E after O, and where the type changes. So no scheme need be named to read tags.
@@ -61,39 +61,6 @@ def entities(tags: Iterable[str]) -> list[Entity]:
     if before != "O":
         found.append(Entity(kind, start, at + 1))
     return found
-
-
-def tags(spans: Iterable[Entity], length: int, scheme: str = "IOB2") -> list[str]:
-    """Return the tags of a sentence of `length` tokens.
-
-    Args:
-        spans: its entities, in any order.
-        scheme: "IOB2" (BIO) begins every entity with B; "IOB1" only one that touches another of
-            its type; "IOBES" also marks ends (E) and entities of one token (S).
-
-    Raises:
-        ValueError: an unknown scheme, or an entity that is empty, outside, or overlaps another.
-
-    >>> tags([Entity("PER", 0, 2), Entity("PER", 2, 3)], 4, "IOB1")
-    ['I-PER', 'I-PER', 'B-PER', 'O']
-    """
-    if scheme not in ("IOB1", "IOB2", "IOBES"):
-        raise ValueError(f"scheme must be IOB1, IOB2 or IOBES, got {scheme!r}")
-    result = ["O"] * length
-    before = Entity("", -1, 0)
-    for span in sorted(spans, key=lambda each: each.start):
-        kind, start, end = span
-        if not 0 <= start < end <= length:
-            raise ValueError(f"{span} is not within a sentence of {length} tokens")
-        if start < before.end:
-            raise ValueError(f"{span} overlaps {before}: tags cannot say that")
-        result[start:end] = [f"I-{kind}"] * (end - start)
-        if scheme != "IOB1" or (start == before.end and kind == before.type):
-            result[start] = f"B-{kind}"
-        if scheme == "IOBES":
-            result[end - 1] = f"E-{kind}" if end - start > 1 else f"S-{kind}"
-        before = span
-    return result
 
 
 def entity_scores(
