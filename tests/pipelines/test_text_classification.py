@@ -74,7 +74,7 @@ def test_a_pair_with_an_empty_text_is_read_as_in_fine_tuning(tokenizer, pair):
     inner = classify.model
     classify.model = lambda **arrays: seen.append(arrays["input_ids"]) or inner(**arrays)
     classify(pair)
-    rows = encode(tokenizer, [pair[0]], [pair[1]], 0)
+    rows, _ = encode(tokenizer, [pair[0]], [pair[1]], 0, np.zeros(1))
     assert seen[0].tolist() == [rows.tokens.tolist()]
 
 

@@ -9,6 +9,8 @@ from distilbert import DistilBertTokenizer
 from distilbert.tasks import features as module
 from distilbert.tasks.features import Features, encode
 
+LABELS = np.zeros(3, np.int64)
+
 
 @pytest.fixture(scope="module")
 def tokenizer(tiny_vocab):
@@ -17,36 +19,37 @@ def tokenizer(tiny_vocab):
 
 def test_encode(tokenizer):
     texts, seconds = ["the small model", "a b c d e f g", ""], ["models", "h i j k l m n o", "x"]
-    single, pairs = encode(tokenizer, texts, None, 0), encode(tokenizer, texts, seconds, 0)
-    for rows, other in ((single, None), (pairs, seconds)):
+    for other in (None, seconds):
+        rows, cut = encode(tokenizer, texts, other, 0, LABELS)
         expected = tokenizer(texts, other, return_token_type_ids=True)
         assert rows.tokens.tolist() == [i for row in expected["input_ids"] for i in row]
         assert rows.lengths.tolist() == [len(row) for row in expected["input_ids"]]
         assert rows.firsts.tolist() == [row.count(0) for row in expected["token_type_ids"]]
-        assert rows.cut == 0
+        assert cut == 0
 
 
 def test_cutting_is_counted(tokenizer):
     texts, seconds = ["the small model", "a b c d e f g"], ["models", "h i j k l m n o"]
-    rows = encode(tokenizer, texts, seconds, 8)
+    rows, cut = encode(tokenizer, texts, seconds, 8, LABELS)
     expected = tokenizer(texts, seconds, truncation=True, max_length=8)
     assert rows.tokens.tolist() == [i for row in expected["input_ids"] for i in row]
     assert rows.lengths.max() == 8
-    assert rows.cut == 2 - (len(tokenizer(texts[0], seconds[0])["input_ids"]) <= 8)
+    assert cut == 2 - (len(tokenizer(texts[0], seconds[0])["input_ids"]) <= 8)
 
 
 def test_texts_are_encoded_in_parts(tokenizer, monkeypatch):
     texts, seconds = ["the small model", "a b c d e f g", ""], ["models", "h i j k l m n o", "x"]
-    whole = encode(tokenizer, texts, seconds, 8)
+    whole, cut = encode(tokenizer, texts, seconds, 8, LABELS)
     sizes = []
     flatten = module.flatten
     monkeypatch.setattr(module, "flatten", lambda rows: sizes.append(len(rows)) or flatten(rows))
     monkeypatch.setattr(module, "_ROWS", 2)
-    parts = encode(tokenizer, texts, seconds, 8)
+    parts, cut_in_parts = encode(tokenizer, texts, seconds, 8, LABELS)
     assert sizes == [2, 1]  # no list of everything
-    for name in ("tokens", "lengths", "firsts", "cut"):
+    assert cut_in_parts == cut
+    for name in ("tokens", "lengths", "firsts"):
         assert np.array_equal(getattr(parts, name), getattr(whole, name))
-    nothing = encode(tokenizer, [], None, 8)
+    nothing, _ = encode(tokenizer, [], None, 8, LABELS)
     assert nothing.tokens.dtype == np.int32
     assert nothing.lengths.dtype == nothing.firsts.dtype == np.int64
 

@@ -7,7 +7,8 @@ from distilbert.modeling.backbone import Backbone
 from distilbert.runtime.launch import Launch
 from distilbert.tasks import metrics
 from distilbert.tasks.batches import in_order
-from distilbert.tasks.features import Features, encode
+from distilbert.tasks.features import encode
+from distilbert.tasks.step import real_tokens
 from distilbert.tokenization import DistilBertTokenizerFast
 
 
@@ -24,22 +25,20 @@ def embeddings(
 
     The mean is over all tokens, [CLS] and [SEP] included, as sentence-transformers takes it.
     """
-    rows = encode(tokenizer, texts, None, max_length)
     none = np.zeros(len(texts), np.int64)
-    features = Features(rows.tokens, rows.lengths, rows.firsts, none, tokenizer.pad_token_id or 0)
+    features, cut = encode(tokenizer, texts, None, max_length, none)
     result = torch.zeros((len(texts), model.config.dim), device=model.device)
     model.eval()
     for batch in in_order(features, batch_tokens, rank=launch.rank, ranks=launch.ranks):
         ids = torch.from_numpy(batch.input_ids).to(model.device)
         with launch.autocast():
             states = model(ids, lengths=batch.lengths, return_dict=True).last_hidden_state.float()
-        lengths = torch.tensor(batch.lengths, device=model.device)[:, None]
-        is_real = torch.arange(ids.shape[1], device=model.device) < lengths
+        is_real = real_tokens(batch.lengths, ids.shape[1]).to(model.device)
         places = torch.from_numpy(batch.places).to(model.device)
-        result[places] = (states * is_real[..., None]).sum(1) / lengths
+        result[places] = (states * is_real[..., None]).sum(1) / is_real.sum(1, keepdim=True)
     if launch.ranks > 1:
         result = launch.reduce_sum(result)
-    return result.cpu().numpy(), rows.cut
+    return result.cpu().numpy(), cut
 
 
 def sts_scores(first: np.ndarray, second: np.ndarray, true: np.ndarray) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from distilbert.tasks import metrics
-from distilbert.tasks.features import Features, encode
+from distilbert.tasks.features import encode
 from distilbert.tasks.labels import Labels
 from distilbert.tasks.tables import Table
 from distilbert.tasks.task import Examples, Task, require_texts, require_values
@@ -64,14 +64,12 @@ class Choice(Task):
             for beginning, row in zip(beginnings, zip(*endings, strict=True), strict=True)
             for ending in row
         ]
-        rows = encode(tokenizer, firsts, seconds, max_length)
-        pad_id = tokenizer.pad_token_id or 0
-        features = Features(rows.tokens, rows.lengths, rows.firsts, true, pad_id, len(names))
+        features, cut = encode(tokenizer, firsts, seconds, max_length, true, len(names))
 
         def score(outputs: np.ndarray) -> dict[str, float]:
             return {"accuracy": metrics.accuracy(outputs.argmax(-1), true)}
 
-        return Examples(features, score, None, rows.cut, len(firsts))
+        return Examples(features, score, None, cut, len(firsts))
 
     def _numbers(self, table: Table, choices: int) -> np.ndarray:
         values = table.column(self.label_column, "label_column")

@@ -86,9 +86,8 @@ class TextTask(Task):
         for row, texts in enumerate(zip(*columns, strict=True)):
             if not any(text.strip() for text in texts):
                 raise ValueError(f"{table.where(row)}: the text is empty; remove the row")
-        rows = encode(tokenizer, columns[0], columns[1] if len(columns) > 1 else None, max_length)
-        pad_id = tokenizer.pad_token_id or 0
-        return Features(rows.tokens, rows.lengths, rows.firsts, labels, pad_id), rows.cut
+        seconds = columns[1] if len(columns) > 1 else None
+        return encode(tokenizer, columns[0], seconds, max_length, labels)
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:

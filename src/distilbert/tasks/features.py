@@ -116,31 +116,22 @@ class Features:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Texts or pairs as ids.
-
-    Args:
-        tokens, lengths, firsts: as in `Features`.
-        cut: how many were cut to `max_length`.
-    """
-
-    tokens: np.ndarray
-    lengths: np.ndarray
-    firsts: np.ndarray
-    cut: int
-
-
 def encode(
     tokenizer: BertStyleTokenizer,
     texts: Sequence[str],
     seconds: Sequence[str] | None,
     max_length: int,
-) -> Rows:
+    labels: np.ndarray,
+    rows: int = 1,
+) -> tuple[Features, int]:
     """Encode texts, or pairs of texts, and cut those that are too long, the longer text first.
 
     Args:
         max_length: tokens of a row, special ones included; nothing is cut if it is 0.
+        labels, rows: as in `Features`.
+
+    Returns:
+        The features, and how many rows were cut.
     """
     tokens = [np.empty(0, np.int32)]  # a list of all ids would take many times as much
     lengths: list[int] = []
@@ -149,8 +140,8 @@ def encode(
     for start in range(0, len(texts), _ROWS):
         part = slice(start, start + _ROWS)
         pairs = None if seconds is None else list(seconds[part])
-        rows = _ids(tokenizer, list(texts[part]), pairs)
-        long = [i for i, (row, _) in enumerate(rows) if 0 < max_length < len(row)]
+        encoded = _ids(tokenizer, list(texts[part]), pairs)
+        long = [i for i, (row, _) in enumerate(encoded) if 0 < max_length < len(row)]
         if long:
             cut += len(long)
             again = _ids(
@@ -160,13 +151,19 @@ def encode(
                 max_length,
             )
             for i, row in zip(long, again, strict=True):
-                rows[i] = row
-        tokens.append(flatten([row for row, _ in rows]))
-        lengths += [len(row) for row, _ in rows]
-        firsts += [first for _, first in rows]
-    return Rows(
-        np.concatenate(tokens), np.array(lengths, np.int64), np.array(firsts, np.int64), cut
+                encoded[i] = row
+        tokens.append(flatten([row for row, _ in encoded]))
+        lengths += [len(row) for row, _ in encoded]
+        firsts += [first for _, first in encoded]
+    features = Features(
+        np.concatenate(tokens),
+        np.array(lengths, np.int64),
+        np.array(firsts, np.int64),
+        labels,
+        tokenizer.pad_token_id or 0,
+        rows,
     )
+    return features, cut
 
 
 def _ids(
