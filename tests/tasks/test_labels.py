@@ -2,7 +2,7 @@
 
 import pytest
 
-from distilbert.tasks.labels import Labels, UnknownLabelError, learn
+from distilbert.tasks.labels import Labels, learn
 from distilbert.tasks.tables import Table
 
 
@@ -57,11 +57,11 @@ def test_values_are_read_as_the_model_knows_them():
     ],
 )
 def test_names_that_differ_are_not_read_by_number(names, class_names, values):
-    with pytest.raises(UnknownLabelError) as error:
-        Labels(names).numbers_of(values, class_names)
+    with pytest.raises(ValueError, match="the label") as error:
+        Labels(names).numbers(table(values, class_names), "label", values)
     assert f"none of the model's: {', '.join(names)}; " in str(error.value)
     assert f"the file has {', '.join(class_names)}. If they mean the same" in str(error.value)
-    assert Labels(names).numbers_of(values).tolist() == values
+    assert Labels(names).numbers(table(values), "label", values).tolist() == values
 
 
 def test_an_unknown_label():

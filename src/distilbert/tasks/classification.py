@@ -11,7 +11,7 @@ import numpy as np
 from distilbert.distillation.text_files import decode
 from distilbert.tasks import metrics
 from distilbert.tasks.features import Features, encode
-from distilbert.tasks.labels import Labels, UnknownLabelError, learn
+from distilbert.tasks.labels import Labels, learn
 from distilbert.tasks.tables import Table, read_table
 from distilbert.tasks.task import Detail, Examples, Task, require_texts, require_values
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
@@ -223,10 +223,7 @@ class MultiLabel(TextTask):
         sets = self._sets(table)
         owners = [row for row, values in enumerate(sets) for _ in values]
         flat = [value for values in sets for value in values]
-        try:
-            found = labels.numbers_of(flat, table.class_names.get(self.label_column))
-        except UnknownLabelError as error:
-            raise ValueError(f"{table.where(owners[error.place])}: {error}") from None
+        found = labels.numbers(table, self.label_column, flat, owners)
         true = np.zeros((len(sets), len(labels)), np.float32)
         true[owners, found] = 1
         features, cut = self._features(table, true, tokenizer, max_length)

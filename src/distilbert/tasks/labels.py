@@ -14,8 +14,8 @@ from distilbert.tasks.tables import Table
 class Labels:
     """Names of labels; a label's number is its place.
 
-    >>> Labels(("no", "yes")).numbers_of(["yes", "no"]).tolist()
-    [1, 0]
+    >>> Labels(("no", "yes")).find("Yes")
+    1
     """
 
     names: tuple[str, ...]
@@ -44,63 +44,52 @@ class Labels:
         """Return the number of a name, in upper or lower case; None where it is no label."""
         return self._lowered_places.get(name.lower())
 
-    def numbers(self, table: Table, column: str, rows: Sequence[Any]) -> np.ndarray:
-        """Return the numbers of the values of a column.
-
-        Args:
-            rows: its values, one a row.
-
-        Raises:
-            ValueError: a value that is no label; the message names its row and the labels.
-        """
-        try:
-            return self.numbers_of(rows, table.class_names.get(column))
-        except UnknownLabelError as error:
-            raise ValueError(f"{table.where(error.place)}: {error}") from None
-
-    def numbers_of(
-        self, values: Sequence[Any], class_names: Sequence[str] | None = None
+    def numbers(
+        self,
+        table: Table,
+        column: str,
+        values: Sequence[Any],
+        rows: Sequence[int] | np.ndarray | None = None,
     ) -> np.ndarray:
-        """Return the numbers of some values, (n,) int64.
+        """Return the numbers of the values of a column, (n,) int64.
 
         Values are names; or numbers, of the file's own class names or, where either side has no
         names, of these labels. What holds for all values is what is meant.
 
+        Args:
+            rows: of the values, where a row may have several; by default each has one.
+
         Raises:
-            UnknownLabelError: a value that is no label.
+            ValueError: a value that is no label; the message names its row and the labels.
         """
-        distinct = list(dict.fromkeys(values))
-        readings = [self._by_class_name(class_names), self._by_name]
+        class_names = table.class_names.get(column, ())
+        readings = [self._by_name]
+        if class_names:
+            readings.insert(0, lambda value: self._by_class_name(value, class_names))
         if not class_names or self.are_placeholders:
             readings.append(self._by_number)
+        distinct = list(dict.fromkeys(values))
         for reading in readings:
             known = {value: reading(value) for value in distinct}
             if None not in known.values():
                 return np.array([known[value] for value in values], np.int64)
-        known = {value: self._by_name(value) for value in distinct}
-        if class_names:
-            reading = self._by_class_name(class_names)
-            known = {value: reading(value) for value in distinct}
-        unknown = next(value for value in distinct if known[value] is None)
-        named = class_names[unknown] if class_names and _is_place(unknown, class_names) else unknown
-        message = f"the label {named!r} is none of the model's: {', '.join(self.names)}"
+        unknown = next(value for value in distinct if readings[0](value) is None)
+        name = class_names[unknown] if _is_place(unknown, class_names) else unknown
+        place = list(values).index(unknown)
+        where = table.where(place if rows is None else int(rows[place]))
+        message = f"{where}: the label {name!r} is none of the model's: {', '.join(self.names)}"
         if class_names:
             message += (
                 f"; the file has {', '.join(class_names)}. If they mean the same, rename the "
                 "model's in its config.json (id2label and label2id)"
             )
-        raise UnknownLabelError(message, list(values).index(unknown))
+        raise ValueError(message)
 
     def _by_name(self, value: Any) -> int | None:
         return self._places.get(str(value))
 
-    def _by_class_name(self, class_names: Sequence[str] | None) -> Any:
-        def read(value: Any) -> int | None:
-            if class_names is None or not _is_place(value, class_names):
-                return None
-            return self.find(class_names[value])
-
-        return read
+    def _by_class_name(self, value: Any, class_names: Sequence[str]) -> int | None:
+        return self.find(class_names[value]) if _is_place(value, class_names) else None
 
     def _by_number(self, value: Any) -> int | None:
         text = str(value)
@@ -109,25 +98,13 @@ class Labels:
         return int(text) if text.isdecimal() and int(text) < len(self) else None
 
 
-class UnknownLabelError(ValueError):
-    """A value that is no label.
-
-    Args:
-        place: where among the values.
-    """
-
-    def __init__(self, message: str, place: int) -> None:
-        super().__init__(message)
-        self.place = place
-
-
 def _first_places(names: Sequence[str]) -> dict[str, int]:
     """Return the first place of each name."""
     return {name: place for place, name in reversed(list(enumerate(names)))}
 
 
-def _is_place(value: Any, names: Sequence[str] | None) -> bool:
-    return names is not None and isinstance(value, int) and 0 <= value < len(names)
+def _is_place(value: Any, names: Sequence[str]) -> bool:
+    return isinstance(value, int) and 0 <= value < len(names)
 
 
 def learn(table: Table, column: str, values: Iterable[Any]) -> Labels:

@@ -17,7 +17,7 @@ from distilbert.distillation.masking import IGNORED
 from distilbert.tasks import metrics
 from distilbert.tasks.entities import entity_scores
 from distilbert.tasks.features import Features
-from distilbert.tasks.labels import Labels, UnknownLabelError, learn
+from distilbert.tasks.labels import Labels, learn
 from distilbert.tasks.tables import Table, decoded_lines, read_table
 from distilbert.tasks.task import Detail, Examples, Task
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
@@ -95,11 +95,8 @@ class Tagging(Task):
         words, tags = self._sentences(table)
         sizes = [len(each) for each in words]
         flat = [tag for each in tags for tag in each]
-        try:
-            true = labels.numbers_of(flat, table.class_names.get(self.label_column))
-        except UnknownLabelError as error:
-            row = int(np.searchsorted(np.cumsum(sizes), error.place, side="right"))
-            raise ValueError(f"{table.where(row)}: {error}") from None
+        owners = np.repeat(np.arange(len(table)), sizes)
+        true = labels.numbers(table, self.label_column, flat, owners)
         tokens, lengths, firsts = _rows(table, words, tokenizer, max_length)
         if not len(lengths):
             raise ValueError(f"{table.path} has no words: every sentence is empty")
