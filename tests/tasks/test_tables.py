@@ -106,6 +106,13 @@ def test_absent_files_and_columns(tmp_path):
         table.column("id")
 
 
+@pytest.mark.parametrize(("lines", "place"), [([], "row 8"), (list(range(2, 12)), "line 9")])
+def test_rows_that_were_taken_are_named_as_in_the_file(lines, place):
+    table = Table("a.parquet", {"n": list(range(10))}, lines=lines)
+    assert table.take([3, 7, 9]).where(1) == f"a.parquet, {place}"
+    assert table.take([3, 7, 9]).take([1]).where(0) == f"a.parquet, {place}"
+
+
 def test_fingerprint_is_of_the_content(tmp_path):
     one, other = write(tmp_path, "a.csv", "text\na\n"), write(tmp_path, "b.csv", "text\na\n")
     assert fingerprint(one) == fingerprint(other)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,9 +48,9 @@ class TextTask(Task):
         """
         if Path(path).is_dir():
             return _read_folders(Path(path), self.text_column, self.label_column)
-        is_tsv = path.lower().endswith(".tsv")
-        table = read_table(path, self.tsv_header if is_tsv else ())
+        table = read_table(path, self.tsv_header)
         columns = dict(table.columns)
+        is_tsv = path.lower().endswith(".tsv")
         for old, new in self.tsv_columns.items() if is_tsv else ():
             if old in columns and new not in columns:
                 columns[new] = columns.pop(old)
@@ -59,7 +59,7 @@ class TextTask(Task):
         if self.label_names and self.label_column not in names and _are_numbers(values):
             columns[self.label_column] = [int(value) for value in values]
             names[self.label_column] = list(self.label_names)
-        return Table(path, columns, names, table.lines)
+        return replace(table, columns=columns, class_names=names)
 
     def _labels(self, table: Table) -> list[Any]:
         """Return the labels as the table has them, each there."""

@@ -8,7 +8,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,14 @@ class Table:
         columns: the values by column.
         class_names: what the numbers of a column stand for, where the file says so.
         lines: the line of the file that each row begins in; none where rows have no lines.
+        rows: numbers of the rows in the file, from 1; none where these are all of them.
     """
 
     path: str
     columns: dict[str, list[Any]]
     class_names: dict[str, list[str]] = field(default_factory=dict)
     lines: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
@@ -61,7 +63,9 @@ class Table:
 
     def where(self, row: int) -> str:
         """Return the place of a row, for messages."""
-        return f"{self.path}, " + (f"line {self.lines[row]}" if self.lines else f"row {row + 1}")
+        if self.lines:
+            return f"{self.path}, line {self.lines[row]}"
+        return f"{self.path}, row {self.rows[row] if self.rows else row + 1}"
 
     def check_text(self, row: int, column: str, text: str) -> None:
         """Check that a text of a row can be encoded.
@@ -77,11 +81,11 @@ class Table:
     def take(self, rows: Iterable[int]) -> "Table":
         """Return some of the rows."""
         kept = list(rows)
-        return Table(
-            self.path,
-            {name: [values[i] for i in kept] for name, values in self.columns.items()},
-            self.class_names,
-            [self.lines[i] for i in kept] if self.lines else [],
+        return replace(
+            self,
+            columns={name: [values[i] for i in kept] for name, values in self.columns.items()},
+            lines=[self.lines[i] for i in kept] if self.lines else [],
+            rows=[self.rows[i] if self.rows else i + 1 for i in kept],
         )
 
 
@@ -89,7 +93,7 @@ def read_table(path: str, header: Sequence[str] = ()) -> Table:
     """Read a file or a data set of the hub.
 
     Args:
-        header: of a TSV file without one.
+        header: of a TSV file without one; other files have theirs.
 
     Raises:
         ImportError: Parquet without pyarrow, or the hub without datasets.
