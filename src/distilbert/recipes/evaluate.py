@@ -132,30 +132,28 @@ def _compare(settings: Settings, launch: Launch) -> dict[str, Any]:
     if len(names) < 2 or len(set(names)) < len(names):
         raise ValueError(f"compare needs two or more different models or folders, got {names}")
     results = {name: _results(settings, name, launch) for name in names}
-    tasks = results[names[0]][1]
+    metrics = {task: result["metric"] for task, result in results[names[0]].items()}
     for name in names[1:]:
-        if results[name][1].keys() != tasks.keys():
+        if results[name].keys() != metrics.keys():
             raise ValueError(
-                f"{names[0]} has results of {', '.join(tasks)}, {name} of "
-                f"{', '.join(results[name][1])}: compare the same tasks"
+                f"{names[0]} has results of {', '.join(metrics)}, {name} of "
+                f"{', '.join(results[name])}: compare the same tasks"
             )
-    comparison = Comparison(names, tasks, {name: results[name][0] for name in names})
+    comparison = Comparison(names, metrics, results)
     if launch.is_main:
         show_comparison(comparison)
         if settings.out is not None:
             _logger.info("%s", write_report(Path(settings.out), comparison))
     return {
         "retention": {
-            name: {task: comparison.retention(name, task) for task in tasks} for name in names
+            name: {task: comparison.retention(name, task) for task in metrics} for name in names
         },
-        "results": dict(comparison.results),
+        "results": results,
     }
 
 
-def _results(
-    settings: Settings, name: str, launch: Launch
-) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Return results and metrics by task: of the files in a folder, or of a model."""
+def _results(settings: Settings, name: str, launch: Launch) -> dict[str, dict[str, Any]]:
+    """Return results by task: of the files in a folder, or of a model."""
     folder = Path(name)
     if not folder.is_dir() or (folder / CONFIG_FILE).exists():
         found = [_evaluate(settings, name, launch)]
@@ -173,8 +171,7 @@ def _results(
         raise ValueError(
             f"{name} has several results of {twice[0]}: a folder has one file per task"
         )
-    by_task = {each["task"]: each for each in found}
-    return by_task, {task: each["metric"] for task, each in by_task.items()}
+    return dict(zip(tasks, found, strict=True))
 
 
 def _masked_lm(settings: Settings, name: str, data: str, launch: Launch) -> dict[str, Any]:

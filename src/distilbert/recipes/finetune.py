@@ -358,7 +358,7 @@ def fit(
         is_main=launch.is_main,
     ) as run:
         launch.barrier()
-        job = TaskJob(step, model, source, data.validation, settings.model)
+        job = TaskJob(step, source, data.validation, settings.model)
         return train(launch, run, job, plan, "finetune", data.notes)
 
 

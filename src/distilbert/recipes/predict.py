@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from distilbert.errors import reworded
@@ -174,9 +174,8 @@ def main(settings: Settings) -> int:
 def _refuse_columns(task: str, settings: Settings) -> None:
     """Raise TypeError for a column that is said and that the task does not read."""
     read = _COLUMNS.get(task, ("text_column",))
-    usual = {field.name: field.default for field in fields(Settings)}
     for name in sorted({name for names in _COLUMNS.values() for name in names} - set(read)):
-        if getattr(settings, name) != usual[name]:
+        if getattr(settings, name) != getattr(Settings, name):
             raise TypeError(f"{task} has no {name}; it has {', '.join(read)}")
 
 

@@ -95,8 +95,8 @@ class TaskJob(Job):
     """A model that learns a task.
 
     Args:
-        module: turns a micro-batch into its parts of the loss and its terms.
-        model: the part of it that is validated and published.
+        module: turns a micro-batch into its parts of the loss and its terms; its model is
+            validated and published.
         source: of its batches.
         validation: what it is scored on.
         tokenizer: folder or hub id of the one that is published with it.
@@ -106,14 +106,9 @@ class TaskJob(Job):
     source: TaskSource
 
     def __init__(
-        self,
-        module: TaskStep,
-        model: Head,
-        source: TaskSource,
-        validation: Examples,
-        tokenizer: str,
+        self, module: TaskStep, source: TaskSource, validation: Examples, tokenizer: str
     ) -> None:
-        self.module, self.model, self.source = module, model, source
+        self.module, self.model, self.source = module, module.model, source
         self.validation, self.tokenizer = validation, tokenizer
 
     def inputs(self, micro: Batch, device: torch.device) -> Inputs:
