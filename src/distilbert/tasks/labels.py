@@ -116,7 +116,7 @@ def learn(table: Table, column: str, values: Iterable[Any]) -> Labels:
         ValueError: all values are the same, so that there is nothing to learn, or one has a lone
             surrogate, which no file of a model can hold.
     """
-    for row, value in enumerate(table.columns.get(column, [])):
+    for row, value in enumerate(table.columns[column]):
         for name in value if isinstance(value, list) else [value]:
             if isinstance(name, str):
                 table.check_text(row, column, name)

@@ -4,8 +4,9 @@ The loss is the micro-batch's sums divided by the counts of the whole optimiser 
 micro-batches and ranks gives the loss of the batch, however it was split.
 """
 
+from collections import Counter
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain
 from typing import Any
 
 import torch
@@ -271,7 +272,7 @@ class TaskStep(nn.Module):
             terms["hidden"] = per_token * hidden_term(states, goals, self.pairs, project)
         if weights.attention:
             # The unpadded path has the rows in order of length; the padded one, rows of one length.
-            blocks = [(len(list(run)), length) for length, run in groupby(sorted(rows))]
+            blocks = [(count, length) for length, count in sorted(Counter(rows).items())]
             total = attention_term(self._own_taps, self._other_taps, self.pairs, blocks)
             terms["attention"] = per_token * total
         return terms

@@ -6,13 +6,11 @@ pieces of the context.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from distilbert.tokenization.tokenizer import BertStyleTokenizer
+from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Windows:
 
 
 def make_windows(
-    tokenizer: "BertStyleTokenizer",
+    tokenizer: BertStyleTokenizer,
     questions: Sequence[str],
     contexts: Sequence[str],
     max_length: int = 384,
@@ -112,8 +110,6 @@ def _word_chars(
     question: NDArray[np.int64], chars: list[NDArray[np.int64]], words: list[NDArray[np.int64]]
 ) -> list[NDArray[np.int64]]:
     """Return the characters of each token's word; a window may hold a part of the word only."""
-    if not chars:
-        return []
     lengths = [len(each) for each in words]
     owner = np.repeat(question, lengths)
     number, span = np.concatenate(words), np.concatenate(chars)
