@@ -37,6 +37,13 @@ def test_official_tsv_files(tmp_path, name):
         assert set(task.label_names) >= set(data.class_names.get("label", []))
 
 
+def test_a_file_without_labels(tmp_path):
+    (tmp_path / "dev.csv").write_text("sentence,gold\na b,1\nc,0\n")
+    task = make_task("sst2")
+    with pytest.raises(ValueError, match="has no column 'label'; its columns are: sentence, gold"):
+        task.learn(task.read(str(tmp_path / "dev.csv")))
+
+
 def test_labels_of_glue_have_names(tmp_path):
     (tmp_path / "train.tsv").write_text("sentence\tlabel\na b\t1\nc\t0\n")
     task = make_task("sst2")

@@ -55,8 +55,8 @@ class TextTask(Task):
             if old in columns and new not in columns:
                 columns[new] = columns.pop(old)
         names = dict(table.class_names)
-        values = columns.get(self.label_column, [])
-        if self.label_names and self.label_column not in names and _are_numbers(values):
+        values = columns.get(self.label_column)
+        if values and self.label_names and self.label_column not in names and _are_numbers(values):
             columns[self.label_column] = [int(value) for value in values]
             names[self.label_column] = list(self.label_names)
         return replace(table, columns=columns, class_names=names)
