@@ -26,6 +26,16 @@ def test_rows(tokenizer, perfect):
     assert examples.score(perfect(features, 3)) == {"accuracy": 1.0}
 
 
+def test_a_missing_beginning(tokenizer):
+    table = Table("a.csv", {name: v for name, v in COLUMNS.items() if name != "sent2"})
+    features = TASK.examples(table, Labels(()), tokenizer, 16).features
+    expected = tokenizer(["the model."], ["a b"])["input_ids"][0]
+    assert features.tokens[: len(expected)].tolist() == expected
+    wrong = Choice("swag", "accuracy", second_text_column="start")
+    with pytest.raises(ValueError, match=r"no column 'start'.*Say which one with second_text_col"):
+        wrong.examples(table, Labels(()), tokenizer, 16)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

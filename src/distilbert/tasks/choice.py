@@ -20,7 +20,7 @@ class Choice(Task):
 
     Args:
         text_column: of the text, or the question.
-        second_text_column: of the beginning; may be missing or empty.
+        second_text_column: of the beginning; may be empty, and sent2 may be missing.
         label_column: of the number of the right ending, from 0.
     """
 
@@ -46,8 +46,12 @@ class Choice(Task):
         texts = table.column(self.text_column, "text_column")
         require_values(table, self.text_column, texts)
         texts = require_texts(table, self.text_column, texts)
-        beginnings = table.columns.get(self.second_text_column, [""] * len(table))
-        beginnings = require_texts(table, self.second_text_column, beginnings)
+        second = self.second_text_column
+        if second in table.columns or second != Choice.second_text_column:
+            beginnings = table.column(second, "second_text_column")
+        else:
+            beginnings = [""] * len(table)
+        beginnings = require_texts(table, second, beginnings)
         names = list(takewhile(table.columns.__contains__, (f"ending{i}" for i in count())))
         if len(names) < 2:
             there = ", ".join(table.columns)
