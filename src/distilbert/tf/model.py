@@ -284,14 +284,11 @@ class Encoder(keras.layers.Layer):
         bias = attention_bias(attention_mask, self.compute_dtype)
         if head_mask is not None:
             head_mask = ops.cast(head_mask, self.compute_dtype)
-        kept = None
-        if self.unpads(attention_mask):
-            kept = places(attention_mask)
         return self.transformer(
             x,
             bias=bias,
             head_mask=head_mask,
-            kept=kept,
+            kept=places(attention_mask) if self.unpads(attention_mask) else None,
             first_only=first_only,
             training=training,
         )

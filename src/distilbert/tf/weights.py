@@ -166,7 +166,7 @@ def load_weights(
     own = named_weights(model)
     for full, weight in own.items():
         key = full.removeprefix("distilbert.")
-        if key not in unused or not (keymap.is_encoder(key) or model.has_head):
+        if key not in unused:
             continue
         file_name = unused.pop(key)
         value = weights[file_name]
