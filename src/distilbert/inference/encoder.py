@@ -296,24 +296,23 @@ class FastTransformer(nn.Module):
         """Return the last hidden state and, if kept, all of them, like `x` and of its type.
 
         Args:
-            first_only: return that of first tokens, as `AttentionPlan.first` does; the last block
-                leaves out the others, unless all hidden states are kept.
+            first_only: return that of first tokens, as `AttentionPlan.first` does, and leave out
+                the others in the last block.
 
         Raises:
             ValueError: attention weights or `head_mask` are asked for.
         """
-        if plan.step_by_step or any(mask is not None for mask in head_masks):
+        if plan.step_by_step:
             raise ValueError(
                 "a prepared model neither shows attention weights (output_attentions) nor weighs "
                 "heads (head_mask): call the model that it was made from"
             )
-        shortens = first_only and self.for_first and not keep_hidden_states
-        y, states = self._encode(x, plan, shortens, keep_hidden_states)
+        y, states = self._encode(x, plan, first_only, keep_hidden_states)
         return plan.first(y) if first_only else y, [x, *states] if keep_hidden_states else [], []
 
-    def is_watched(self) -> bool:
-        """False: only single linear layers are ever hooked here."""
-        return False
+    def can_shorten(self) -> bool:
+        """Whether the last block was made for that; only single linear layers are hooked here."""
+        return self.for_first
 
     def _encode(
         self, x: Tensor, plan: AttentionPlan, first_only: bool, keep_hidden_states: bool

@@ -97,8 +97,9 @@ class Backbone(PreTrainedModel):
         x = self.embeddings(input_ids, inputs_embeds, position_ids, token_type_ids)
         plan = AttentionPlan(layout, mask, step_by_step, output_attentions)
         stack = self.transformer
-        is_own = hasattr(stack, "is_watched")  # somebody else's may know neither this nor layers
-        shortens = first_only and is_own and not stack.is_watched()
+        is_own = hasattr(stack, "can_shorten")  # somebody else's may know neither this nor layers
+        shows_parts = output_hidden_states or step_by_step
+        shortens = first_only and not shows_parts and is_own and stack.can_shorten()
         options = (True,) if shortens else ()
         layers = len(stack.layer) if is_own else config.n_layers
         tokens, hidden_states, attentions = stack(

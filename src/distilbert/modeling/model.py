@@ -276,16 +276,12 @@ class Transformer(nn.Module):
         All of them are n_layers + 1, the embeddings first.
 
         Args:
-            first_only: return the last hidden state of first tokens, as `AttentionPlan.first` does.
-                The last block then leaves out the others, unless its parts are shown.
+            first_only: the last block computes first tokens only, as `AttentionPlan.first` returns
+                them; where `can_shorten` says so, and nothing but its result is asked for.
         """
         hidden_states, attentions = [x], []
-        may_shorten = first_only and not keep_hidden_states and not plan.step_by_step
-        shortened = False
         for number, (block, head_mask) in enumerate(zip(self.layer, head_masks, strict=True), 1):
-            is_last = number == len(self.layer)
-            shortened = may_shorten and is_last and is_own(block)
-            options = (True,) if shortened else ()
+            options = (True,) if first_only and number == len(self.layer) else ()
             if self.gradient_checkpointing and self.training:
                 output = checkpoint(block, x, plan, head_mask, *options, use_reentrant=False)
             else:
@@ -295,15 +291,17 @@ class Transformer(nn.Module):
             if keep_hidden_states:
                 hidden_states.append(x)
             attentions += [each for each in weights if each is not None]
-        return plan.first(x) if first_only and not shortened else x, hidden_states, attentions
+        return x, hidden_states, attentions
 
-    def is_watched(self) -> bool:
-        """Whether a hook sees the output of the stack, or the last block or a part of it.
+    def can_shorten(self) -> bool:
+        """Whether the last block may leave out all but first tokens.
 
-        So does the code of a subclass.
+        It is ours, and neither a hook nor the code of a subclass sees what it or the stack gives.
         """
-        parts = [self, *(self.layer[-1].modules() if len(self.layer) else ())]
-        return type(self) is not Transformer or is_hooked(*parts)
+        if type(self) is not Transformer or not self.layer:
+            return False
+        last = self.layer[-1]
+        return is_own(last) and not is_hooked(self, *last.modules())
 
     def cut(self, layers: int) -> None:
         """Drop all but the first layers."""
