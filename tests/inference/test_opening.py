@@ -43,7 +43,7 @@ def test_what_is_prepared_lies_in_the_mapped_file(make, tmp_path, monkeypatch):
 
     monkeypatch.setattr(opening, "prepare", spy)
     prepared = d.load(tmp_path)
-    assert outside == ["distilbert.embeddings.position_embeddings.weight"]
+    assert not outside
     ids = torch.tensor([[2, 7, 3]])
     before = prepared(ids).logits
     (tmp_path / "model.safetensors").write_bytes(b"")

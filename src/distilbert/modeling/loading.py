@@ -115,9 +115,11 @@ def load_weights(
             full = f"{module_name}.{parameter_name}" if module_name else parameter_name
             if full == _DECODER and model.config.tie_word_embeddings:
                 continue
-            if share and full in taken and not full.endswith(keymap.POSITIONS):
-                weight = nn.Parameter(weights[taken[full]], requires_grad=False)
-                setattr(module, parameter_name, weight)
+            value = weights[taken[full]] if full in taken else None
+            if value is not None and token_type is not None and full.endswith(keymap.POSITIONS):
+                value = _add(value, token_type)
+            if share and value is not None:
+                setattr(module, parameter_name, nn.Parameter(value, requires_grad=False))
                 continue
             if parameter.is_meta:  # Module.to_empty would take 0.4 s to import sympy
                 trained = parameter.requires_grad
@@ -125,14 +127,12 @@ def load_weights(
                     torch.empty(parameter.shape, dtype=dtype, device=device), requires_grad=trained
                 )
                 setattr(module, parameter_name, parameter)
-            if full not in taken:
-                if not is_drawn:
-                    initialize(module, parameter_name, parameter, model.config)
-                new.append(full)
-            elif token_type is not None and full.endswith(keymap.POSITIONS):
-                parameter.copy_(_add(weights[taken[full]], token_type))
-            else:
-                parameter.copy_(weights[taken[full]])
+            if value is not None:
+                parameter.copy_(value)
+                continue
+            if not is_drawn:
+                initialize(module, parameter_name, parameter, model.config)
+            new.append(full)
     model.tie_weights()
     own = model.state_dict()  # without buffers that are not to be saved
     for full, buffer in model.named_buffers():  # ours have none: of a user's class
