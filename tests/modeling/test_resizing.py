@@ -228,8 +228,19 @@ def test_heads_that_cannot_be_pruned(tiny):
     ):
         with pytest.raises(ValueError, match=match):
             model.prune_heads(heads)
+    with pytest.raises(TypeError, match="heads_to_prune must map layer numbers to lists of heads"):
+        model.prune_heads({0: 1})
+    model.prune_heads({2: []})
     assert model.config.pruned_heads == {}
     assert all(torch.equal(w, weights[name]) for name, w in model.state_dict().items())
+
+
+def test_layers_as_json_has_them(tiny):
+    model = d.DistilBertModel(tiny)
+    model.prune_heads({1: [0]})
+    model.prune_heads({"1": [2]})
+    assert model.config.pruned_heads == {1: [0, 2]}
+    assert model.transformer.layer[1].attention.n_heads == 2
 
 
 def test_the_callers_configuration_is_left_alone(tiny):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from distilbert.fields import heads_by_layer
 from distilbert.modeling.initialization import initialize
 from distilbert.modeling.model import MultiHeadSelfAttention, PositionEmbedding, TransformerBlock
 
@@ -80,20 +81,14 @@ def _resized(
 def prune_heads(model: "PreTrainedModel", heads_to_prune: Mapping[int, list[int]]) -> None:
     """Cut heads, numbered as in the full model, out of the projections."""
     config = model.config
-    merged = {layer: set(heads) for layer, heads in config.pruned_heads.items()}
-    for layer, heads in heads_to_prune.items():
-        merged.setdefault(layer, set()).update(heads)
-    before = config.pruned_heads
-    config.pruned_heads = {layer: sorted(heads) for layer, heads in merged.items() if heads}
-    try:
-        config.validate()
-    except ValueError:
-        config.pruned_heads = before
-        raise
-    for number, pruned in merged.items():
+    merged = dict(config.pruned_heads)
+    for layer, heads in heads_by_layer("heads_to_prune", heads_to_prune).items():
+        merged[layer] = merged.get(layer, []) + heads
+    config.update({"pruned_heads": {layer: heads for layer, heads in merged.items() if heads}})
+    for number, pruned in config.pruned_heads.items():
         block = model.base_model.transformer.layer[number]
         assert isinstance(block, TransformerBlock)
-        _keep_heads(block.attention, pruned)
+        _keep_heads(block.attention, set(pruned))
 
 
 @torch.no_grad()
