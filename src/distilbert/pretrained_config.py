@@ -147,6 +147,11 @@ class PretrainedConfig(ConfigFiles):
         self.validate()
 
     @classmethod
+    def _field_of(cls, name: str) -> str:
+        """Return the field that an alias is another name of; any other name as it is."""
+        return cls.aliases.get(name) or cls._base_aliases.get(name) or name
+
+    @classmethod
     def _check_of(cls, name: str) -> Check | None:
         return cls.checks.get(name) or cls._base_checks.get(name)
 
@@ -170,7 +175,7 @@ class PretrainedConfig(ConfigFiles):
         extra[name] = value
 
     def __setattr__(self, name: str, value: Any) -> None:
-        name = self.aliases.get(name) or self._base_aliases.get(name) or name
+        name = self._field_of(name)
         check = self._check_of(name)
         if check is not None:
             object.__setattr__(self, name, check(name, value))
@@ -191,8 +196,8 @@ class PretrainedConfig(ConfigFiles):
 
     def __getattr__(self, name: str) -> Any:
         """Look up aliases and the keys that no field has (called when nothing else is found)."""
-        field = type(self).aliases.get(name) or type(self)._base_aliases.get(name)
-        if field is not None:
+        field = self._field_of(name)
+        if field != name:
             return getattr(self, field)
         extra = self.__dict__.get("_extra", {})
         if name in extra:
@@ -271,7 +276,7 @@ class PretrainedConfig(ConfigFiles):
         content = dict(config_dict)
         cls._require_model_type(content.pop("model_type", cls.model_type))
         for name in list(content):
-            if cls._base_aliases.get(name, name) in cls._not_written:
+            if cls._field_of(name) in cls._not_written:
                 del content[name]
         for name in cls._base_checks:
             if name in content and content[name] is None:
@@ -286,12 +291,8 @@ class PretrainedConfig(ConfigFiles):
 
     @classmethod
     def _is_field(cls, name: str) -> bool:
-        return (
-            name in ("num_labels", "model_type")
-            or cls._check_of(name) is not None
-            or name in cls.aliases
-            or name in cls._base_aliases
-        )
+        field = cls._field_of(name)
+        return field in ("num_labels", "model_type") or cls._check_of(field) is not None
 
     @classmethod
     def _base_defaults(cls) -> dict[str, Any]:

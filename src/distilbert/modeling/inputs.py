@@ -240,7 +240,7 @@ def head_weights(head_mask: Tensor | None, layers: int, heads: int) -> list[Tens
     return [layer[None, :, None, None] for layer in per_layer]
 
 
-def check_ids(name: str, ids: Tensor, count: int, what: str) -> None:
+def check_ids(name: str, ids: Tensor, count: int) -> None:
     """Name the first id outside 0 … count - 1, after a lookup has failed.
 
     Raises:
@@ -248,4 +248,4 @@ def check_ids(name: str, ids: Tensor, count: int, what: str) -> None:
     """
     outside = ids[(ids < 0) | (ids >= count)]
     if len(outside):
-        raise IndexError(f"{name} holds {outside[0].item()}; {what} 0 to {count - 1}")
+        raise IndexError(f"{name} holds {outside[0].item()}; the model knows 0 to {count - 1}")

@@ -115,7 +115,7 @@ def _look_up(embedding: nn.Embedding, name: str, ids: Tensor) -> Tensor:
     try:
         return embedding(ids)
     except IndexError:
-        inputs.check_ids(name, ids, embedding.num_embeddings, "the model knows")
+        inputs.check_ids(name, ids, embedding.num_embeddings)
         raise
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from distilbert.checkpoint import KINDS, NOT_TRAINED, model_type_of, require_kind
-from distilbert.config import BertConfig
 from distilbert.hub import CONFIG_FILE, Source, read_json
 from distilbert.modeling import bert, distilbert
 from distilbert.modeling.backbone import Backbone
@@ -68,8 +67,6 @@ def _open(cls: type[Any], name: str, **options: Any) -> tuple[Any, list[str]]:
     Raises:
         ValueError: the encoder lacks weights.
     """
-    if cls.config_class is BertConfig:
-        options = {BertConfig.aliases.get(field, field): v for field, v in options.items()}
     model, info = cls.from_pretrained(name, output_loading_info=True, **options)
     new = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
     rest = [key for key in new if _HEAD_LAYERS.isdisjoint(key.split("."))]
