@@ -86,10 +86,11 @@ def load(
     )
     refuse_missing(source, cls, info)
     model.to(place)
-    reads: dict[str, Any] = {"engine": engine}
+    tokenizer = None
     if check is not None:
         tokenizer = DistilBertTokenizerFast.from_pretrained(name, **options)
-        reads |= {"check": check, "tokenizer": tokenizer, "tolerance": tolerance}
-    prepared = prepare(model, precision, **reads)
+    prepared = prepare(
+        model, precision, check=check, tokenizer=tokenizer, tolerance=tolerance, engine=engine
+    )
     give_back()
     return prepared
