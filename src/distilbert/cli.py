@@ -34,6 +34,7 @@ RECIPES = {
     "distill": ("distilbert.recipes.distill", "make a student of a teacher"),
     "finetune": ("distilbert.recipes.finetune", "train a model for a task"),
     "evaluate": ("distilbert.recipes.evaluate", "scores, size and speed of a model"),
+    "trim": ("distilbert.recipes.trim", "a model without the words that texts do not use"),
     "export": ("distilbert.recipes.export", "a model as ONNX, to run without PyTorch"),
     "predict": ("distilbert.recipes.predict", "a model's answers to texts"),
     "serve": ("distilbert.recipes.serve", "a model's answers over HTTP"),

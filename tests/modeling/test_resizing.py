@@ -5,6 +5,7 @@ import torch
 
 import distilbert as d
 from distilbert.modeling.model import sinusoids
+from distilbert.modeling.resizing import keep_tokens
 
 EVERY_CLASS = [
     d.DistilBertModel,
@@ -253,3 +254,38 @@ def test_the_callers_configuration_is_left_alone(tiny):
     assert tiny.max_position_embeddings == 16
     assert tiny.pruned_heads == {}
     assert tiny.attn_implementation == "sdpa"
+
+
+# Some of the words
+
+
+@by_name
+def test_keeping_some_tokens(cls, tiny):
+    model = cls(tiny).eval()
+    ids = ids_for(model)
+    kept = [0, *sorted(set(ids.flatten().tolist()) - {0})]
+    renumbered = torch.zeros(60, dtype=torch.long)
+    renumbered[kept] = torch.arange(len(kept))
+    before = model(ids)[0]
+    keep_tokens(model, kept)
+    after = model(renumbered[ids])[0]
+    if cls is d.DistilBertForMaskedLM:
+        before = before[..., kept]
+        assert model.vocab_projector.weight is model.get_input_embeddings().weight
+    torch.testing.assert_close(after, before)
+    assert model.config.vocab_size == model.get_input_embeddings().num_embeddings == len(kept)
+
+
+def test_keeping_some_tokens_of_an_untied_decoder(tiny):
+    tiny.tie_word_embeddings, tiny.pad_token_id = False, 7
+    model = d.DistilBertForMaskedLM(tiny).eval()
+    model.vocab_projector.bias.data.normal_()
+    model.get_input_embeddings().requires_grad_(False)
+    before = model(torch.tensor([[3, 9]])).logits
+    keep_tokens(model, [3, 7, 9])
+    torch.testing.assert_close(model(torch.tensor([[0, 2]])).logits, before[..., [3, 7, 9]])
+    assert model.config.pad_token_id == model.get_input_embeddings().padding_idx == 1
+    assert not model.get_input_embeddings().weight.requires_grad
+    assert model.vocab_projector.weight.requires_grad
+    with pytest.raises(ValueError, match="pad_token_id=1 must be among"):
+        keep_tokens(model, [0, 2])

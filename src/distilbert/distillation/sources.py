@@ -6,8 +6,9 @@ it), each with a column of text; `hf:NAME[:CONFIG[:SPLIT]]` streams a data set o
 """
 
 import hashlib
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from distilbert.distillation.blocks import Source
 from distilbert.distillation.hub_stream import hub_stream
 from distilbert.distillation.tables import CsvFile, ParquetFile, TsvFile
 from distilbert.distillation.text_files import JsonLines, TextFile, TextLines, WholeFile
+
+_logger = logging.getLogger("distilbert")
 
 _KINDS: dict[str, Callable[[str, str], Source]] = {
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), JsonLines),
@@ -81,6 +84,18 @@ def open_sources(
         )
         sources += found
     return sources, described
+
+
+def warn_of_left_out(described: Sequence[Mapping[str, Any]]) -> None:
+    """Warn of the files of folders that `open_sources` does not read."""
+    for source in described:
+        if source["left_out"]:
+            _logger.warning(
+                "%s: %d files are left out, as they do not look like text: %s …",
+                source["name"],
+                source["left_out"],
+                ", ".join(source["left_out_first"]),
+            )
 
 
 def times_of(sources: Sequence[Source]) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Changes to a model's size: vocabulary, positions, heads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -46,6 +46,33 @@ def resize_tokens(
         decoder.out_features = count
     model.set_input_embeddings(fresh)
     return fresh
+
+
+@torch.no_grad()
+def keep_tokens(model: "PreTrainedModel", ids: Sequence[int]) -> None:
+    """Leave the word embeddings and the decoder only these rows, in this order.
+
+    Raises:
+        ValueError: the padding token is not among them.
+    """
+    config = model.config
+    pad = config.pad_token_id
+    if pad is not None and pad not in ids:
+        raise ValueError(f"pad_token_id={pad} must be among the tokens that are kept")
+    new_pad = None if pad is None else list(ids).index(pad)
+    words, decoder = model.get_input_embeddings(), model.get_output_embeddings()
+    fresh = nn.Embedding.from_pretrained(
+        words.weight[list(ids)], freeze=not words.weight.requires_grad, padding_idx=new_pad
+    )
+    if decoder is not None:
+        for name in ("weight", "bias"):
+            old = getattr(decoder, name)
+            if old is not None:
+                rows = nn.Parameter(old[list(ids)], requires_grad=old.requires_grad)
+                setattr(decoder, name, rows)
+        decoder.out_features = len(ids)
+    config.pad_token_id = new_pad
+    model.set_input_embeddings(fresh)
 
 
 def resize_positions(model: "PreTrainedModel", count: int) -> None:

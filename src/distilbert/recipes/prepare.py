@@ -16,7 +16,7 @@ from distilbert.distillation.blocks import Source
 from distilbert.distillation.corpus import MANIFEST_FILE, Corpus
 from distilbert.distillation.preparation import Progress, write_blocks
 from distilbert.distillation.sequences import Shape
-from distilbert.distillation.sources import open_sources, times_of
+from distilbert.distillation.sources import open_sources, times_of, warn_of_left_out
 from distilbert.distillation.vocabulary import Sample, open_tokenizer, train_tokenizer
 from distilbert.distillation.workplace import Workplace, settings_of
 from distilbert.hub import read_json
@@ -83,14 +83,7 @@ def main(settings: Settings) -> Path:
     _check(settings)
     out = Path(settings.out)
     sources, described = open_sources(settings.sources, settings.text_column, settings.documents)
-    for source in described:
-        if source["left_out"]:
-            _logger.warning(
-                "%s: %d files are left out, as they do not look like text: %s …",
-                source["name"],
-                source["left_out"],
-                ", ".join(source["left_out_first"]),
-            )
+    warn_of_left_out(described)
     try:
         with held(out):
             _prepare(settings, out, shape, sources, described)

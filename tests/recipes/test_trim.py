@@ -1,0 +1,105 @@
+"""`distilbert trim`: the same answers from a smaller model."""
+
+import json
+
+import pytest
+import torch
+
+import distilbert as d
+from distilbert.cli import main
+
+TEXTS = ["the small model", "unaffable models", "a model, the small!"]
+
+
+@pytest.fixture
+def save(tmp_path, tiny_vocab):
+    """Return a function that saves a model of a class, with more rows than its tokenizer has."""
+
+    def save(cls, vocab=tiny_vocab, **options):
+        config = cls.config_class(
+            vocab_size=128, max_position_embeddings=32, n_layers=2, n_heads=2, dim=32,
+            hidden_dim=48, initializer_range=0.3, **options,
+        )  # fmt: skip
+        cls(config).save_pretrained(tmp_path / "model")
+        d.DistilBertTokenizerFast(vocab).save_pretrained(tmp_path / "model")
+        return str(tmp_path / "model")
+
+    return save
+
+
+def trim(tmp_path, model, *flags, texts=TEXTS):
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join(texts) + "\n")
+    out = tmp_path / "small"
+    return out, main(["trim", "--model", model, "--sources", str(file), "--out", str(out), *flags])
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [d.DistilBertForSequenceClassification, d.BertForTokenClassification, d.DistilBertModel],
+    ids=lambda cls: cls.__name__,
+)
+def test_the_same_outputs(cls, save, tmp_path, capsys):
+    big = save(cls)
+    out, code = trim(tmp_path, big)
+    said = capsys.readouterr().err
+    assert code == 0, said
+    rows = len(d.DistilBertTokenizerFast.from_pretrained(out))
+    assert f"{rows} of 128 tokens are kept, 100 % of what is in the texts; " in said
+    assert cls.config_class.from_pretrained(out).vocab_size == rows < 90
+    found, expected = (
+        cls.from_pretrained(folder)(
+            **d.DistilBertTokenizerFast.from_pretrained(folder)(
+                TEXTS, padding=True, return_tensors="pt"
+            )
+        )[0]
+        for folder in (out, big)
+    )
+    assert torch.equal(found, expected)
+
+
+def test_the_type_of_the_weights_stays(save, tmp_path):
+    big = save(d.DistilBertForMaskedLM)
+    d.DistilBertForMaskedLM.from_pretrained(big).half().save_pretrained(big)
+    out, code = trim(tmp_path, big)
+    assert code == 0
+    small = d.DistilBertForMaskedLM.from_pretrained(out, dtype="auto")
+    assert small.dtype == torch.float16
+    assert small.vocab_projector.weight is small.get_input_embeddings().weight
+
+
+def test_two_columns_and_frequencies(save, tmp_path, capsys):
+    big = save(d.DistilBertModel)
+    rows = [
+        {"premise": "the small", "hypothesis": "unaffable"},
+        {"premise": "the", "hypothesis": "the"},
+    ]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    flags = ["trim", "--model", big, "--sources", str(file), "--out", str(tmp_path / "small")]
+    columns = ["--text_column", "premise", "hypothesis"]
+    assert main([*flags, *columns]) == 0
+    vocab = d.DistilBertTokenizer.from_pretrained(tmp_path / "small").get_vocab()
+    assert {"the", "small", "un", "##aff", "##able"} <= set(vocab)
+    assert "model" not in vocab
+    capsys.readouterr()
+    assert main([*flags, *columns, "--min_frequency", "2"]) == 0
+    vocab = d.DistilBertTokenizer.from_pretrained(tmp_path / "small").get_vocab()
+    assert "the" in vocab
+    assert "small" not in vocab
+    # Of the texts' 7 tokens 3 are `the`.
+    assert "42.86 % of what is in the texts" in capsys.readouterr().err
+
+
+def test_wrong_settings(save, tmp_path, capsys):
+    big = save(d.DistilBertModel)
+    for flags, message in (
+        (["--min_frequency", "0"], "min_frequency=0 must be at least 1"),
+        (["--vocab_size", "0"], "vocab_size=0 must be at least 1"),
+        (["--out", big], "is the model itself: give another folder"),
+    ):
+        assert trim(tmp_path, big, *flags)[1] == 1
+        assert message in capsys.readouterr().err
+    assert trim(tmp_path, big, texts=[" "])[1] == 1
+    assert "there is no text in" in capsys.readouterr().err
+    assert not (tmp_path / "small").exists()
