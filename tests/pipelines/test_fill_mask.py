@@ -27,6 +27,21 @@ def test_the_likeliest_tokens_first(fill, tokenizer):
     assert len(fill("the [MASK]", top_k=500)) == len(tokenizer)
 
 
+def test_the_vocabulary_may_grow(tiny_vocab):
+    tokenizer = distilbert.DistilBertTokenizerFast(tiny_vocab, model_max_length=48)
+    size = len(tokenizer)
+
+    def model(input_ids, attention_mask):
+        return np.broadcast_to(np.arange(size + 8), (*input_ids.shape, size + 8))
+
+    config = distilbert.DistilBertConfig(vocab_size=size + 8, max_position_embeddings=48)
+    fill = distilbert.pipeline("fill-mask", model, tokenizer, config=config)
+    assert fill("[MASK]")[0]["token"] == size - 1
+    assert fill._vocabulary is fill._target_ids(fill.options)
+    tokenizer.add_tokens(["newword"])
+    assert fill("[MASK]")[0]["token_str"] == "newword"
+
+
 def test_several_masks_each_on_its_own(fill):
     found = fill("[MASK] the [MASK]", top_k=1)
     assert len(found) == 2
