@@ -180,6 +180,55 @@ def test_outputs_of_another_head(task, head, make_model, tokenizer, inputs, opti
         pipe(inputs, **options)
 
 
+class Numbered:
+    """A dataset as PyTorch's are: neither an iterable, nor does it say where it ends."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, number):
+        return self.items[number % len(self.items)]
+
+
+def test_a_dataset_by_number_is_an_iterable(pipe, inputs, options, capsys):
+    answers = pipe(Numbered(inputs), progress=True, **options)
+    assert isinstance(answers, types.GeneratorType)
+    assert_close(list(answers), pipe(inputs, **options))
+    assert "100%" in capsys.readouterr().err
+    request = pipe.read(Numbered(inputs), **options)
+    assert_close(pipe.answer(request, pipe.compute(request.rows)), pipe(inputs, **options))
+
+
+def test_answers_before_a_wrong_input_are_given_first(pipe, inputs, options):
+    expected = pipe(inputs, **options)
+    no_tokens = {
+        "question-answering": {"question": "x", "context": "\u200b"},
+        "multiple-choice": ("x" * 400, ["the small model " * 40, "a"]),
+        "fill-mask": "[MASK]" + "the small model " * 40,
+    }.get(pipe.task, "\u200b")
+    if pipe.task == "zero-shot-classification":
+        no_tokens = "the small model " * 40
+    for bad, kind in ((3, TypeError), (no_tokens, ValueError)):
+        given = []
+        with pytest.raises(kind, match=r"^input 5: "):
+            given.extend(pipe(iter([*inputs, bad, *inputs, 3]), **options))
+        assert_close(given, expected)
+
+
+def test_answers_before_an_error_of_the_source_are_given_first(pipe, inputs, options):
+    def source():
+        yield from inputs
+        raise KeyError("text")
+
+    given = []
+    with pytest.raises(KeyError, match="text"):
+        given.extend(pipe(source(), **options))
+    assert_close(given, pipe(inputs, **options))
+
+
 def test_unknown_options(pipe, inputs):
     with pytest.raises(TypeError, match=f"{pipe.task} has no option 'topk'; it has max_length, "):
         pipe(inputs, topk=3)

@@ -284,7 +284,7 @@ def test_what_was_answered_before_a_failure_is_kept(folder, tmp_path):
     target = tmp_path / "out.jsonl"
     assert main(["predict", *words, "--input", str(source), "--output", str(target)]) == 1
     partial = (tmp_path / "out.jsonl.partial").read_text(encoding="utf-8")
-    assert len(partial.splitlines()) == 256
+    assert len(partial.splitlines()) == 300
 
 
 @pytest.fixture

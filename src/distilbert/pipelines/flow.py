@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar
+from operator import length_hint
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 MOST_CHARACTERS_AHEAD = 1_000_000
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,10 @@ class Request:
 class Pipeline(ABC):
     """Turns texts into answers with a model, whatever computes it.
 
-    One input gives its answer, a list a list of answers, any other iterable an iterator that
-    reads ahead no more than `read_ahead` inputs, so that memory stays constant. Answers come in
-    the order of the inputs and do not depend on the other inputs.
+    One input gives its answer, a list a list of answers, any other iterable or map-style dataset
+    (`__len__` and `__getitem__`) an iterator that reads ahead no more than `read_ahead` inputs, so
+    that memory stays constant. Answers come in the order of the inputs and do not depend on the
+    other inputs; an iterator gives those before an input that is wrong, and then raises.
 
     Args:
         model: a PyTorch model, or any callable that takes `input_ids` and `attention_mask`, NumPy
@@ -137,7 +141,7 @@ class Pipeline(ABC):
         self.options = self._checked(self.options, options)
 
     def __call__(self, inputs: Any, *, progress: bool = False, **options: Any) -> Any:
-        """Answer one input, a list of them, or lazily any other iterable.
+        """Answer one input, a list of them, or lazily any other iterable or dataset.
 
         Args:
             progress: shows a bar on standard error.
@@ -151,9 +155,9 @@ class Pipeline(ABC):
         if self._comes_alone(inputs):
             request = self.read(inputs, **options)
             return self.answer(request, self.compute(request.rows))
-        answers = self._stream(inputs, self._checked(self.options, options))
+        answers = self._stream(_each(inputs), self._checked(self.options, options))
         if progress:
-            answers = _with_bar(answers, len(inputs) if isinstance(inputs, Sequence) else None)
+            answers = _with_bar(answers, length_hint(inputs) or None)
         return list(answers) if isinstance(inputs, list | tuple) else answers
 
     # A call in three steps, for whoever has many callers and computes for them together
@@ -168,7 +172,8 @@ class Pipeline(ABC):
         if self._comes_alone(inputs):
             encoded = self._encode([self._read(inputs, chosen)], chosen)
         else:
-            encoded = self._encode_numbered([*self._reads(enumerate(inputs), chosen)], chosen)
+            read = [*self._reads(enumerate(_each(inputs)), chosen)]
+            encoded = [*self._encode_numbered(read, chosen)]
         return Request(inputs, encoded, chosen)
 
     def compute(self, rows: Sequence[tuple[Row, Any]]) -> list[Any]:
@@ -259,7 +264,7 @@ class Pipeline(ABC):
         # A string is an iterable, but never one of inputs.
         if isinstance(inputs, str | bytes) or self._is_one(inputs):
             return True
-        if not isinstance(inputs, Iterable) or isinstance(inputs, Mapping):
+        if not (isinstance(inputs, Iterable) or _is_dataset(inputs)) or isinstance(inputs, Mapping):
             raise TypeError(f"expected {self._expected}, not {inputs!r:.60}")
         return False
 
@@ -281,9 +286,17 @@ class Pipeline(ABC):
 
     def _stream(self, inputs: Iterable[Any], options: Any) -> Iterator[Any]:
         numbered = enumerate(inputs)
-        while ahead := list(self._read_ahead(numbered, options)):
-            request = Request([], self._encode_numbered(ahead, options), options)
+        error = None
+        while error is None:
+            ahead, error = _until_error(self._read_ahead(numbered, options))
+            if not ahead:
+                break
+            encoded, earlier = _until_error(self._encode_numbered(ahead, options))
+            error = earlier or error
+            request = Request([], encoded, options)
             yield from self.answer(request, self.compute(request.rows))
+        if error is not None:
+            raise error
 
     def _read_ahead(
         self, numbered: Iterator[tuple[int, Any]], options: Any
@@ -304,14 +317,16 @@ class Pipeline(ABC):
                 read = self._read(item, options)
             yield number, read
 
-    def _encode_numbered(self, ahead: list[tuple[int, Any]], options: Any) -> list[Encoded]:
+    def _encode_numbered(self, ahead: list[tuple[int, Any]], options: Any) -> Iterator[Encoded]:
         try:
-            return self._encode([item for _, item in ahead], options)
+            encoded = self._encode([item for _, item in ahead], options)
         except (TypeError, ValueError):
             for number, item in ahead:  # one by one, to find the one that is wrong
                 with _named(number):
-                    self._encode([item], options)
-            raise
+                    encoded = self._encode([item], options)
+                yield from encoded
+        else:
+            yield from encoded
 
     def _rows(
         self,
@@ -348,6 +363,27 @@ class Pipeline(ABC):
                     "shorten it, or set truncation to have its end cut off"
                 )
         return rows
+
+
+def _is_dataset(inputs: Any) -> bool:
+    """Whether this has a length and items by number, as map-style datasets have."""
+    return hasattr(type(inputs), "__len__") and hasattr(type(inputs), "__getitem__")
+
+
+def _each(inputs: Any) -> Iterable[Any]:
+    """Return the items of an iterable or dataset; many a dataset does not say where it ends."""
+    return inputs if isinstance(inputs, Iterable) else map(inputs.__getitem__, range(len(inputs)))
+
+
+def _until_error(items: Iterable[Item]) -> tuple[list[Item], Exception | None]:
+    """Return the items before an error, and the error."""
+    found: list[Item] = []
+    try:
+        for item in items:
+            found.append(item)
+    except Exception as error:  # is raised once what came before it is answered
+        return found, error
+    return found, None
 
 
 @contextmanager
