@@ -1,13 +1,14 @@
-"""Options that transformers' `from_pretrained` has and ours has not.
+"""Options that transformers' `from_pretrained` or pipelines have and ours have not.
 
 A value that changes nothing here is dropped; for any other the error says what to do instead.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-# Option: the values that change nothing, and what to do instead of another.
-Table = Mapping[str, tuple[tuple[Any, ...], str]]
+# Option: the values that change nothing, and what to do instead of another; or, where every value
+# changes nothing, a check of it as in `distilbert.fields`.
+Table = Mapping[str, tuple[tuple[Any, ...], str] | Callable[[str, Any], Any]]
 
 _EVERYWHERE: Table = {
     "device_map": ((None, "cpu", {"": "cpu"}), "say device=… to a PyTorch model"),
@@ -28,22 +29,28 @@ _EVERYWHERE: Table = {
 }
 
 
-def without_foreign(options: Mapping[str, Any], also: Table | None = None) -> dict[str, Any]:
+def without_foreign(
+    options: Mapping[str, Any], also: Table | None = None, *, of: str = "from_pretrained"
+) -> dict[str, Any]:
     """Return the options that are left when those of transformers alone are dropped.
 
     Args:
         also: more of them, or others of the same name.
+        of: what has not these options, for the error.
 
     Raises:
         TypeError: one has a value that asks for what is not done. It is not shown: it may be a
             token or a password.
+        TypeError, ValueError: as a check raises them.
 
     >>> without_foreign({"trust_remote_code": False, "dropout": 0.2})
     {'dropout': 0.2}
     """
     table = {**_EVERYWHERE, **(also or {})}
     for name in options.keys() & table.keys():
-        same, remedy = table[name]
-        if not any(options[name] == each or str(options[name]) == each for each in same):
-            raise TypeError(f"from_pretrained has no option {name!r}: {remedy}")
+        entry, value = table[name], options[name]
+        if callable(entry):
+            entry(name, value)
+        elif not any(value == each or str(value) == each for each in entry[0]):
+            raise TypeError(f"{of} has no option {name!r}: {entry[1]}")
     return {name: value for name, value in options.items() if name not in table}

@@ -229,8 +229,49 @@ def test_answers_before_an_error_of_the_source_are_given_first(pipe, inputs, opt
     assert_close(given, pipe(inputs, **options))
 
 
+HARMLESS = {
+    "batch_size": 8, "num_workers": 0, "padding": "longest", "framework": "pt",
+    "trust_remote_code": False, "feature_extractor": None, "model_kwargs": {}, "use_fast": False,
+    "tokenizer_kwargs": {},
+}  # fmt: skip
+
+
+def test_options_of_transformers_that_change_nothing(
+    task, head, folder, make_model, tokenizer, inputs, options
+):
+    expected = distilbert.pipeline(task, make_model(head), tokenizer)(inputs, **options)
+    pipe = distilbert.pipeline(task, folder(head), torch_dtype="float32", **HARMLESS)
+    assert_close(pipe(inputs, **HARMLESS, **options), expected)
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "message"),
+    [
+        ("fill-mask", {"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ("fill-mask", {"batch_size": "8"}, "batch_size must be an integer, got '8'"),
+        ("fill-mask", {"padding": "max_length"}, "fill-mask has no option 'padding': leave it out"),
+        ("fill-mask", {"framework": "tf"}, "no option 'framework': leave it out"),
+        ("fill-mask", {"tokenizer_kwargs": {"truncation": True}}, "say truncation=True"),
+        ("fill-mask", {"model_kwargs": {"x": 1}}, "open the model with them by from_pretrained"),
+        ("fill-mask", {"device": "cpu"}, r"no option 'device': .* a model has model.to"),
+        ("text-classification", {"return_all_scores": True}, "say top_k=None"),
+        ("token-classification", {"grouped_entities": True}, "say aggregation_strategy="),
+        ("token-classification", {"is_split_into_words": True}, "join the words"),
+        ("question-answering", {"max_question_len": 64}, "questions are never cut"),
+        ("zero-shot-classification", {"multi_class": True}, "say multi_label="),
+        ("feature-extraction", {"return_tensors": True}, "torch.from_numpy"),
+    ],
+)
+def test_options_of_transformers_that_ask_for_something(
+    task, options, message, make_model, tokenizer
+):
+    with pytest.raises((TypeError, ValueError), match=message):
+        distilbert.pipeline(task, make_model(HEAD_OF[task]), tokenizer, **options)
+
+
 def test_unknown_options(pipe, inputs):
-    with pytest.raises(TypeError, match=f"{pipe.task} has no option 'topk'; it has max_length, "):
+    message = f"{pipe.task} has no option 'topk'; it has max_length, .* when it is made batch_tok"
+    with pytest.raises(TypeError, match=message):
         pipe(inputs, topk=3)
     with pytest.raises(ValueError, match="max_length=49 must be from 1 to the model's 48"):
         pipe(inputs, max_length=49)

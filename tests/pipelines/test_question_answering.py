@@ -72,6 +72,8 @@ def test_one_context_for_several_questions_and_the_other_way(answerer):
     assert [each["answer"] for each in both] == ["small model", "small un model"]
     paired = answer(question=["a", "b"], context=["the small model", "small un model"])
     assert [each["answer"] for each in paired] == [each["answer"] for each in both]
+    assert answer(["a", "b"], ["the small model", "small un model"]) == paired
+    assert answer("a", "the small model") == paired[0]
 
 
 def test_names_of_length(answerer):
@@ -93,6 +95,7 @@ def test_names_of_length(answerer):
         ({"question": "what?", "context": ""}, ValueError, "the context is empty"),
         ({"question": ["a", "b"], "context": ["c"]}, ValueError, "2 questions and 1 contexts"),
         ({"question": ["a", "b"]}, ValueError, "2 questions and 0 contexts"),
+        ({"inputs": {"question": "a"}, "context": "b"}, TypeError, "question must be a string"),
         ({}, ValueError, "give either question=… and context=…"),
         ({"inputs": ["what?"]}, TypeError, "input 0: expected a dict with question and context"),
         ({"inputs": [{"question": "x"}]}, ValueError, "input 0: there is no context"),

@@ -65,6 +65,10 @@ def test_pairs(tokenizer):
     classify([("the", "model"), "un"])
     assert seen[0].tolist() == seen[1].tolist() == [pair]
     assert seen[2][0].tolist() == pair
+    assert isinstance(classify("the", text_pair="model"), list)
+    classify([{"text": "the"}, ("the", "model")], text_pair="model")
+    assert seen[3].tolist() == [pair]
+    assert seen[4].tolist() == [pair, pair]
 
 
 @pytest.mark.parametrize("pair", [("the", ""), ("", "the"), ("the", " ")])

@@ -30,6 +30,15 @@ def test_one_of_the_labels(tokenizer):
     assert classify("the model", "a a a, un , a", hypothesis_template="{}") == found
 
 
+def test_texts_are_sequences_too(tokenizer):
+    classify = classifier(tokenizer)
+    labels = ["a a a", "un"]
+    assert classify(sequences=["the"], candidate_labels=labels) == classify(["the"], labels)
+    for given in ({}, {"inputs": "the", "sequences": "the"}):
+        with pytest.raises(ValueError, match=r"give a text, .* as inputs or as sequences"):
+            classify(candidate_labels=labels, **given)
+
+
 def test_each_label_on_its_own(tokenizer):
     classify = classifier(tokenizer)
     found = classify("the", ["a a a", "un"], hypothesis_template="{}", multi_label=True)

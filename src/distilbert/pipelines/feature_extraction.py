@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distilbert.fields import boolean, one_of
+from distilbert.foreign_options import Table
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, text_of
 from distilbert.pipelines.running import Outputs, Row
 
@@ -65,6 +66,9 @@ class FeatureExtractionPipeline(Pipeline):
     head = "Model"
     outputs = ("last_hidden_state",)
     options_class: ClassVar[type[Options]] = FeatureOptions
+    foreign: ClassVar[Table] = {
+        "return_tensors": ((None, False), "torch.from_numpy makes a tensor of an answer")
+    }
 
     def _read(self, item: Any, options: FeatureOptions) -> str:
         return text_of(item)

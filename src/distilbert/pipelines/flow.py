@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from distilbert.errors import reworded
 from distilbert.fields import Check, integer, optional
+from distilbert.foreign_options import Table, without_foreign
 from distilbert.pipelines.models import as_arrays, check_head
 from distilbert.pipelines.running import Outputs, Row, run
 
@@ -21,6 +22,25 @@ if TYPE_CHECKING:
     from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 MOST_CHARACTERS_AHEAD = 1_000_000
+
+_OF_FOLDERS = "say it where a folder or hub id is opened; a model has model.to(…)"
+_FOREIGN: Table = {
+    "batch_size": optional(integer(1)),  # any, as no answer depends on the batch
+    "device": ((None,), _OF_FOLDERS),
+    "dtype": ((None,), _OF_FOLDERS),
+    "feature_extractor": ((None,), "leave it out, texts have none"),
+    "framework": ((None, "pt"), "leave it out, the model says what it is"),
+    "model_kwargs": ((None, {}), "open the model with them by from_pretrained, and pass it"),
+    "num_workers": optional(integer(0)),  # inputs are read by the caller's own thread
+    "padding": (
+        (None, False, True, "longest", "do_not_pad"),
+        "leave it out, no answer depends on padding",
+    ),
+    "tokenize_kwargs": ((None, {}), "say truncation=True or max_length=… without it"),
+    "tokenizer_kwargs": ((None, {}), "say truncation=True or max_length=… without it"),
+    "torch_dtype": ((None,), _OF_FOLDERS),
+    "use_fast": ((None, False, True), "leave it out, the slow tokenizer gives the same"),
+}
 
 Item = TypeVar("Item")
 
@@ -99,6 +119,7 @@ class Pipeline(ABC):
     head: ClassVar[str]
     outputs: ClassVar[tuple[str, ...]] = ("logits",)
     options_class: ClassVar[type[Options]] = Options
+    foreign: ClassVar[Table] = {}
     default_batch_tokens: ClassVar[int] = 4096
     with_choices: ClassVar[bool] = False
 
@@ -269,11 +290,15 @@ class Pipeline(ABC):
         return False
 
     def _checked(self, before: Options, options: Mapping[str, Any]) -> Any:
+        own = without_foreign(options, {**_FOREIGN, **self.foreign}, of=self.task)
         known = [field.name for field in fields(self.options_class)]
-        unknown = [name for name in options if name not in known]
+        unknown = [name for name in own if name not in known]
         if unknown:
-            raise TypeError(f"{self.task} has no option {unknown[0]!r}; it has {', '.join(known)}")
-        chosen = replace(before, **options)
+            raise TypeError(
+                f"{self.task} has no option {unknown[0]!r}; it has {', '.join(known)}, and when it "
+                "is made batch_tokens, config and read_ahead"
+            )
+        chosen = replace(before, **own)
         self._check_options(chosen)
         return chosen
 

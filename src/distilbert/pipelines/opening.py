@@ -32,7 +32,9 @@ _CLASSES: tuple[type[Pipeline], ...] = (
 TASKS = {cls.task: cls for cls in _CLASSES}
 ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
 _OF_PLACE = {"revision", "subfolder"}  # of the model, where the tokenizer has its own place
-_OF_MODEL = {"device", "dtype", "attn_implementation", "precision", "engine", "threads"}
+_OF_MODEL = {
+    "device", "dtype", "torch_dtype", "attn_implementation", "precision", "engine", "threads",
+}  # fmt: skip
 
 
 def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> Any:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from distilbert.fields import boolean, integer, optional
+from distilbert.foreign_options import Table
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, text_of
 from distilbert.pipelines.running import Outputs, Row
 from distilbert.tasks.answers import find_answers, log_probabilities
@@ -48,7 +49,7 @@ class QuestionAnsweringOptions(Options):
 class QuestionAnsweringPipeline(Pipeline):
     """Finds the answer to a question in a context.
 
-    Called with `question=…, context=…`, texts or lists of them, or with dicts of both. The answer
+    Called with a question and a context, texts or lists of them, or with dicts of both. The answer
     is a dict with `answer` (the text), `start` and `end` (its characters in the context) and
     `score`, or with `top_k` above 1 a list of dicts, the likeliest first.
 
@@ -82,23 +83,29 @@ class QuestionAnsweringPipeline(Pipeline):
     head = "ForQuestionAnswering"
     outputs = ("start_logits", "end_logits")
     options_class = QuestionAnsweringOptions
+    foreign: ClassVar[Table] = {
+        "max_question_len": ((None,), "leave it out, questions are never cut")
+    }
     _expected = "a dict with question and context, or an iterable of these"
 
     def __call__(
         self,
         inputs: Any = None,
+        context: str | Sequence[str] | None = None,
         *,
         question: str | Sequence[str] | None = None,
-        context: str | Sequence[str] | None = None,
         progress: bool = False,
         **options: Any,
     ) -> Any:
         """As `distilbert.pipelines.flow.Pipeline`.
 
         Args:
-            inputs: a dict with `question` and `context`, or an iterable of these.
+            inputs: a dict with `question` and `context`, or an iterable of these; before a context
+                another name of `question`.
             question, context: instead of it; one context may serve several questions.
         """
+        if question is None and context is not None:
+            inputs, question = None, inputs
         if (inputs is None) == (question is None and context is None):
             raise ValueError("give either question=… and context=…, or dicts with both keys")
         if inputs is None:

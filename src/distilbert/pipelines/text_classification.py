@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from distilbert.errors import reworded
 from distilbert.fields import integer, one_of, optional
+from distilbert.foreign_options import Table
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of
 
 FUNCTIONS = ("softmax", "sigmoid", "none")
@@ -34,11 +35,13 @@ class TextClassificationOptions(Options):
             likeliest without a list.
         function_to_apply: what makes scores of logits: "softmax", "sigmoid" or "none".
         truncation: whether the end of a text that is too long is cut off.
+        text_pair: the second text of each input that has none.
     """
 
     top_k: int | str | None = "best"
     function_to_apply: str | None = None
     truncation: bool = False
+    text_pair: str | None = None
 
     checks = Options.checks | {
         "top_k": _labels_per_text,
@@ -58,8 +61,8 @@ class TextClassificationPipeline(Pipeline):
         model, tokenizer, config, batch_tokens, read_ahead: see
             `distilbert.pipelines.flow.Pipeline`.
         options: `top_k` (None for all labels), `function_to_apply` ("softmax", "sigmoid",
-            "none"; by default what the configuration says), `max_length`; with `truncation` a
-            long text is cut, else refused.
+            "none"; by default what the configuration says), `max_length`, `text_pair` (the second
+            text of inputs that have none); with `truncation` a long text is cut, else refused.
 
     Example:
         >>> import numpy as np
@@ -77,6 +80,7 @@ class TextClassificationPipeline(Pipeline):
     task = "text-classification"
     head = "ForSequenceClassification"
     options_class = TextClassificationOptions
+    foreign: ClassVar[Table] = {"return_all_scores": ((None, False), "say top_k=None")}
     _expected = (
         "a text, a pair (a dict with text and text_pair, or a tuple), or an iterable of these"
     )
@@ -92,9 +96,9 @@ class TextClassificationPipeline(Pipeline):
             unknown = item.keys() - {"text", "text_pair"}
             if unknown or "text" not in item:
                 raise ValueError(f"expected the keys text and text_pair, got {list(item)}")
-            item = (item["text"], item.get("text_pair"))
+            item = (item["text"], item.get("text_pair", options.text_pair))
         elif isinstance(item, str):
-            item = (item, None)
+            item = (item, options.text_pair)
         if not isinstance(item, tuple) or len(item) != 2:
             raise TypeError(
                 "expected a text, or two as a dict with text and text_pair or as a tuple, not "

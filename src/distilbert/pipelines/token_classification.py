@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distilbert.fields import integer, one_of, optional
+from distilbert.foreign_options import Table
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of, words
 from distilbert.pipelines.running import Outputs, Row
 from distilbert.tasks.entities import split_tag
@@ -97,6 +98,13 @@ class TokenClassificationPipeline(Pipeline):
     task = "token-classification"
     head = "ForTokenClassification"
     options_class = TokenClassificationOptions
+    foreign: ClassVar[Table] = {
+        "delimiter": ((None,), "join the words of a text with it"),
+        "grouped_entities": ((None, False), 'say aggregation_strategy="simple"'),
+        "ignore_subwords": ((None, False), 'say aggregation_strategy="first"'),
+        "is_split_into_words": ((None, False), "join the words of a text with spaces"),
+        "offset_mapping": ((None,), "leave it out, places in the text are always found"),
+    }
 
     def _check_options(self, options: TokenClassificationOptions) -> None:
         super()._check_options(options)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from distilbert.fields import boolean
+from distilbert.foreign_options import Table
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of, words
 
 
@@ -86,19 +87,29 @@ class ZeroShotClassificationPipeline(Pipeline):
     task = "zero-shot-classification"
     head = "ForSequenceClassification"
     options_class = ZeroShotOptions
+    foreign: ClassVar[Table] = {"multi_class": ((None,), "say multi_label=…")}
 
     def __call__(
         self,
-        inputs: Any,
+        inputs: Any = None,
         candidate_labels: str | Sequence[str] | None = None,
         *,
+        sequences: Any = None,
         progress: bool = False,
         **options: Any,
     ) -> Any:
-        """As `distilbert.pipelines.flow.Pipeline`; `candidate_labels` may come second."""
+        """As `distilbert.pipelines.flow.Pipeline`.
+
+        Args:
+            candidate_labels: the option, which may come second.
+            sequences: another name of `inputs`.
+        """
+        if (inputs is None) == (sequences is None):
+            raise ValueError("give a text, or an iterable of texts, as inputs or as sequences")
         if candidate_labels is not None:
             options["candidate_labels"] = candidate_labels
-        return super().__call__(inputs, progress=progress, **options)
+        texts = sequences if inputs is None else inputs
+        return super().__call__(texts, progress=progress, **options)
 
     def _check_options(self, options: ZeroShotOptions) -> None:
         super()._check_options(options)
