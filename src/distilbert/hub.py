@@ -12,10 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from huggingface_hub import StateDictSplit
+from typing import Any
 
 CONFIG_FILE = "config.json"
 SAFE_WEIGHTS = "model.safetensors"
@@ -320,22 +317,30 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def write_weights(
     folder: str | os.PathLike[str],
     tensors: Mapping[str, Any],
-    plan: "StateDictSplit",
+    max_shard_size: int | str,
     config: dict[str, Any],
     save_file: Callable[..., None],
 ) -> None:
     """Write `config.json` and the weights, in one file or in shards with an index.
 
     Args:
-        tensors: by name.
-        plan: which file each goes to.
+        tensors: by name, none of which shares memory with another.
+        max_shard_size: largest file, in bytes or as "5GB".
         save_file: of safetensors, for the kind of the tensors.
 
     Raises:
         OSError: they cannot be written (disk full); the old files are as they were.
     """
+    from huggingface_hub import split_state_dict_into_shards_factory
     from safetensors import SafetensorError
 
+    # Its sister for PyTorch imports torch.distributed, which takes half a second.
+    plan = split_state_dict_into_shards_factory(
+        dict(tensors),
+        get_storage_size=lambda tensor: tensor.nbytes,
+        filename_pattern="model{suffix}.safetensors",
+        max_shard_size=max_shard_size,
+    )
     with staged(folder, replaces=WEIGHTS) as scratch:
         for filename, names in plan.filename_to_tensors.items():
             shard = {name: tensors[name] for name in names}

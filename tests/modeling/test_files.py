@@ -3,6 +3,8 @@
 import json
 import os
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -162,6 +164,14 @@ class TestShards:
         assert len(list(sharded.glob("model-*-of-*.safetensors"))) > 2
         assert not (sharded / SAFE).exists()
         assert same(load(sharded), model)
+
+    def test_saving_imports_nothing_for_distributed_tensors(self, saved):
+        code = (
+            "import sys, distilbert as d\n"
+            f"d.DistilBertModel.from_pretrained({str(saved)!r}).save_pretrained({str(saved)!r})\n"
+            "sys.exit('torch.distributed.tensor' in sys.modules)"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
 
     def test_missing_shard(self, sharded):
         shard = min(sharded.glob("model-*"))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from distilbert.modeling.pretrained import PreTrainedModel
 
 _COMPILED = "_orig_mod."  # what torch.compile puts before the names of a part that it wraps
-SHARD_PATTERN = "model{suffix}.safetensors"
 
 
 # What torch.load raises on bytes that went wrong on their way, found by trying.
@@ -104,10 +102,7 @@ def save_model(
         tensors = {to_bert_file(name): tensor for name, tensor in tensors.items()}
         if BERT_BIAS in tensors and not model.config.tie_word_embeddings:
             tensors[BERT_DECODER_BIAS] = tensors[BERT_BIAS].clone()
-    plan = split_torch_state_dict_into_shards(
-        tensors, filename_pattern=SHARD_PATTERN, max_shard_size=max_shard_size
-    )
-    write_weights(folder, tensors, plan, config, save_file)
+    write_weights(folder, tensors, max_shard_size, config, save_file)
 
 
 def _to_write(model: "PreTrainedModel", state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

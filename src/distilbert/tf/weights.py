@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import keras
 import ml_dtypes
 import numpy as np
-from huggingface_hub import split_state_dict_into_shards_factory
 from safetensors.numpy import save_file
 
 from distilbert import checkpoint, keymap
@@ -208,10 +207,4 @@ def save_model(
     tensors = {name: weight.read() for name, weight in named_weights(model).items()}
     config = checkpoint.saved_config(model, type(model).__name__.removeprefix("TF"))
     config["dtype"] = str(next(iter(tensors.values())).dtype)
-    plan = split_state_dict_into_shards_factory(
-        tensors,
-        get_storage_size=lambda tensor: tensor.nbytes,
-        filename_pattern="model{suffix}.safetensors",
-        max_shard_size=max_shard_size,
-    )
-    write_weights(folder, tensors, plan, config, save_file)
+    write_weights(folder, tensors, max_shard_size, config, save_file)
