@@ -224,6 +224,8 @@ def test_heads_that_cannot_be_pruned(tiny):
     weights = {name: w.clone() for name, w in model.state_dict().items()}
     for heads, match in (
         ({2: [0]}, "2 layers of 4 heads"),
+        ({-3: [0]}, "layer -3, .* 2 layers of 4 heads"),
+        ({-1: [0, 1], 1: [2, 3]}, "no head in layer 1"),
         ({0: [4]}, "2 layers of 4 heads"),
         ({1: [0, 1, 2, 3]}, "no head in layer 1"),
     ):
@@ -234,6 +236,13 @@ def test_heads_that_cannot_be_pruned(tiny):
     model.prune_heads({2: []})
     assert model.config.pruned_heads == {}
     assert all(torch.equal(w, weights[name]) for name, w in model.state_dict().items())
+
+
+def test_layers_counted_from_the_last(tiny):
+    model = d.DistilBertModel(tiny)
+    model.prune_heads({-1: [0], 1: [2]})
+    assert model.config.pruned_heads == {1: [0, 2]}
+    assert model.transformer.layer[1].attention.n_heads == 2
 
 
 def test_layers_as_json_has_them(tiny):

@@ -223,8 +223,11 @@ def test_gradient_checkpointing_computes_the_layers_again(tiny):
     model.gradient_checkpointing_enable({"use_reentrant": False})
     model(ids)[0].sum().backward()
     assert len(calls) == 3
-    with pytest.raises(ValueError, match="use_reentrant"):
-        model.gradient_checkpointing_enable({"use_reentrant": True})
+    model.gradient_checkpointing_enable({"use_reentrant": True})
+    model(ids)[0].sum().backward()
+    assert len(calls) == 5
+    with pytest.raises(ValueError, match="got {'preserve_rng_state': False}"):
+        model.gradient_checkpointing_enable({"preserve_rng_state": False})
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "varlen"])

@@ -184,6 +184,8 @@ class PreTrainedModel(nn.Module, Pushable):
     def prune_heads(self, heads_to_prune: Mapping[int, list[int]]) -> None:
         """Remove attention heads, {layer: heads}, for good; numbers are those of the full model.
 
+        Negative layers count from the last, -1.
+
         Raises:
             ValueError: a layer or head that does not exist, or no head would be left in a layer.
         """
@@ -209,7 +211,8 @@ class PreTrainedModel(nn.Module, Pushable):
         """Keep only each layer's input for the backward pass and compute the rest again.
 
         Args:
-            gradient_checkpointing_kwargs: only `{"use_reentrant": False}`, which is what is done.
+            gradient_checkpointing_kwargs: only `use_reentrant`, either way: the gradients are the
+                same, and it is always done without.
             every_n_layers, offload: only 1 and False; transformers' `Trainer` passes them.
 
         Raises:
@@ -218,10 +221,9 @@ class PreTrainedModel(nn.Module, Pushable):
         if every_n_layers != 1 or offload:
             raise ValueError("every layer is checkpointed (every_n_layers=1), without offload")
         given = dict(gradient_checkpointing_kwargs or {})
-        if given.pop("use_reentrant", False) or given:
+        if given.keys() - {"use_reentrant"}:
             raise ValueError(
-                "only {'use_reentrant': False} is supported, "
-                f"got {dict(gradient_checkpointing_kwargs or {})}"
+                f"gradient_checkpointing_kwargs may hold use_reentrant and nothing else, got {given}"
             )
         self.base_model.transformer.gradient_checkpointing = True
 

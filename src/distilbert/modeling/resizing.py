@@ -108,9 +108,11 @@ def _resized(
 def prune_heads(model: "PreTrainedModel", heads_to_prune: Mapping[int, list[int]]) -> None:
     """Cut heads, numbered as in the full model, out of the projections."""
     config = model.config
+    count = config.n_layers
     merged = dict(config.pruned_heads)
     for layer, heads in heads_by_layer("heads_to_prune", heads_to_prune).items():
-        merged[layer] = merged.get(layer, []) + heads
+        number = layer + count if -count <= layer < 0 else layer
+        merged[number] = merged.get(number, []) + heads
     config.update({"pruned_heads": {layer: heads for layer, heads in merged.items() if heads}})
     for number, pruned in config.pruned_heads.items():
         block = model.base_model.transformer.layer[number]
