@@ -267,6 +267,21 @@ class TestReading:
                 DistilBertConfig.from_pretrained(tmp_path, **option)
             assert "secret" not in str(e.value)
 
+    def test_tuples_are_not_asked_for_by_torchscript(self, tmp_path):
+        with pytest.raises(TypeError, match="no field 'torchscript': say return_dict=False"):
+            DistilBertConfig(torchscript=True)
+        config = DistilBertConfig.from_pretrained(write(tmp_path, {**SST2, "torchscript": True}))
+        assert config.torchscript
+        with pytest.raises(TypeError, match="say return_dict=False"):
+            config.torchscript = True
+        assert not DistilBertConfig(torchscript=False).torchscript
+
+    def test_path_of_the_file_itself(self, tmp_path):
+        write(tmp_path, SST2)
+        path = (tmp_path / "config.json").rename(tmp_path / "mine.json")
+        assert DistilBertConfig.from_pretrained(path, dropout=0.3).dropout == 0.3
+        assert DistilBertConfig.get_config_dict(path)[0] == SST2
+
     def test_content_as_it_is(self, tmp_path):
         write(tmp_path, {**SST2, "note": 1})
         content, left = DistilBertConfig.get_config_dict(tmp_path, revision="main", dim=3)

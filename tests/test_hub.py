@@ -39,7 +39,7 @@ class TestFolders:
 
     def test_file_instead_of_a_folder(self, folder):
         with pytest.raises(OSError, match="is a file; give the folder that holds"):
-            Source(folder / "config.json").find("config.json")
+            Source(folder / "config.json").find("model.safetensors")
 
     @pytest.mark.parametrize(
         "name", ["/no/such/folder", "./missing", "../up", "a/b/c", "two words"]

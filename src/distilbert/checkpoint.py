@@ -4,9 +4,12 @@ Which configuration a class reads, which weights it takes, what becomes of a BER
 of what did not fit. A weight is anything with a shape; its values are not looked at here.
 """
 
+import copy
 import logging
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from distilbert import keymap
@@ -67,6 +70,43 @@ def read_config(
         raise ValueError(f"{path}: {error}") from error
     config.update(overrides)
     return config
+
+
+def choose_config(
+    source: Source,
+    config_class: type[PretrainedConfig],
+    given: PretrainedConfig | str | os.PathLike[str] | None,
+    overrides: Mapping[str, Any],
+) -> PretrainedConfig:
+    """Return a configuration to build a model from: a copy of the given one, or one from files.
+
+    Args:
+        given: a configuration, or where one is read, reached as `source` is; None is `source`.
+
+    Raises:
+        OSError, ValueError: as `read_config`.
+        TypeError: it is none of these, or an override is not a field.
+    """
+    if isinstance(given, PretrainedConfig):
+        config = copy.deepcopy(given)
+        config.update(overrides)
+        return config
+    if given is None or isinstance(given, str | os.PathLike):
+        place = source if given is None else replace(source, name=given)
+        return read_config(place, config_class, overrides)
+    raise TypeError(
+        f"config must be a {full_name(config_class)}, or the folder or hub id of one; got a "
+        f"{full_name(type(given))}"
+    )
+
+
+def full_name(kind: type) -> str:
+    """Return the name of a class with that of its package.
+
+    >>> full_name(DistilBertConfig)
+    'distilbert.DistilBertConfig'
+    """
+    return f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
 
 
 def open_config(source: Source) -> PretrainedConfig:

@@ -10,6 +10,7 @@ from typing import Any
 # changes nothing, a check of it as in `distilbert.fields`.
 Table = Mapping[str, tuple[tuple[Any, ...], str] | Callable[[str, Any], Any]]
 
+AS_TUPLES = "say return_dict=False, tuples are what tracing needs"
 _EVERYWHERE: Table = {
     "device_map": ((None, "cpu", {"": "cpu"}), "say device=… to a PyTorch model"),
     "from_flax": ((None, False), "files of Flax are not read"),
@@ -21,7 +22,7 @@ _EVERYWHERE: Table = {
     "quantization_config": ((None,), 'say distilbert.load(folder, precision="int8")'),
     "resume_download": ((None, False, True), "leave it out, it is always so"),
     "return_unused_kwargs": ((None, False), "leave it out, an unknown name is an error"),
-    "torchscript": ((None, False), "say return_dict=False, tuples are what tracing needs"),
+    "torchscript": ((None, False), AS_TUPLES),
     "trust_remote_code": ((None, False), "leave it out, code from a repository is never run"),
     "use_auth_token": ((None,), "say token=…"),
     "variant": ((None,), "rename the file to model.safetensors"),

@@ -78,6 +78,8 @@ class Source:
             path = folder / self.subfolder / filename
             return path if path.is_file() else None
         if folder.is_file():
+            if filename == CONFIG_FILE and folder.suffix == ".json":
+                return folder  # the configuration itself, whatever it is called
             raise OSError(f"{folder} is a file; give the folder that holds {filename}")
         return self._download(filename)
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from distilbert import fields
 from distilbert.config_files import ConfigFiles
 from distilbert.fields import Check
+from distilbert.foreign_options import AS_TUPLES
 
 
 class PretrainedConfig(ConfigFiles):
@@ -164,6 +165,8 @@ class PretrainedConfig(ConfigFiles):
 
     def _keep(self, name: str, value: Any, *, stacklevel: int) -> None:
         """Keep what is no field; the first time with a warning if it looks like a misspelt one."""
+        if name == "torchscript" and value:  # in a file it is kept: whoever opens it may not know
+            raise TypeError(f"{type(self).__name__} has no field {name!r}: {AS_TUPLES}")
         extra = self.__dict__.setdefault("_extra", {})
         hint = "" if name in extra else self._like(name, 0.85)
         if hint:

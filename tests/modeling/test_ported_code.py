@@ -256,8 +256,38 @@ class TestFiles:
         assert "trust_remote_code" not in model.config.to_dict()
 
     def test_a_configuration_of_another_package_is_named(self, tmp_path):
-        with pytest.raises(TypeError, match=r"a distilbert\.DistilBertConfig, got a builtins\.str"):
-            d.DistilBertModel.from_pretrained(tmp_path, config="somewhere")
+        match = r"a distilbert\.DistilBertConfig, or the folder or hub id of one; got a builtins\.dict"
+        with pytest.raises(TypeError, match=match):
+            d.DistilBertModel.from_pretrained(tmp_path, config={"dim": 32})
+
+    def test_a_configuration_in_another_folder(self, tiny, tmp_path):
+        d.DistilBertModel(tiny).save_pretrained(tmp_path / "model")
+        tiny.output_attentions = True
+        tiny.save_pretrained(tmp_path / "shape")
+        for config in (tmp_path / "shape", str(tmp_path / "shape" / "config.json")):
+            model = d.DistilBertModel.from_pretrained(
+                tmp_path / "model", config=config, dropout=0.3
+            )
+            assert (model.config.output_attentions, model.config.dropout) == (True, 0.3)
+        with pytest.raises(OSError, match="there is no folder .*/nowhere"):
+            d.DistilBertModel.from_pretrained(tmp_path / "model", config=tmp_path / "nowhere")
+
+    def test_weights_and_a_configuration_without_a_folder(self, tiny, tmp_path):
+        model = d.DistilBertForMaskedLM(tiny)
+        given = {"config": tiny, "state_dict": model.state_dict()}
+        again = d.DistilBertForMaskedLM.from_pretrained(None, **given)
+        assert torch.equal(again.vocab_transform.weight, model.vocab_transform.weight)
+        assert again.name_or_path == ""
+        for name in given:
+            with pytest.raises(TypeError, match=r"None takes both config=… and state_dict=…"):
+                d.DistilBertForMaskedLM.from_pretrained(None, **{name: given[name]})
+
+    def test_files_have_no_variants(self, tiny, tmp_path):
+        model = d.DistilBertModel(tiny)
+        model.save_pretrained(tmp_path, variant=None)
+        with pytest.raises(TypeError, match=r"no option 'variant'.*model\.half\(\).*rename"):
+            model.save_pretrained(tmp_path / "other", variant="fp16", push_to_hub=True)
+        assert not (tmp_path / "other").exists()
 
     def test_many_layers_are_reported_together(self, tiny, tmp_path, caplog):
         tiny.n_layers = 5

@@ -10,17 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from distilbert.checkpoint import read_config
+from distilbert.checkpoint import choose_config, full_name
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
 from distilbert.foreign_options import without_foreign
 from distilbert.hub import Pushable, Source, push_folder, refuse_hub_options
 from distilbert.modeling import files, loading, resizing
 from distilbert.modeling.initialization import initialize, knows
 from distilbert.modeling.model import Embeddings, Transformer
-
-
-def _full_name(cls: type) -> str:
-    return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}"
 
 
 def require_grad(module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -44,8 +40,8 @@ class PreTrainedModel(nn.Module, Pushable):
         super().__init__()
         if not isinstance(config, self.config_class):
             raise TypeError(
-                f"{type(self).__name__} takes a {_full_name(self.config_class)}, "
-                f"got a {_full_name(type(config))}"
+                f"{type(self).__name__} takes a {full_name(self.config_class)}, "
+                f"got a {full_name(type(config))}"
             )
         config.validate()
         self.config = copy.deepcopy(config)
@@ -282,7 +278,7 @@ class PreTrainedModel(nn.Module, Pushable):
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str] | None,
         *,
         output_loading_info: Literal[False] = ...,
         **options: Any,
@@ -292,7 +288,7 @@ class PreTrainedModel(nn.Module, Pushable):
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str] | None,
         *,
         output_loading_info: Literal[True],
         **options: Any,
@@ -301,9 +297,9 @@ class PreTrainedModel(nn.Module, Pushable):
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str] | None,
         *,
-        config: PretrainedConfig | None = None,
+        config: PretrainedConfig | str | os.PathLike[str] | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         force_download: bool = False,
         local_files_only: bool = False,
@@ -326,7 +322,9 @@ class PreTrainedModel(nn.Module, Pushable):
         a DistilBERT class is converted (`BertConfig.to_distilbert`).
 
         Args:
-            config: use this configuration instead of the files'.
+            pretrained_model_name_or_path: the folder or hub id; None where both `config` and
+                `state_dict` are given.
+            config: use this configuration instead of the files', or that of another folder.
             use_safetensors: True opens safetensors only, False `pytorch_model.bin` only.
             state_dict: weights to use instead of the files'.
             ignore_mismatched_sizes: draw weights whose shape does not fit instead of failing.
@@ -343,6 +341,13 @@ class PreTrainedModel(nn.Module, Pushable):
                 that is not there.
             TypeError: an argument that is neither an option nor a field.
         """
+        if pretrained_model_name_or_path is None:
+            if config is None or state_dict is None:
+                raise TypeError(
+                    "from_pretrained needs a folder or a hub id; None takes both config=… and "
+                    "state_dict=…"
+                )
+            pretrained_model_name_or_path = "state_dict"  # in messages: nothing is read there
         source = Source(
             pretrained_model_name_or_path,
             cache_dir=cache_dir,
@@ -353,24 +358,15 @@ class PreTrainedModel(nn.Module, Pushable):
             subfolder=subfolder,
         )
         place = loading.choose_device(device)
-        overrides = without_foreign(overrides)
-        if config is None:
-            config = read_config(source, cls.config_class, overrides)
-        elif isinstance(config, PretrainedConfig):
-            config = copy.deepcopy(config)
-            config.update(overrides)
-        else:
-            raise TypeError(
-                f"config must be a {_full_name(cls.config_class)}, got a {_full_name(type(config))}"
-            )
+        own = choose_config(source, cls.config_class, config, without_foreign(overrides))
         weights = state_dict
         if weights is None:
             weights = files.read_weights(source, use_safetensors=use_safetensors)
         with torch.device("meta"):
-            model = cls(config)
+            model = cls(own)
         draws_itself = cls._init_weights is not PreTrainedModel._init_weights
         if draws_itself or not knows(model):
-            model = cls(config)
+            model = cls(own)
         info = loading.load_weights(
             model,
             weights,
@@ -408,7 +404,14 @@ class PreTrainedModel(nn.Module, Pushable):
 
         Raises:
             ValueError: `safe_serialization=False`: nothing is written that could hold code.
+            TypeError: an unknown option, or `variant`: files have no variants.
         """
+        if hub.pop("variant", None) is not None:
+            raise TypeError(
+                "save_pretrained has no option 'variant': there is one file of weights. For half "
+                "precision model.half().save_pretrained(folder); then rename model.safetensors to "
+                "model.fp16.safetensors if a program asks for that name"
+            )
         if not safe_serialization:
             raise ValueError("weights are written as safetensors only (safe_serialization=True)")
         refuse_hub_options(push_to_hub, hub)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self, overload
 
 import keras
 
-from distilbert.checkpoint import read_config
+from distilbert.checkpoint import choose_config, full_name
 from distilbert.config import DistilBertConfig, PretrainedConfig
 from distilbert.foreign_options import Table, without_foreign
 from distilbert.hub import Pushable, Source, push_folder, refuse_hub_options
@@ -44,10 +44,9 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
         # Inputs are not cast here, so that a label keeps its precision; the layers cast theirs.
         super().__init__(autocast=False, **options)
         if not isinstance(config, DistilBertConfig):
-            module = type(config).__module__.partition(".")[0]
             raise TypeError(
-                f"{type(self).__name__} takes a distilbert.DistilBertConfig, "
-                f"got a {module}.{type(config).__qualname__}"
+                f"{type(self).__name__} takes a {full_name(DistilBertConfig)}, "
+                f"got a {full_name(type(config))}"
             )
         if self.quantization_mode is not None:
             raise ValueError(f"dtype={self.dtype_policy.name!r}: {weights.QUANTISED}")
@@ -303,7 +302,7 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
-        config: DistilBertConfig | None = None,
+        config: DistilBertConfig | str | os.PathLike[str] | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         force_download: bool = False,
         local_files_only: bool = False,
@@ -324,7 +323,7 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
         is converted (`BertConfig.to_distilbert`).
 
         Args:
-            config: use this configuration instead of the files'.
+            config: use this configuration instead of the files', or that of another folder.
             ignore_mismatched_sizes: draw weights whose shape does not fit instead of failing.
             output_loading_info: return also a dict of missing_keys, unexpected_keys and
                 mismatched_keys.
@@ -348,14 +347,7 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
             subfolder=subfolder,
         )
         overrides = without_foreign(overrides, _FOREIGN)
-        own: Any
-        if config is None:
-            own = read_config(source, cls.config_class, overrides)
-        elif isinstance(config, PretrainedConfig):
-            own = copy.deepcopy(config)
-            own.update(overrides)
-        else:
-            raise TypeError(f"config must be a DistilBertConfig, got {type(config).__name__}")
+        own: Any = choose_config(source, cls.config_class, config, overrides)
         found = weights.read_weights(source)
         model = cls(own, dtype=dtype) if dtype is not None else cls(own)
         info = weights.load_weights(
