@@ -226,7 +226,7 @@ def test_gradient_checkpointing_computes_the_layers_again(tiny):
     model.gradient_checkpointing_enable({"use_reentrant": True})
     model(ids)[0].sum().backward()
     assert len(calls) == 5
-    with pytest.raises(ValueError, match="got {'preserve_rng_state': False}"):
+    with pytest.raises(ValueError, match=r"use_reentrant, nothing else; got .*preserve_rng"):
         model.gradient_checkpointing_enable({"preserve_rng_state": False})
 
 

@@ -45,6 +45,17 @@ def test_there_and_back(class_name, seed, draw_config, tmp_path):
     assert_same_weights(model, back)
 
 
+def test_configuration_in_another_folder(saved, tmp_path):
+    model, folder = saved
+    model.config.output_attentions = True
+    model.config.save_pretrained(tmp_path / "shape")
+    again = type(model).from_pretrained(folder, config=tmp_path / "shape", dropout=0.3)
+    assert (again.config.output_attentions, again.config.dropout) == (True, 0.3)
+    assert again.main_input_name == "input_ids"
+    with pytest.raises(TypeError, match=r"or the folder or hub id of one; got a builtins\.dict"):
+        type(model).from_pretrained(folder, config={})
+
+
 def test_pytorch_is_not_needed(saved, tmp_path):
     """In a process where importing it fails, and transformers with it."""
     _, folder = saved

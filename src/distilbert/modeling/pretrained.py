@@ -16,6 +16,7 @@ from distilbert.foreign_options import without_foreign
 from distilbert.hub import Pushable, Source, push_folder, refuse_hub_options
 from distilbert.modeling import files, loading, resizing
 from distilbert.modeling.initialization import initialize, knows
+from distilbert.modeling.inputs import head_weights
 from distilbert.modeling.model import Embeddings, Transformer
 
 
@@ -146,6 +147,53 @@ class PreTrainedModel(nn.Module, Pushable):
             bias = F.pad(decoder.bias.detach(), (0, len(decoder.weight) - len(decoder.bias)))
             decoder.bias = nn.Parameter(bias, requires_grad=decoder.bias.requires_grad)
 
+    # For attention layers of one's own
+
+    def get_extended_attention_mask(
+        self,
+        attention_mask: Tensor,
+        input_shape: Any = None,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """Return what is added to attention scores: 0 for what counts, else the lowest number.
+
+        Args:
+            attention_mask: (B, T) or (B, T, T), 0 for what does not count.
+            input_shape, device: accepted from older code and not needed.
+            dtype: by default that of the weights.
+
+        Returns:
+            (B, 1, 1, T) or (B, 1, T, T).
+
+        Raises:
+            ValueError: a mask of another shape.
+        """
+        if attention_mask.dim() not in (2, 3):
+            raise ValueError(
+                "attention_mask must be (batch, tokens) or (batch, tokens, tokens), got "
+                f"{tuple(attention_mask.shape)}"
+            )
+        mask = attention_mask[:, None]
+        if mask.dim() == 3:
+            mask = mask[:, None]  # (B, 1, T) -> (B, 1, 1, T)
+        dtype = dtype or self.dtype
+        bias = torch.zeros_like(mask, dtype=dtype)
+        return bias.masked_fill(mask == 0, torch.finfo(dtype).min)
+
+    def get_head_mask(
+        self, head_mask: Tensor | None, num_hidden_layers: int
+    ) -> list[Tensor | None]:
+        """Return a factor on attention weights for each layer, (1, H, 1, 1), or None for each.
+
+        Args:
+            head_mask: (H,) or (layers, H), 0 for a head that is left out.
+
+        Raises:
+            ValueError: another shape.
+        """
+        return head_weights(head_mask, num_hidden_layers, self.config.n_heads)
+
     # Changes of size
 
     def resize_token_embeddings(
@@ -219,7 +267,7 @@ class PreTrainedModel(nn.Module, Pushable):
         given = dict(gradient_checkpointing_kwargs or {})
         if given.keys() - {"use_reentrant"}:
             raise ValueError(
-                f"gradient_checkpointing_kwargs may hold use_reentrant and nothing else, got {given}"
+                f"gradient_checkpointing_kwargs may hold use_reentrant, nothing else; got {given}"
             )
         self.base_model.transformer.gradient_checkpointing = True
 

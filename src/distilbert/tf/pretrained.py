@@ -35,6 +35,7 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
 
     config_class: ClassVar[type[PretrainedConfig]] = DistilBertConfig
     base_model_prefix = "distilbert"
+    main_input_name = "input_ids"
     has_head: ClassVar[bool] = True
 
     distilbert: Encoder
