@@ -207,6 +207,9 @@ def test_mlm_alone_does_not_ask_the_teacher(distill, tmp_path, monkeypatch):
         ({"ce": 0.0, "mlm": 0.0, "cos": 0.0}, "all weights are 0"),
         ({"ce": -1.0}, "weights of terms not below"),
         ({"temperature": 0.0}, "temperature"),
+        ({"temperature": float("nan")}, r"temperature \(nan\) must be"),
+        ({"ce": float("inf")}, "all finite: .*'ce': inf"),
+        ({"cos": float("nan")}, "all finite: .*'cos': nan"),
     ],
 )
 def test_wrong_settings_leave_nothing_behind(distill, tmp_path, settings, message):

@@ -1,5 +1,7 @@
 """The losses of fine-tuning: those of the heads, and a teacher's by the textbook."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -177,11 +179,18 @@ def test_attention_weights_are_never_computed():
 
 
 def test_wrong_weights():
-    for wrong in ({"labels": 0.0}, {"ce": -1.0}, {"labels": 0.0, "hidden": 1.0}):
+    for wrong in (
+        {"labels": 0.0},
+        {"ce": -1.0},
+        {"labels": 0.0, "hidden": 1.0},
+        {"ce": math.nan},
+        {"labels": math.inf},
+    ):
         with pytest.raises(ValueError, match="weights of terms must be 0 or more"):
             Weights(**wrong)
-    with pytest.raises(ValueError, match="temperature must be above 0"):
-        TaskStep(make("single"), temperature=0.0)
+    for temperature in (0.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"temperature must be above 0 .*got {temperature}"):
+            TaskStep(make("single"), temperature=temperature)
     with pytest.raises(ValueError, match="attention transfer needs equal heads"):
         TaskStep(make("single"), None, Weights(attention=1.0), 1.0, make("single", n_heads=4))
     pruned = make("single")

@@ -5,6 +5,7 @@ micro-batch's sums divided by the counts of the whole optimiser step: adding up 
 ranks gives the loss of the global batch, however it was split.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -87,7 +88,8 @@ class DistillationStep(nn.Module):
         relation_layer: teacher layer (from 1) whose relations are taught; 0 is the last.
 
     Raises:
-        ValueError: terms that this teacher and this student do not allow, or a weight below 0.
+        ValueError: terms that this teacher and this student do not allow, or a weight below 0 or
+            not finite.
     """
 
     def __init__(
@@ -105,10 +107,11 @@ class DistillationStep(nn.Module):
         own, other = student.config, teacher.config
         if not any(vars(weights).values()):
             raise ValueError("all weights are 0: there is nothing to train on")
-        if temperature <= 0 or min(vars(weights).values()) < 0:
+        are_right = all(0 <= weight < math.inf for weight in vars(weights).values())
+        if not 0 < temperature < math.inf or not are_right:
             raise ValueError(
-                f"temperature ({temperature}) must be above 0, weights of terms not below: "
-                f"{vars(weights)}"
+                f"temperature ({temperature}) must be above 0, weights of terms not below, all "
+                f"finite: {vars(weights)}"
             )
         if weights.ce and not isinstance(teacher, MaskedLM):
             raise ValueError("L_ce needs a teacher with a masked-LM head; this one is an encoder")

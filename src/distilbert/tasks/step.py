@@ -4,6 +4,7 @@ The loss is the micro-batch's sums divided by the counts of the whole optimiser 
 micro-batches and ranks gives the loss of the batch, however it was split.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
@@ -154,7 +155,8 @@ class Weights:
         attention: its attention scores in all layers (TinyBERT).
 
     Raises:
-        ValueError: one is below 0, or neither labels nor outputs count: the head would not learn.
+        ValueError: one is below 0 or not finite, or neither labels nor outputs count: the head
+            would not learn.
     """
 
     labels: float = 1.0
@@ -163,9 +165,11 @@ class Weights:
     attention: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(vars(self).values()) < 0 or not (self.labels or self.ce):
+        are_right = all(0 <= weight < math.inf for weight in vars(self).values())
+        if not are_right or not (self.labels or self.ce):
             raise ValueError(
-                f"weights of terms must be 0 or more, and that of labels or ce above: {vars(self)}"
+                "weights of terms must be 0 or more, finite, and that of labels or ce above 0: "
+                f"{vars(self)}"
             )
 
 
@@ -193,8 +197,8 @@ class TaskStep(nn.Module):
         teacher: Head | None = None,
     ) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(f"temperature must be above 0, got {temperature}")
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature must be above 0 and finite, got {temperature}")
         self.model = model
         self.weights = weights or Weights()
         self.temperature = temperature

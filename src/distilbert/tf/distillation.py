@@ -4,6 +4,7 @@ One step is that of `distilbert.distillation.step.DistillationStep` with the cou
 makes the logits of all tokens, teacher's and student's, where that one works in chunks.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -97,10 +98,11 @@ class TFDistiller(keras.Model):
         factors = {"ce": ce, "mlm": mlm, "cos": cos}
         if not any(factors.values()):
             raise ValueError("all weights are 0: there is nothing to train on")
-        if temperature <= 0 or min(factors.values()) < 0:
+        are_right = all(0 <= factor < math.inf for factor in factors.values())
+        if not 0 < temperature < math.inf or not are_right:
             raise ValueError(
-                f"temperature ({temperature}) must be above 0, weights of terms not below: "
-                f"{factors}"
+                f"temperature ({temperature}) must be above 0, weights of terms not below, all "
+                f"finite: {factors}"
             )
         own, other = student.config, teacher.config
         if ce and own.vocab_size != other.vocab_size:
