@@ -23,8 +23,6 @@ def made():
             "n_heads": 4, "dim": 32, "hidden_dim": 48, "initializer_range": 0.3,
             "num_labels": 2 if head == "ForQuestionAnswering" else 3,
         } | fields  # fmt: skip
-        if family == "Bert":
-            sizes = {d.BertConfig.aliases.get(name, name): v for name, v in sizes.items()}
         config = getattr(d, f"{family}Config")(**sizes, attn_implementation="varlen")
         model = getattr(d, family + head)(config).eval()
         for parameter in model.parameters():  # biases and norms that are not 0 and 1

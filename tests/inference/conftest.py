@@ -47,8 +47,6 @@ def make():
             "n_heads": 4, "dim": 32, "hidden_dim": 48, "num_labels": 3, "initializer_range": 0.2,
         }  # fmt: skip
         sizes |= fields
-        if family == "Bert":
-            sizes = {d.BertConfig.aliases.get(name, name): v for name, v in sizes.items()}
         config = getattr(d, f"{family}Config")(**sizes, attn_implementation="varlen")
         model = getattr(d, family + head)(config)
         for parameter in model.parameters():  # biases and norms that are not 0 and 1

@@ -17,8 +17,7 @@ def save_model(folder, kind="distilbert", head="MaskedLM", **options):
              "dim": 32, "hidden_dim": 64}  # fmt: skip
     torch.manual_seed(0)
     if kind == "bert":
-        config = d.BertConfig(**{d.BertConfig.aliases.get(n, n): v for n, v in shape.items()})
-        model = getattr(d, f"BertFor{head}")(config)
+        model = getattr(d, f"BertFor{head}")(d.BertConfig(**shape))
     else:
         model = getattr(d, f"DistilBertFor{head}")(d.DistilBertConfig(**shape, **options))
     model.save_pretrained(folder)

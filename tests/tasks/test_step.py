@@ -33,8 +33,8 @@ def make(kind, bert=False, **options):
     torch.manual_seed(0)
     if not bert:
         return getattr(d, f"DistilBertFor{head}")(d.DistilBertConfig(**fields))
-    fields = {d.BertConfig.aliases.get(n, n): v for n, v in fields.items()
-              if n not in ("seq_classif_dropout", "qa_dropout")}  # fmt: skip
+    for name in ("seq_classif_dropout", "qa_dropout"):
+        fields.pop(name, None)
     return getattr(d, f"BertFor{head}")(d.BertConfig(**fields))
 
 

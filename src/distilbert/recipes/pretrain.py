@@ -165,9 +165,7 @@ def _make(settings: Settings, corpus: Corpus) -> MaskedLM:
     if settings.kind not in ("bert", "distilbert"):
         raise ValueError(f"kind must be bert or distilbert, got {settings.kind!r}")
     if settings.kind == "bert":
-        made = BertForMaskedLM(
-            BertConfig(**{BertConfig.aliases.get(n, n): v for n, v in shared.items()})
-        )
+        made = BertForMaskedLM(BertConfig(**shared))
     else:
         made = DistilBertForMaskedLM(DistilBertConfig(**shared))
     if settings.sinusoidal_start:
