@@ -36,6 +36,8 @@ _KERAS = {"kernel": "weight", "embeddings": "weight", "gamma": "weight", "beta":
 
 TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
+WORDS = "embeddings.word_embeddings.weight"
+DECODER = "vocab_projector.weight"  # of masked LMs; where it is tied, the word embeddings
 
 
 def from_file(name: str) -> str | None:

@@ -3,12 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from distilbert import checkpoint
+from distilbert import checkpoint, keymap
 from distilbert.config import PretrainedConfig
 from distilbert.hub import CONFIG_FILE, Source
 from distilbert.stored_weights import read_arrays
-
-_WORDS, _DECODER = "embeddings.word_embeddings.weight", "vocab_projector.weight"
 
 
 class Weights:
@@ -18,8 +16,8 @@ class Weights:
         self._source, self._class = source, (config.architectures or [""])[0]
         self._stored = read_arrays(source)
         self._names = checkpoint.by_module_name(self._stored)
-        if config.tie_word_embeddings and _WORDS in self._names:
-            self._names[_DECODER] = self._names[_WORDS]
+        if config.tie_word_embeddings and keymap.WORDS in self._names:
+            self._names[keymap.DECODER] = self._names[keymap.WORDS]
 
     def __contains__(self, name: str) -> bool:
         return name in self._names

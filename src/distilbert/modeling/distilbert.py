@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distilbert.config import DistilBertConfig
+from distilbert.keymap import DECODER
 from distilbert.modeling.backbone import DistilBertModel
 from distilbert.modeling.dropout import Dropout
 from distilbert.modeling.heads import (
@@ -57,7 +58,7 @@ class DistilBertForMaskedLM(_OnDistilBert, MaskedLM):
     """
 
     # Read by transformers' Trainer, which resumes from a file without the tied decoder.
-    _keys_to_ignore_on_save = ("vocab_projector.weight",)
+    _keys_to_ignore_on_save = (DECODER,)
 
 
 class DistilBertForSequenceClassification(_FirstToken, SequenceClassification):

@@ -20,7 +20,7 @@ from distilbert.hub import (
     require_promised,
     write_weights,
 )
-from distilbert.keymap import BERT_BIAS, BERT_DECODER_BIAS, to_bert_file
+from distilbert.keymap import BERT_BIAS, BERT_DECODER_BIAS, DECODER, to_bert_file
 from distilbert.stored_weights import SafeWeights
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _to_write(model: "PreTrainedModel", state_dict: Mapping[str, Tensor]) -> dic
     # Whoever put another decoder there, or filled the two apart, has untied them.
     is_tied = decoder is None or decoder.weight is model.get_input_embeddings().weight
     drops = model.config.tie_word_embeddings and is_tied
-    tied = {"vocab_projector.weight"} if drops else set()
+    tied = {DECODER} if drops else set()
     for names, what in (
         (state_dict.keys() - expected, "has no weight"),
         (expected - tied - state_dict.keys(), "also needs the weight"),

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("distilbert")
 
 _WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-_DECODER = "vocab_projector.weight"
 
 
 def choose_dtype(dtype: torch.dtype | str | None, weights: Mapping[str, Tensor]) -> torch.dtype:
@@ -106,14 +105,14 @@ def load_weights(
         name, model.config.model_type, theirs.keys() - unused.keys(), weights
     )
 
-    decoder = taken.pop(_DECODER, None) if model.config.tie_word_embeddings else None
+    decoder = taken.pop(keymap.DECODER, None) if model.config.tie_word_embeddings else None
     if not any(parameter.is_meta for parameter in model.parameters()):
         model.to(dtype=dtype, device=device)
     new = []
     for module_name, module in model.named_modules():
         for parameter_name, parameter in list(module.named_parameters(recurse=False)):
             full = f"{module_name}.{parameter_name}" if module_name else parameter_name
-            if full == _DECODER and model.config.tie_word_embeddings:
+            if full == keymap.DECODER and model.config.tie_word_embeddings:
                 continue
             value = weights[taken[full]] if full in taken else None
             if value is not None and token_type is not None and full.endswith(keymap.POSITIONS):

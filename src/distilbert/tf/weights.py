@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from distilbert.tf.pretrained import TFDistilBertPreTrainedModel
 
 _WEIGHT_DTYPES = ("float32", "float16", "bfloat16", "float64")
-_DECODER = "vocab_projector.weight"
 QUANTISED = (
     "Keras's quantisation is not supported here. For 8 bits save_pretrained(folder) the model as "
     'it was, then distilbert.load(folder, precision="int8") with PyTorch, or distilbert export '
@@ -187,8 +186,8 @@ def load_weights(
         if token_type is not None and full.endswith(keymap.POSITIONS):
             value = value.astype(np.float32) + token_type.astype(np.float32)
         own[full].assign(value)
-    if model.config.tie_word_embeddings and _DECODER in unused:
-        model.untie_if_different(weights[unused.pop(_DECODER)], name)
+    if model.config.tie_word_embeddings and keymap.DECODER in unused:
+        model.untie_if_different(weights[unused.pop(keymap.DECODER)], name)
     info: dict[str, list[Any]] = {
         "missing_keys": [full for full in own if full not in taken],
         "unexpected_keys": sorted(unused.values()),
