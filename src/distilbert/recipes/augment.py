@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from distilbert.modeling.opening import open_masked_lm
-from distilbert.recipes.job import open_tokenizer, tokenizer_hashes
+from distilbert.recipes.job import open_model_tokenizer, tokenizer_hashes
 from distilbert.runtime import checkpoint
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.augmentation import augment, augment_texts
@@ -58,7 +58,7 @@ def augmented(
     if not isinstance(task, TextTask | Tagging):
         raise ValueError(f"{task.name} has no augment: its answers are places in the text")
     model = open_masked_lm(augmenter, attn_implementation="varlen").to(launch.device).eval()
-    tokenizer = open_tokenizer(augmenter, model.config)
+    tokenizer = open_model_tokenizer(augmenter, model.config)
     known = {"augmenter": checkpoint.fingerprint(model), **tokenizer_hashes("augmenter", tokenizer)}
     size = len(table)
     unchanged = np.ones(size * copies, bool)

@@ -20,7 +20,7 @@ from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import open_encoder, open_masked_lm
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.recipes.embedding import embeddings, sts_scores
-from distilbert.recipes.job import open_tokenizer
+from distilbert.recipes.job import open_model_tokenizer
 from distilbert.recipes.masked_lm import check_vocabulary, masked_lm_scores, open_source
 from distilbert.recipes.output import target_of, write_output
 from distilbert.recipes.report import Comparison, show, show_comparison, write_report
@@ -200,7 +200,7 @@ def _embedding(settings: Settings, name: str, data: str, launch: Launch) -> dict
             f"with second_text_column; got {settings.task}"
         )
     model = open_encoder(name, attn_implementation="varlen")
-    tokenizer = open_tokenizer(name, model.config)
+    tokenizer = open_model_tokenizer(name, model.config)
     longest = longest_of(settings.max_length, model.config.max_position_embeddings)
     first, second, true = task.pairs(task.read(data))
     model.to(launch.device)

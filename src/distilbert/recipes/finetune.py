@@ -17,7 +17,7 @@ from distilbert.inference.prepared import use_fast_stack
 from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import is_bert, open_head
 from distilbert.recipes.augment import augmented
-from distilbert.recipes.job import open_tokenizer, refuse_replacing, tokenizer_hashes
+from distilbert.recipes.job import open_model_tokenizer, refuse_replacing, tokenizer_hashes
 from distilbert.recipes.layer_rates import freeze, keep, rate_scale
 from distilbert.recipes.loop import train
 from distilbert.recipes.plan import Plan, steps_of
@@ -209,7 +209,7 @@ def read_data(settings: Settings, launch: Launch | None) -> Data:
         raise ValueError(f"metric must be one of {', '.join(known)}; got {metric!r}")
     kind = BertConfig if is_bert(settings.model) else DistilBertConfig
     config = kind.from_pretrained(settings.model)
-    tokenizer = open_tokenizer(settings.model, config)
+    tokenizer = open_model_tokenizer(settings.model, config)
     table = task.read(settings.train)
     labels = task.learn(table)
     share = share_of(settings.validation)

@@ -62,7 +62,7 @@ class Job(ABC):
         """Write the model and its tokenizer as a folder that `from_pretrained` opens."""
 
 
-def open_tokenizer(name: str, config: PretrainedConfig) -> DistilBertTokenizerFast:
+def open_model_tokenizer(name: str, config: PretrainedConfig) -> DistilBertTokenizerFast:
     """Open the tokenizer beside a model.
 
     Args:

@@ -11,7 +11,7 @@ import torch
 from distilbert.inference import PreparedModel
 from distilbert.modeling.heads import Head, MultipleChoice, QuestionAnswering
 from distilbert.modeling.opening import open_head
-from distilbert.recipes.job import Job, open_tokenizer, publish
+from distilbert.recipes.job import Job, open_model_tokenizer, publish
 from distilbert.runtime.launch import Launch
 from distilbert.runtime.optimisation import check_finite
 from distilbert.runtime.progress import Progress
@@ -224,7 +224,7 @@ def open_trained(name: str, task: Task) -> tuple[Head, DistilBertTokenizerFast]:
             f"{task.name} needs one, a number; choose the task that the model is for"
         )
     model.config.problem_type = task.problem_type
-    return model, open_tokenizer(name, model.config)
+    return model, open_model_tokenizer(name, model.config)
 
 
 def label_fields(task: Task, labels: Labels) -> dict[str, Any]:

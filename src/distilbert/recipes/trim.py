@@ -17,7 +17,7 @@ from distilbert.distillation.vocabulary import vocab_size_of
 from distilbert.hub import WEIGHTS, Source, staged
 from distilbert.modeling.opening import class_for, refuse_missing
 from distilbert.modeling.resizing import keep_tokens
-from distilbert.recipes.job import open_tokenizer
+from distilbert.recipes.job import open_model_tokenizer
 from distilbert.tokenization import DistilBertTokenizerFast
 from distilbert.tokenization.files import TOKENIZER_FILES
 from distilbert.tokenization.trimming import needed_ids, trimmed
@@ -67,7 +67,7 @@ def main(settings: Settings) -> Path:
     cls = class_for(source, kind_of(source))
     model, info = cls.from_pretrained(settings.model, dtype="auto", output_loading_info=True)
     refuse_missing(source, cls, info)
-    tokenizer = open_tokenizer(settings.model, model.config)
+    tokenizer = open_model_tokenizer(settings.model, model.config)
     counts = _count(tokenizer, settings.sources, settings.text_column)
     ids = needed_ids(
         tokenizer, counts, min_frequency=settings.min_frequency, size=settings.vocab_size
