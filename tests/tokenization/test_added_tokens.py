@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken
 
 from distilbert.tokenization.python_engine import PythonEngine
-from distilbert.tokenization.rust_engine import RustEngine, build_backend
+from distilbert.tokenization.rust_engine import RustEngine
 from distilbert.tokenization.spec import Spec
 
 VOCAB = {"[UNK]": 0, "a": 1, "b": 2, "##a": 3, "##b": 4, "é": 5}
@@ -14,7 +14,7 @@ CHARACTERS = [*"aAbeé中 \t", "\u3000", "\u0301"]
 
 
 def make_both():
-    return PythonEngine(Spec(VOCAB)), RustEngine(build_backend(Spec(VOCAB)))
+    return PythonEngine(Spec(VOCAB)), RustEngine(Spec(VOCAB))
 
 
 def outcome(call):
@@ -24,8 +24,8 @@ def outcome(call):
         return type(error), str(error)
 
 
-def everything(engine, text):
-    [pieces] = engine.encode_batch([text])
+def everything(engine, text, split_special_tokens=False):
+    [pieces] = engine.encode_batch([text], split_special_tokens=split_special_tokens)
     return pieces.ids, pieces.tokens, pieces.offsets, pieces.word_ids
 
 
@@ -46,12 +46,13 @@ def test_any_tokens_alike_and_with_white_space(batches, texts):
         counts = [outcome(lambda e=e, b=batch: e.add_tokens(b)) for e in (python, rust)]
         assert counts[0] == counts[1]
     for index, token in python.added_tokens.items():
-        assert rust.token_to_id(token.content) == rust.backend.token_to_id(token.content) == index
+        assert rust.token_to_id(token.content) == rust.backend().token_to_id(token.content) == index
     assert list(map(repr, python.added_tokens.items())) == list(
         map(repr, rust.added_tokens.items())
     )
     for text in [*texts, *contents, "".join(texts + contents), "".join(contents + texts)]:
-        assert everything(python, text) == everything(rust, text)
+        for split in (False, True):
+            assert everything(python, text, split) == everything(rust, text, split)
 
 
 @pytest.mark.parametrize(

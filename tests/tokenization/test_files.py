@@ -270,6 +270,22 @@ def test_init_kwargs_are_what_the_configuration_says(tmp_path, tiny_vocab, cls):
 
 
 @pytest.mark.parametrize("cls", BOTH)
+def test_special_tokens_that_are_split_stay_so(tmp_path, tiny_vocab, cls):
+    cls(tiny_vocab).save_pretrained(tmp_path)
+    assert "split_special_tokens" not in cls.from_pretrained(tmp_path).init_kwargs
+    cls.from_pretrained(tmp_path, split_special_tokens=True).save_pretrained(tmp_path)
+    for reader in BOTH:
+        tokenizer = reader.from_pretrained(tmp_path)
+        assert tokenizer.split_special_tokens
+        assert tokenizer.encode("[SEP]", add_special_tokens=False)[0] == tiny_vocab["["]
+        assert not reader.from_pretrained(tmp_path, split_special_tokens=False).split_special_tokens
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "split_special_tokens": "yes"}))
+    with pytest.raises(ValueError, match="split_special_tokens='yes' is not of type bool"):
+        cls.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("cls", BOTH)
 def test_options_of_transformers(cls, tmp_path, tiny_vocab):
     cls(tiny_vocab).save_pretrained(tmp_path)
     cls.from_pretrained(

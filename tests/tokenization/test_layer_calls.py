@@ -1,6 +1,8 @@
 """Every way to call a tokenizer, the shapes it returns, and what it refuses."""
 
+import copy
 import logging
+import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -152,6 +154,8 @@ def test_impossible_options(tokenizer, kwargs, message):
 
 
 def test_wrong_calls(tokenizer):
+    with pytest.raises(TypeError, match='say padding="max_length"'):
+        tokenizer.encode("a", max_length=4, pad_to_max_length=True)
     with pytest.raises(TypeError, match="unexpected keyword"):
         tokenizer("a", paddding=True)
     with pytest.raises(TypeError, match="must be an integer"):
@@ -211,6 +215,11 @@ def test_tokenize_takes_one_text(tokenizer):
         ({"sep_token": 3}, TypeError, "sep_token must be a string or an AddedToken, not 3"),
         ({"unk_token": None}, TypeError, "unk_token must be of type str, not None"),
         ({"model_max_length": -1}, ValueError, "must be at least 1"),
+        ({"model_max_length": "x"}, TypeError, "model_max_length must be an integer, not 'x'"),
+        ({"padding_side": "top"}, ValueError, "padding_side='top' is not one of"),
+        ({"truncation_side": None}, ValueError, "truncation_side=None is not one of"),
+        ({"model_input_names": "ids"}, TypeError, "model_input_names must be a list of names"),
+        ({"split_special_tokens": 1}, TypeError, "split_special_tokens must be True or False"),
         ({"additional_special_tokens": [3]}, TypeError, "a string or an AddedToken"),
     ],
 )
@@ -218,6 +227,61 @@ def test_tokenize_takes_one_text(tokenizer):
 def test_arguments_of_the_wrong_type(tiny_vocab, cls, kwargs, error, message):
     with pytest.raises(error, match=message):
         cls(tiny_vocab, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("padding_side", "bad", ValueError),
+        ("truncation_side", "bad", ValueError),
+        ("model_max_length", "x", TypeError),
+        ("model_max_length", 0, ValueError),
+        ("model_input_names", "input_ids", TypeError),
+        ("split_special_tokens", "yes", TypeError),
+    ],
+)
+def test_attributes_are_checked_when_they_are_set(tokenizer, name, value, error):
+    before = getattr(tokenizer, name)
+    with pytest.raises(error, match=name):
+        setattr(tokenizer, name, value)
+    assert getattr(tokenizer, name) == before
+
+
+def test_a_length_may_be_a_float_and_none_is_any(tokenizer):
+    tokenizer.model_max_length = 512.0
+    assert (tokenizer.model_max_length, type(tokenizer.model_max_length)) == (512, int)
+    for unbounded in (None, 1e30, float("inf")):
+        tokenizer.model_max_length = unbounded
+        assert tokenizer.model_max_length == int(1e30)
+
+
+def test_special_tokens_in_a_text_may_be_cut_like_the_rest_of_it(tokenizer):
+    tokenizer.add_tokens(["new token"])
+    text, spelt = "a [MASK]new token", ["[", "m", "##a", "##s", "##k", "]", "new token"]
+    assert tokenizer.tokenize(text) == ["a", "[MASK]", "new token"]
+    assert tokenizer.tokenize(text, split_special_tokens=True) == ["a", *spelt]
+    words = tokenizer(text.split(" ", 1), is_split_into_words=True, split_special_tokens=True)
+    assert words.tokens() == ["[CLS]", "a", *spelt, "[SEP]"]
+    tokenizer.split_special_tokens = True
+    encoding = tokenizer(text)
+    tokenizer.add_tokens(["[ma"])  # what was cut stays as it was
+    assert encoding.tokens() == ["[CLS]", "a", *spelt, "[SEP]"]
+    assert tokenizer.tokenize("[ma [PAD]") == ["[ma", "[", "p", "##a", "##d", "]"]
+    assert tokenizer.tokenize(text, split_special_tokens=False) == ["a", "[MASK]", "new token"]
+    assert tokenizer.encode_plus(["a"], "[SEP]").input_ids == tokenizer.encode("a", "[SEP]")
+    assert pickle.dumps(copy.copy(tokenizer)) == pickle.dumps(tokenizer)
+
+
+def test_warnings_may_be_silenced(tokenizer, caplog):
+    tokenizer.model_max_length = 4
+    tokenizer.verbose = False
+    tokenizer("a b c d")
+    tokenizer.verbose = True
+    tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
+    tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
+    tokenizer("a b c d")
+    assert not caplog.records
+    assert not type(tokenizer)(tokenizer.get_vocab(), verbose=False).verbose
 
 
 def test_special_tokens_given_to_the_constructor_keep_their_flags(tokenizer, tiny_vocab):

@@ -197,6 +197,20 @@ def test_roles(tokenizer):
         tokenizer.pad_token = 3
 
 
+def test_special_tokens_with_their_flags(tokenizer):
+    tokenizer.add_special_tokens({"additional_special_tokens": [AddedToken("<x>", lstrip=True)]})
+    extended = tokenizer.special_tokens_map_extended
+    assert list(extended) == list(tokenizer.special_tokens_map)
+    assert extended["mask_token"].content == "[MASK]"
+    assert [token.lstrip for token in extended["additional_special_tokens"]] == [True]
+    assert list(map(str, tokenizer.all_special_tokens_extended)) == tokenizer.all_special_tokens
+    assert tokenizer.sanitize_special_tokens() == 0
+    tokenizer.additional_special_tokens_ids = [5, 6]
+    assert tokenizer.additional_special_tokens == tokenizer.convert_ids_to_tokens([5, 6])
+    tokenizer.extra_special_tokens_ids = []
+    assert tokenizer.additional_special_tokens_ids == []
+
+
 def test_adding_tokens(tokenizer):
     size = len(tokenizer)
     assert tokenizer.add_tokens(["<new>", "the", "", AddedToken("Two words")]) == 2

@@ -47,6 +47,7 @@ def test_every_output_is_the_same(both, data: st.DataObject):
         "padding_side": data.draw(st.sampled_from(["left", "right"])),
         "truncation_side": data.draw(st.sampled_from(["left", "right"])),
         "return_overflowing_tokens": data.draw(st.booleans()),
+        "split_special_tokens": data.draw(st.booleans()),
     }
     outcomes = []
     for tokenizer in both:

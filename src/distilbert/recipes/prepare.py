@@ -23,7 +23,7 @@ from distilbert.hub import read_json
 from distilbert.runtime.lock import held
 from distilbert.runtime.room import NO_ROOM
 from distilbert.tokenization import DistilBertTokenizerFast
-from distilbert.tokenization.fitting import UNBOUNDED
+from distilbert.tokenization.options import UNBOUNDED
 
 _logger = logging.getLogger("distilbert")
 

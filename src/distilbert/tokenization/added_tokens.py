@@ -139,8 +139,12 @@ class Matcher:
             candidates += f"(?=[{_any_of(text[1] for text in ids)}])"
         self._candidates = re.compile(candidates)
 
-    def find(self, text: str) -> list[Stretch] | None:
-        """Cut `text` into stretches, None if there is no added token in it."""
+    def find(self, text: str, split_special_tokens: bool = False) -> list[Stretch] | None:
+        """Cut `text` into stretches, None if there is no added token in it.
+
+        Args:
+            split_special_tokens: special tokens are no added tokens.
+        """
         place = self._candidates.search(text)
         if place is None:
             return None
@@ -154,7 +158,7 @@ class Matcher:
                 search_from = start + 1
             else:
                 search_from = end
-                stretch = self._stretch(text, start, end, done)
+                stretch = self._stretch(text, start, end, done, split_special_tokens)
                 if stretch is not None:
                     if done < stretch.start:
                         stretches.append(Stretch(done, stretch.start, None))
@@ -175,9 +179,13 @@ class Matcher:
                 return min(start + length, len(text))
         return None
 
-    def _stretch(self, text: str, start: int, end: int, done: int) -> Stretch | None:
+    def _stretch(
+        self, text: str, start: int, end: int, done: int, split_special_tokens: bool
+    ) -> Stretch | None:
         index = self._ids[text[start:end]]
         token = self._tokens[index]
+        if token.special and split_special_tokens:
+            return None
         if token.single_word:
             is_word = _word_character().match
             if (start and is_word(text, start - 1)) or is_word(text, end):

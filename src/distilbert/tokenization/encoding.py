@@ -7,6 +7,7 @@ from distilbert.tokenization.batch_encoding import BatchEncoding
 from distilbert.tokenization.engine import Pieces
 from distilbert.tokenization.fitting import Fit
 from distilbert.tokenization.from_ids import FromIds
+from distilbert.tokenization.options import Setting, read_flag
 from distilbert.tokenization.row import Row
 from distilbert.tokenization.tensors import kind_of, tensor_kind, to_ids, to_tensor
 
@@ -21,6 +22,8 @@ Text = str | Words
 
 class Encoding(FromIds):
     """Encodes texts; the engine cuts them, the rest is the same for both tokenizers."""
+
+    split_special_tokens = Setting(read_flag)
 
     def __call__(
         self,
@@ -44,6 +47,8 @@ class Encoding(FromIds):
         verbose: bool = True,
         *,
         truncation_side: str | None = None,
+        split_special_tokens: bool | None = None,
+        pad_to_max_length: bool = False,
     ) -> BatchEncoding:
         """Encode a text, a pair of texts, or a batch of either.
 
@@ -70,12 +75,17 @@ class Encoding(FromIds):
             return_length: adds the length of each row, padding included.
             verbose: False silences warnings.
             truncation_side: "right" or "left".
+            split_special_tokens: True cuts special tokens that a text holds like the rest of it;
+                by default as the tokenizer's attribute of that name says.
+            pad_to_max_length: the former name of padding="max_length", which the error says.
 
         Raises:
-            TypeError: a text is not a string.
+            TypeError: a text is not a string, or pad_to_max_length=True.
             ValueError: an option that is unknown, out of range or impossible, batches of different
                 lengths, or a text with a lone surrogate.
         """
+        if pad_to_max_length:
+            raise TypeError('pad_to_max_length=True has a new name: say padding="max_length"')
         fit = self._fit(
             padding,
             truncation,
@@ -103,6 +113,7 @@ class Encoding(FromIds):
             add_special_tokens,
             return_overflowing_tokens,
             return_offsets_mapping,
+            split_special_tokens,
         )
         if rows:
             self._warn_if_long(max(len(row.ids) for row in rows), fit, verbose)
@@ -164,26 +175,35 @@ class Encoding(FromIds):
         framed: bool,
         overflow: bool,
         in_full: bool,
+        split_special_tokens: bool | None,
     ) -> tuple[list[Row], list[int]]:
         given = [text for text in seconds if text is not None]
-        pieces = self._cut([*firsts, *given], split, in_full)
+        pieces = self._cut([*firsts, *given], split, in_full, split_special_tokens)
         rest = iter(pieces[len(firsts) :])
         paired = [None if second is None else next(rest) for second in seconds]
         return self._make_rows(pieces[: len(firsts)], paired, fit, framed, overflow)
 
-    def _cut(self, texts: Sequence[Any], split: bool, in_full: bool) -> Sequence[Pieces]:
+    def _cut(
+        self,
+        texts: Sequence[Any],
+        split: bool,
+        in_full: bool = False,
+        split_special_tokens: bool | None = None,
+    ) -> Sequence[Pieces]:
         """Check and cut texts, or lists of words; `in_full` if offsets will be asked for."""
+        if split_special_tokens is None:
+            split_special_tokens = self.split_special_tokens
         if not split:
             for text in texts:
                 if not isinstance(text, str):
                     raise TypeError(f"{_EXPECTED}; not {_name(text)}")
-            return self._engine.encode_batch(texts, in_full)
+            return self._engine.encode_batch(texts, in_full, split_special_tokens)
         for text in texts:
             if not isinstance(text, list | tuple):
                 raise TypeError(f"{_EXPECTED}; not {_name(text)}")
             if text and not isinstance(text[0], str):
                 raise TypeError(f"a word is a string, not {_name(text[0])}; {_EXPECTED}")
-        return self._engine.encode_words_batch(texts)
+        return self._engine.encode_words_batch(texts, split_special_tokens)
 
     def encode_plus(
         self,
@@ -223,7 +243,7 @@ class Encoding(FromIds):
 
     def _ids_of(self, text: Any) -> list[int]:
         if isinstance(text, str):
-            return list(self._cut([text], split=False, in_full=False)[0].ids)
+            return list(self._cut([text], split=False)[0].ids)
         if isinstance(text, list | tuple) and all(isinstance(item, str) for item in text):
             return [self.convert_tokens_to_ids(token) for token in text]
         return to_ids(text)

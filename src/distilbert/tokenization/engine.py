@@ -42,10 +42,20 @@ class PlainPieces(NamedTuple):
 class Engine(Protocol):
     """Cuts texts into pieces of one vocabulary, which may grow by added tokens."""
 
-    def encode_batch(self, texts: Sequence[str], in_full: bool = False) -> Sequence[Pieces]:
-        """Cut several texts; `in_full` says that offsets will be asked for."""
+    def encode_batch(
+        self, texts: Sequence[str], in_full: bool = False, split_special_tokens: bool = False
+    ) -> Sequence[Pieces]:
+        """Cut several texts.
 
-    def encode_words_batch(self, batch: Sequence[Sequence[str]]) -> Sequence[Pieces]:
+        Args:
+            texts: the texts.
+            in_full: offsets will be asked for.
+            split_special_tokens: special tokens that a text holds are cut like the rest of it.
+        """
+
+    def encode_words_batch(
+        self, batch: Sequence[Sequence[str]], split_special_tokens: bool = False
+    ) -> Sequence[Pieces]:
         """Cut several texts that are split into words already, which `word_ids` then index."""
 
     def token_to_id(self, token: str) -> int | None:

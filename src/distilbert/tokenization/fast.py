@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Self
 
 from tokenizers import AddedToken, Tokenizer
 
-from distilbert.tokenization.fitting import read_number
-from distilbert.tokenization.rust_engine import RustEngine, build_backend
+from distilbert.tokenization.options import read_number
+from distilbert.tokenization.rust_engine import RustEngine
 from distilbert.tokenization.spec import Spec, spec_of_json, spec_of_json_file
 from distilbert.tokenization.tokenizer import (
     BertStyleTokenizer,
@@ -97,12 +97,12 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
                 "not have: they are ignored; DistilBertTokenizer has them",
                 spec.origin,
             )
-        return RustEngine(build_backend(spec))
+        return RustEngine(spec)
 
     @property
     def backend_tokenizer(self) -> Tokenizer:
         """The `tokenizers.Tokenizer` that cuts the text; it adds no special tokens."""
-        return self._engine.backend
+        return self._engine.backend(self.split_special_tokens)
 
     def train_new_from_iterator(
         self,
@@ -170,6 +170,7 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             "truncation_side": self.truncation_side,
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
             "model_input_names": self.model_input_names,
+            "split_special_tokens": self.split_special_tokens,
         }
         fresh._set_up(spec, roles, settings, self._unknown)
         return fresh

@@ -72,6 +72,7 @@ SETTINGS: dict[str, type | tuple[type, ...]] = {
     "padding_side": str,
     "truncation_side": str,
     "clean_up_tokenization_spaces": bool,
+    "split_special_tokens": bool,
 }
 
 

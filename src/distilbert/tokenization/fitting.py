@@ -2,15 +2,22 @@
 
 import logging
 from dataclasses import dataclass
-from operator import index
 from typing import Any, get_args
 
-from distilbert.tokenization.options import Padding, Side, Truncation, choose
+from distilbert.tokenization.options import (
+    Padding,
+    Setting,
+    Side,
+    Truncation,
+    choose,
+    read_bound,
+    read_number,
+    read_side,
+)
 from distilbert.tokenization.special_layout import SpecialLayout
 
 _logger = logging.getLogger("distilbert")
 
-UNBOUNDED = int(1e30)
 _LARGE = int(1e20)
 
 
@@ -37,10 +44,11 @@ class Fit:
 class Fitting(SpecialLayout):
     """Reads padding and truncation options; warns once about what deserves it."""
 
-    model_max_length: int
-    padding_side: Side
-    truncation_side: Side
-    _warned: set[str]
+    model_max_length = Setting(read_bound)
+    padding_side = Setting(read_side)
+    truncation_side = Setting(read_side)
+    verbose: bool = True
+    deprecation_warnings: dict[str, bool]  # those that were given, or are not to be
 
     @property
     def max_len_single_sentence(self) -> int:
@@ -53,8 +61,8 @@ class Fitting(SpecialLayout):
         return self.model_max_length - self.num_special_tokens_to_add(pair=True)
 
     def _warn_once(self, key: str, message: str, *values: Any) -> None:
-        if key not in self._warned:
-            self._warned.add(key)
+        if self.verbose and not self.deprecation_warnings.get(key):
+            self.deprecation_warnings[key] = True
             _logger.warning(message, *values)
 
     def _fit(
@@ -143,28 +151,12 @@ class Fitting(SpecialLayout):
     def _warn_if_long(self, length: int, fit: Fit, verbose: bool) -> None:
         if fit.max_length is None and length > self.model_max_length and verbose:
             self._warn_once(
-                "long",
+                "sequence-length-is-longer-than-the-specified-maximum",
                 "a sequence of %d tokens is longer than the model takes (%d); "
                 "pass truncation=True, or the model will refuse it",
                 length,
                 self.model_max_length,
             )
-
-
-def read_number(option: str, value: Any, least: int) -> int | None:
-    """Return an integer, NumPy's included, that an option may be.
-
-    Raises:
-        TypeError: it is none.
-        ValueError: it is smaller than `least`.
-    """
-    if value is None:
-        return None
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{option} must be an integer, not {value!r}")
-    if value < least:
-        raise ValueError(f"{option}={value} must be at least {least}")
-    return index(value)
 
 
 def _truncation(value: Any) -> Truncation:
@@ -181,12 +173,3 @@ def _padding(value: Any) -> Padding:
     if value is None or value is False:
         return "do_not_pad"
     return choose("padding", value, get_args(Padding))
-
-
-def read_side(option: str, value: Any) -> Side:
-    """Return the side that an option names.
-
-    Raises:
-        ValueError: it is neither `left` nor `right`.
-    """
-    return choose(option, value, get_args(Side))

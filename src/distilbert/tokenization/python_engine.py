@@ -72,7 +72,9 @@ class PythonEngine:
         self._words = Cache(self._cut_word)
         self._chunk_ids = Cache(self._cut_chunk)
         self._chunk_spans = Cache(self._find_spans)
-        self._given_words = Cache(self._cut_given_word)
+        self._given_words = {
+            split: Cache(partial(self._cut_given_word, split)) for split in (False, True)
+        }
 
     @property
     def vocab(self) -> dict[str, int]:
@@ -93,7 +95,8 @@ class PythonEngine:
         """
         count = self._added.add(tokens)
         self._in_raw_text, self._in_normalized_text = self._added.matchers()
-        self._given_words.clear()
+        for words in self._given_words.values():
+            words.clear()
         return count
 
     def token_to_id(self, token: str) -> int | None:
@@ -105,7 +108,9 @@ class PythonEngine:
         added = self._added.by_id.get(index)
         return self._tokens.get(index) if added is None else added.content
 
-    def encode_batch(self, texts: Sequence[str], in_full: bool = False) -> list[PythonPieces]:
+    def encode_batch(
+        self, texts: Sequence[str], in_full: bool = False, split_special_tokens: bool = False
+    ) -> list[PythonPieces]:
         """Cut several texts; offsets are worked out when asked for, `in_full` or not.
 
         Raises:
@@ -115,9 +120,11 @@ class PythonEngine:
         """
         if isinstance(texts, str):
             raise TypeError("encode_batch takes a list of texts, not one text: wrap it in a list")
-        return [self._encode(check_text(text)) for text in texts]
+        return [self._encode(check_text(text), split_special_tokens) for text in texts]
 
-    def encode_words_batch(self, batch: Sequence[Sequence[str]]) -> list[JoinedPieces]:
+    def encode_words_batch(
+        self, batch: Sequence[Sequence[str]], split_special_tokens: bool = False
+    ) -> list[JoinedPieces]:
         """Cut several texts that are split into words already, which `word_ids` then index.
 
         Raises:
@@ -126,23 +133,22 @@ class PythonEngine:
         """
         if any(isinstance(words, str) for words in batch):
             raise TypeError("encode_words_batch takes lists of words, not texts: split them first")
-        return [
-            JoinedPieces([self._given_words[check_text(word)] for word in words]) for words in batch
-        ]
+        given = self._given_words[split_special_tokens]
+        return [JoinedPieces([given[check_text(word)] for word in words]) for words in batch]
 
-    def _cut_given_word(self, word: str) -> WordPieces:
-        pieces = self._encode(word)
+    def _cut_given_word(self, split_special_tokens: bool, word: str) -> WordPieces:
+        pieces = self._encode(word, split_special_tokens)
         return WordPieces(tuple(pieces.ids), tuple(pieces.tokens), tuple(pieces.offsets))
 
-    def _encode(self, text: str) -> PythonPieces:
-        parts = self._find_added(text)
+    def _encode(self, text: str, split_special_tokens: bool) -> PythonPieces:
+        parts = self._find_added(text, split_special_tokens)
         ids = self._ids(text, parts)
         spell = partial(self._spell, text, parts, ids)
         return PythonPieces(ids, spell, partial(self._find_layout, text, parts))
 
-    def _find_added(self, text: str) -> "list[_Part] | None":
+    def _find_added(self, text: str, split_special_tokens: bool) -> "list[_Part] | None":
         """Find the added tokens of a text, None if there are none."""
-        raw = self._in_raw_text and self._in_raw_text.find(text)
+        raw = self._in_raw_text and self._in_raw_text.find(text, split_special_tokens)
         normalized = self._in_normalized_text
         if not raw and not normalized:
             return None
@@ -151,7 +157,8 @@ class PythonEngine:
             part = text[start:end]
             stretches = None
             if token_id is None and normalized:
-                stretches = normalized.find(self._splitter.normalizer.normalize(part))
+                written = self._splitter.normalizer.normalize(part)
+                stretches = normalized.find(written, split_special_tokens)
             parts.append(_Part(part, start, token_id, stretches))
         if len(parts) == 1 and parts[0].token_id is None and parts[0].stretches is None:
             return None

@@ -5,7 +5,7 @@ again, in full, for the texts they are asked of. Lists of words are cut in full 
 text into words wants to know which word a token is from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -110,35 +110,47 @@ class RustEngine:
     """An engine over a `tokenizers.Tokenizer`.
 
     Args:
-        backend: cuts the texts. Its truncation, padding and post-processor are not used.
+        spec: what it cuts with, but for added tokens.
     """
 
-    def __init__(self, backend: Tokenizer) -> None:
-        backend.no_truncation()
-        backend.no_padding()
-        self._backend = backend
-        self._vocab: dict[str, int] = backend.get_vocab(with_added_tokens=False)
-        self._added = AddedTokens(self._vocab, backend.normalizer.normalize_str)
+    def __init__(self, spec: Spec) -> None:
+        self._backend = build_backend(spec)
+        self._splitting: Tokenizer | None = None  # the one that splits special tokens, if used
+        self._vocab = spec.vocab
+        self._added = AddedTokens(self._vocab, self._backend.normalizer.normalize_str)
         self._handed_over: dict[int, dict[str, Any]] = {}  # the flags of those the backend has
         self._lent = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy has, which has handed out no pieces."""
-        return {**vars(self), "_lent": False}
+        return {**vars(self), "_lent": False, "_splitting": None}
 
-    @property
-    def backend(self) -> Tokenizer:
-        """The Rust tokenizer."""
-        return self._backend
+    def backend(self, split_special_tokens: bool = False) -> Tokenizer:
+        """Return the Rust tokenizer.
 
-    def encode_batch(self, texts: Sequence[str], in_full: bool = False) -> Sequence[Pieces]:
+        Whether special tokens are split is a setting of it, so that there are two of them: calls
+        of several threads, and pieces that are cut again later, each have their own.
+        """
+        if not split_special_tokens:
+            return self._backend
+        if self._splitting is None:
+            twin = _without_added(self._backend)
+            twin.encode_special_tokens = True
+            self._hand_over(twin, self._handed_over)
+            self._splitting = twin
+        return self._splitting
+
+    def encode_batch(
+        self, texts: Sequence[str], in_full: bool = False, split_special_tokens: bool = False
+    ) -> Sequence[Pieces]:
         """Cut several texts, in parallel.
 
         Args:
             texts: the texts.
             in_full: offsets will be asked for, so they are tracked at once.
+            split_special_tokens: special tokens that a text holds are cut like the rest of it.
         """
-        backend = self._backend
+        backend = self.backend(split_special_tokens)
         encode = backend.encode_batch if in_full else backend.encode_batch_fast
         try:
             encodings = encode(texts, add_special_tokens=False)
@@ -150,18 +162,19 @@ class RustEngine:
         batch = _Batch(backend, texts, encodings if in_full else ())
         return [RustPieces(encoding.ids, batch, i) for i, encoding in enumerate(encodings)]
 
-    def encode_words_batch(self, batch: Sequence[Sequence[str]]) -> Sequence[Pieces]:
+    def encode_words_batch(
+        self, batch: Sequence[Sequence[str]], split_special_tokens: bool = False
+    ) -> Sequence[Pieces]:
         """Cut several texts that are already split into words, in parallel and in full."""
+        backend = self.backend(split_special_tokens)
         try:
-            encodings = self._backend.encode_batch(
-                batch, is_pretokenized=True, add_special_tokens=False
-            )
+            encodings = backend.encode_batch(batch, is_pretokenized=True, add_special_tokens=False)
         except TypeError:
             for words in batch:
                 for word in words:
                     check_text(word)
             raise
-        cut = _Batch(self._backend, (), encodings)
+        cut = _Batch(backend, (), encodings)
         return [RustPieces(encoding.ids, cut, i) for i, encoding in enumerate(encodings)]
 
     def token_to_id(self, token: str) -> int | None:
@@ -189,15 +202,20 @@ class RustEngine:
         # remembers the flags that a token had before.
         if self._lent or any(flags[index] != old for index, old in self._handed_over.items()):
             self._backend, self._lent, self._handed_over = _without_added(self._backend), False, {}
-        new = {i: flags[i] for i in sorted(flags.keys() - self._handed_over.keys())}
-        # In the order of ids, and vocabulary apart from the rest, ids come out as they should.
-        for (_, special), group in groupby(
-            new.values(), key=lambda each: (each["content"] in self._vocab, each["special"])
-        ):
-            add = self._backend.add_special_tokens if special else self._backend.add_tokens
-            add([AddedToken(**each) for each in group])
+        self._splitting = None
+        new = {i: flags[i] for i in flags.keys() - self._handed_over.keys()}
+        self._hand_over(self._backend, new)
         self._handed_over.update(new)
         return added
+
+    def _hand_over(self, backend: Tokenizer, new: Mapping[int, dict[str, Any]]) -> None:
+        # In the order of ids, and vocabulary apart from the rest, ids come out as they should.
+        for (_, special), group in groupby(
+            [new[index] for index in sorted(new)],
+            key=lambda each: (each["content"] in self._vocab, each["special"]),
+        ):
+            add = backend.add_special_tokens if special else backend.add_tokens
+            add([AddedToken(**each) for each in group])
 
     @property
     def added_tokens(self) -> dict[int, AddedToken]:

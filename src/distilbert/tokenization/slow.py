@@ -37,9 +37,11 @@ class DistilBertTokenizer(BertStyleTokenizer):
         tokenize_chinese_chars: makes a word of every Chinese character.
         strip_accents: removes accents; None does where text is lower-cased.
         kwargs: model_max_length, padding_side, truncation_side, clean_up_tokenization_spaces,
-            additional_special_tokens, bos_token, eos_token, model_input_names, clean_text (False
-            keeps control characters), max_input_chars_per_word (100; longer words are unknown),
-            continuing_subword_prefix ("##").
+            additional_special_tokens, bos_token, eos_token, model_input_names, split_special_tokens
+            (False; True cuts special tokens that a text holds like other text, as untrusted text
+            needs), verbose (False silences warnings), clean_text (False keeps control characters),
+            max_input_chars_per_word (100; longer words are unknown), continuing_subword_prefix
+            ("##").
 
     Raises:
         OSError: there is no such file.

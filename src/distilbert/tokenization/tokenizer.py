@@ -26,7 +26,7 @@ from distilbert.tokenization.files import (
     open_files,
     vocab_text,
 )
-from distilbert.tokenization.fitting import UNBOUNDED, read_side
+from distilbert.tokenization.options import UNBOUNDED
 from distilbert.tokenization.rust_engine import build_backend
 from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, check_vocab
 from distilbert.tokenization.vocabulary import NOT_LOOKED_UP, ROLES, as_added_token
@@ -69,21 +69,20 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
             *(left.pop("extra_special_tokens", None) or []),
         ]
         bound = left.pop("max_len", None)
-        bound = left.pop("model_max_length", bound)
-        self.model_max_length = UNBOUNDED if bound is None else int(bound)
-        if self.model_max_length < 1:
-            raise ValueError(f"model_max_length={bound} must be at least 1")
-        self.padding_side = read_side("padding_side", left.pop("padding_side", "right"))
-        self.truncation_side = read_side("truncation_side", left.pop("truncation_side", "right"))
+        self.model_max_length = left.pop("model_max_length", bound)
+        self.padding_side = left.pop("padding_side", "right")
+        self.truncation_side = left.pop("truncation_side", "right")
         self.clean_up_tokenization_spaces = left.pop("clean_up_tokenization_spaces", True)
-        self.model_input_names = _names_of(left.pop("model_input_names", _MODEL_INPUTS))
+        self.model_input_names = left.pop("model_input_names", _MODEL_INPUTS)
+        self.split_special_tokens = left.pop("split_special_tokens", False)
+        self.verbose = left.pop("verbose", True)
         self.name_or_path = str(left.pop("name_or_path", ""))
         if left:
             raise TypeError(
                 f"{type(self).__name__} got unknown arguments: {', '.join(map(repr, left))}"
             )
         self._unknown = dict(unknown or {})
-        self._warned = set()
+        self.deprecation_warnings = {}
         self._prefix = spec.continuing_subword_prefix
         named = {role: token for role, token in roles.items() if token is not None}
         others = (("additional_special_tokens", token) for token in additional)
@@ -95,7 +94,7 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what use leaves behind: `datasets` knows a tokenizer by its pickle."""
-        return {**vars(self), **NOT_LOOKED_UP, "_warned": set()}
+        return {**vars(self), **NOT_LOOKED_UP, "deprecation_warnings": {}}
 
     def __copy__(self) -> Self:
         """Copy deeply: tokens that a copy adds are not the original's."""
@@ -356,6 +355,8 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
             config.setdefault(role, None)
         if self._additional:
             config["additional_special_tokens"] = list(self._additional)
+        if self.split_special_tokens:
+            config["split_special_tokens"] = True
         if tuple(self.model_input_names) != _MODEL_INPUTS:
             config["model_input_names"] = list(self.model_input_names)
         return config
@@ -418,13 +419,6 @@ def rare_options(kwargs: dict[str, Any]) -> dict[str, Any]:
     names = ("clean_text", "max_input_chars_per_word", "continuing_subword_prefix")
     options = {name: kwargs.pop(name, None) for name in names}
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _names_of(model_input_names: Iterable[str]) -> list[str]:
-    names = model_input_names
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"model_input_names must be a list of names, not {names!r}")
-    return list(names)
 
 
 def vocab_of(vocab_file: Any) -> tuple[dict[str, int], str]:

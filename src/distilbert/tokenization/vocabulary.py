@@ -193,6 +193,10 @@ class Vocabulary:
         """Ids of the special tokens without a role."""
         return [self.convert_tokens_to_ids(token) for token in self._additional]
 
+    @additional_special_tokens_ids.setter
+    def additional_special_tokens_ids(self, ids: Sequence[int] | None) -> None:
+        self.additional_special_tokens = self.convert_ids_to_tokens(ids or [])
+
     # The names of transformers 5.x
     extra_special_tokens = additional_special_tokens
     extra_special_tokens_ids = additional_special_tokens_ids
@@ -212,6 +216,27 @@ class Vocabulary:
         """Every special token, once."""
         tokens = [self._roles[role] for role in ROLES if role in self._roles]
         return list(dict.fromkeys([*tokens, *self._additional]))
+
+    # Names of transformers 4; every special token is an added one, and in the vocabulary.
+
+    @property
+    def special_tokens_map_extended(self) -> dict[str, AddedToken | list[AddedToken]]:
+        """The `special_tokens_map` with the flags of the tokens."""
+        tokens = {token.content: token for token in self._engine.added_tokens.values()}
+        return {
+            role: [tokens[name] for name in value] if isinstance(value, list) else tokens[value]
+            for role, value in self.special_tokens_map.items()
+        }
+
+    @property
+    def all_special_tokens_extended(self) -> list[AddedToken]:
+        """The `all_special_tokens` with their flags."""
+        tokens = {token.content: token for token in self._engine.added_tokens.values()}
+        return [tokens[name] for name in self.all_special_tokens]
+
+    def sanitize_special_tokens(self) -> int:
+        """Return how many special tokens were not in the vocabulary and had to be added: none."""
+        return 0
 
     @property
     def all_special_ids(self) -> list[int]:
