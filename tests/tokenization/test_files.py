@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import enum
 import inspect
 import json
 import logging
@@ -12,6 +13,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 
 from distilbert import DistilBertTokenizer, DistilBertTokenizerFast
 from distilbert.tokenization.files import vocab_text
+from distilbert.tokenization.spec import check_vocab
 
 BOTH = [DistilBertTokenizer, DistilBertTokenizerFast]
 TEXTS = ["The smaller [MASK], new token <x> Foo", "É ünaffable 中", "don't [SEP] zz"]
@@ -258,6 +260,28 @@ def test_the_format_of_the_files_is_no_choice(tmp_path, tiny_vocab, cls):
         with pytest.raises(ValueError, match=f"legacy_format={asked} asks for some of the files"):
             cls(tiny_vocab).save_pretrained(tmp_path / "other", legacy_format=asked)
     assert not (tmp_path / "other").exists()
+
+
+def test_saving_the_fast_one_builds_no_second_vocabulary(tmp_path, tiny_vocab, monkeypatch):
+    tokenizer = made(DistilBertTokenizerFast, tiny_vocab)
+    made(DistilBertTokenizer, tiny_vocab).save_pretrained(tmp_path / "slow")
+    monkeypatch.delattr(models, "WordPiece")
+    tokenizer.save_pretrained(tmp_path / "fast")
+    texts = [(tmp_path / name / "tokenizer.json").read_text() for name in ("slow", "fast")]
+    assert texts[0] == texts[1]
+
+
+def test_a_copy_has_its_vocabulary_once(tiny_vocab):
+    copied = copy.deepcopy(DistilBertTokenizerFast(tiny_vocab))
+    assert copied._spec.vocab is copied._base is copied._engine.vocab
+
+
+def test_ids_may_be_of_a_class_of_their_own():
+    index = enum.IntEnum("Index", {"unk": 0, "a": 1})
+    vocab = {"[UNK]": index.unk, "a": index.a}
+    assert check_vocab(vocab, "it") == vocab
+    with pytest.raises(ValueError, match="'a' the same id 0"):
+        check_vocab({**vocab, "a": index.unk}, "it")
 
 
 @pytest.mark.parametrize("cls", BOTH)

@@ -93,6 +93,18 @@ def test_tokenize(tokenizer):
     assert tokenizer.tokenize("a [MASK] 😀") == ["a", "[MASK]", "[UNK]"]
 
 
+def test_tokenize_cuts_a_text_once(tiny_vocab, monkeypatch):
+    """For ids alone the Rust library tracks no tokens, and they would be cut again."""
+    tokenizer = DistilBertTokenizerFast(tiny_vocab)
+    asked, engine = [], type(tokenizer._engine)
+    cut = engine.encode_batch
+    monkeypatch.setattr(engine, "encode_batch", lambda *a: asked.append(a[2]) or cut(*a))
+    assert tokenizer.tokenize("smaller") == ["small", "##er"]
+    assert tokenizer.tokenize("smaller", return_offsets_mapping=False) == ["small", "##er"]
+    tokenizer("smaller")
+    assert asked == [True, True, False]
+
+
 def test_ids_alone(tokenizer):
     assert tokenizer.encode("a", add_special_tokens=False) == [tokenizer.convert_tokens_to_ids("a")]
     assert isinstance(tokenizer.encode("a", return_tensors="pt"), torch.Tensor)

@@ -1,7 +1,7 @@
 """Calling a tokenizer: texts in, `BatchEncoding` out."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from distilbert.tokenization.batch_encoding import BatchEncoding
 from distilbert.tokenization.engine import Pieces
@@ -23,6 +23,7 @@ Text = str | Words
 class Encoding(FromIds):
     """Encodes texts; the engine cuts them, the rest is the same for both tokenizers."""
 
+    is_fast: ClassVar[bool]
     split_special_tokens = Setting(read_flag)
 
     def __call__(
@@ -301,6 +302,8 @@ class Encoding(FromIds):
         if isinstance(text, list | tuple) and not kwargs.get("is_split_into_words"):
             raise TypeError(f"tokenize takes one text (str), not {_name(text)}")
         kwargs.setdefault("verbose", False)
+        if self.is_fast:  # offsets come with the tokens, and text that is cut for ids without them
+            kwargs["return_offsets_mapping"] = True
         return self(text, pair, add_special_tokens=add_special_tokens, **kwargs).tokens()
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from tokenizers import AddedToken, Tokenizer
 
 from distilbert.tokenization.options import read_number
-from distilbert.tokenization.rust_engine import RustEngine
+from distilbert.tokenization.rust_engine import RustEngine, build_backend
 from distilbert.tokenization.spec import Spec, spec_of_json, spec_of_json_file
 from distilbert.tokenization.tokenizer import (
     BertStyleTokenizer,
@@ -98,6 +98,9 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
                 spec.origin,
             )
         return RustEngine(spec)
+
+    def _bare_backend(self) -> Tokenizer:
+        return build_backend(self._spec, self._engine.backend().model)
 
     @property
     def backend_tokenizer(self) -> Tokenizer:

@@ -271,19 +271,19 @@ def vocab_text(vocab: Mapping[str, int], path: Path) -> str:
     Raises:
         ValueError: a token holds a line break, or an id is far beyond all others.
     """
-    tokens = {index: token for token, index in vocab.items()}
+    tokens = dict(zip(vocab.values(), vocab, strict=True))
     last = max(tokens)
     if last > _MOST_UNUSED + len(tokens):
         raise ValueError(
             f"{tokens[last]!r} has the id {last} where there are {len(tokens)} tokens: "
             f"most lines of {path} would have none"
         )
-    lines = []
-    for index in range(last + 1):
-        token = tokens.get(index, f"[unused{index}]")
-        if index not in tokens and token in vocab:
-            token = f"[unused-{index}]"
-        if "\n" in token:
-            raise ValueError(f"the token {token!r} cannot be a line of {path}")
-        lines.append(token)
-    return "\n".join(lines) + "\n"
+    if len(tokens) <= last:
+        for index in set(range(last)) - tokens.keys():
+            token = f"[unused{index}]"
+            tokens[index] = f"[unused-{index}]" if token in vocab else token
+    text = "\n".join(map(tokens.__getitem__, range(last + 1))) + "\n"
+    if text.count("\n") > last + 1:
+        token = next(token for token in vocab if "\n" in token)
+        raise ValueError(f"the token {token!r} cannot be a line of {path}")
+    return text

@@ -5,7 +5,7 @@ again, in full, for the texts they are asked of. Lists of words are cut in full 
 text into words wants to know which word a token is from.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -19,14 +19,19 @@ from distilbert.tokenization.spec import Spec
 from distilbert.tokenization.text import check_text
 
 
-def build_backend(spec: Spec) -> Tokenizer:
-    """Return a Rust tokenizer that cuts as BERT does, without special tokens around a text."""
-    model = models.WordPiece(
-        spec.vocab,
-        unk_token=spec.unk_token,
-        max_input_chars_per_word=spec.max_input_chars_per_word,
-        continuing_subword_prefix=spec.continuing_subword_prefix,
-    )
+def build_backend(spec: Spec, model: models.Model | None = None) -> Tokenizer:
+    """Return a Rust tokenizer that cuts as BERT does, without special tokens around a text.
+
+    Args:
+        model: the spec's vocabulary, if another backend has it in memory.
+    """
+    if model is None:
+        model = models.WordPiece(
+            spec.vocab,
+            unk_token=spec.unk_token,
+            max_input_chars_per_word=spec.max_input_chars_per_word,
+            continuing_subword_prefix=spec.continuing_subword_prefix,
+        )
     backend = cutting_words(model, spec)
     backend.decoder = decoders.WordPiece(prefix=spec.continuing_subword_prefix)
     return backend
@@ -52,6 +57,19 @@ def _without_added(backend: Tokenizer) -> Tokenizer:
     twin.pre_tokenizer = backend.pre_tokenizer
     twin.decoder = backend.decoder
     return twin
+
+
+def hand_over(backend: Tokenizer, tokens: Iterable[AddedToken], vocab: Mapping[str, int]) -> None:
+    """Add tokens to a backend, given in the order of their ids.
+
+    All at once, because the library then goes through all that it has; but vocabulary apart from
+    the rest, so that ids come out as they should.
+    """
+    for (_, special), group in groupby(
+        tokens, lambda token: (token.content in vocab, token.special)
+    ):
+        add = backend.add_special_tokens if special else backend.add_tokens
+        add(list(group))
 
 
 class _Batch:
@@ -209,13 +227,7 @@ class RustEngine:
         return added
 
     def _hand_over(self, backend: Tokenizer, new: Mapping[int, dict[str, Any]]) -> None:
-        # In the order of ids, and vocabulary apart from the rest, ids come out as they should.
-        for (_, special), group in groupby(
-            [new[index] for index in sorted(new)],
-            key=lambda each: (each["content"] in self._vocab, each["special"]),
-        ):
-            add = backend.add_special_tokens if special else backend.add_tokens
-            add([AddedToken(**each) for each in group])
+        hand_over(backend, [AddedToken(**new[index]) for index in sorted(new)], self._vocab)
 
     @property
     def added_tokens(self) -> dict[int, AddedToken]:

@@ -102,8 +102,12 @@ def check_vocab(vocab: Any, origin: str) -> dict[str, int]:
     """
     if not isinstance(vocab, Mapping) or not vocab:
         raise ValueError(f"{origin} has no vocabulary: expected tokens and their ids, at least one")
+    indices = vocab.values()
+    sound = set(map(type, vocab)) == {str} and set(map(type, indices)) == {int}
+    if sound and 0 <= min(indices) <= max(indices) < 1 << 31 and len(set(indices)) == len(vocab):
+        return dict(vocab)
     seen: dict[int, str] = {}
-    for token, index in vocab.items():
+    for token, index in vocab.items():  # to say which one is wrong
         if not isinstance(token, str) or not isinstance(index, int) or isinstance(index, bool):
             raise ValueError(f"{origin}: {token!r}: {index!r} is not a token and its id")
         if not 0 <= index < 1 << 31:

@@ -52,6 +52,6 @@ class SpecialLayout(Vocabulary):
                     "special tokens is given whole, as token_ids_0"
                 )
             special = set(self.all_special_ids)
-            return [int(index in special) for index in to_ids(token_ids_0)]
+            return [1 if index in special else 0 for index in to_ids(token_ids_0)]
         mask = [1, *[0] * len(token_ids_0), 1]
         return mask if token_ids_1 is None else [*mask, *[0] * len(token_ids_1), 1]

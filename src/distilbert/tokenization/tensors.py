@@ -128,7 +128,10 @@ def to_ids(value: Any) -> list[int]:
     row = value if kind_of(value) is None else to_lists(value)
     if isinstance(row, str | bytes | Mapping) or not isinstance(row, Iterable):
         raise TypeError(f"expected a row of ids, not {value!r:.60} ({type(value).__name__})")
-    ids = [each if isinstance(each, int) else to_lists(each) for each in row]
+    ids = list(row)
+    if set(map(type, ids)) <= {int}:
+        return ids
+    ids = [each if isinstance(each, int) else to_lists(each) for each in ids]
     for each in ids:
         if not isinstance(each, int):
             raise ValueError(

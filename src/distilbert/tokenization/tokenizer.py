@@ -27,7 +27,7 @@ from distilbert.tokenization.files import (
     vocab_text,
 )
 from distilbert.tokenization.options import UNBOUNDED
-from distilbert.tokenization.rust_engine import build_backend
+from distilbert.tokenization.rust_engine import build_backend, hand_over
 from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, check_vocab
 from distilbert.tokenization.vocabulary import NOT_LOOKED_UP, ROLES, as_added_token
 from distilbert.tokenization.wordpiece import load_vocab
@@ -44,7 +44,6 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
         "vocab_file": VOCAB_FILE,
         "tokenizer_file": TOKENIZER_FILE,
     }
-    is_fast: ClassVar[bool]
 
     @abstractmethod
     def _make_engine(self, spec: Spec) -> Engine:
@@ -254,15 +253,14 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
         )
         return tokenizer
 
+    def _bare_backend(self) -> Tokenizer:
+        """Return a Rust tokenizer that has no added tokens yet."""
+        return build_backend(self._spec)
+
     def _to_backend(self) -> Tokenizer:
         """Return a Rust tokenizer that does all this one does, special tokens included."""
-        spec = self._spec
-        backend = build_backend(spec)
-        for token in self.added_tokens_decoder.values():
-            if token.special:
-                backend.add_special_tokens([token])
-            else:
-                backend.add_tokens([token])
+        backend = self._bare_backend()
+        hand_over(backend, self.added_tokens_decoder.values(), self._base)
         (cls_id, cls), (sep_id, sep), _ = self._frame
         backend.post_processor = processors.TemplateProcessing(
             single=[f"{cls}:0", "$A:0", f"{sep}:0"],

@@ -1,6 +1,7 @@
 """Tokens and ids: the vocabulary, the tokens added to it, and those with a role (`[CLS]` …)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, overload
 
 from tokenizers import AddedToken
@@ -22,7 +23,12 @@ ROLES = (
 )
 
 
-NOT_LOOKED_UP = {"_frame_now": None, "_size_now": None, "_skipped_now": None}
+NOT_LOOKED_UP = {
+    "_frame_now": None,
+    "_size_now": None,
+    "_skipped_now": None,
+    "_spell_now": None,
+}
 
 
 class _RoleToken:
@@ -77,6 +83,7 @@ class Vocabulary:
     _frame_now: Frame | None
     _size_now: int | None
     _skipped_now: set[int] | None
+    _spell_now: Callable[[int], str] | None
 
     def __init__(self, roles: Mapping[str, str], additional: Iterable[str] = ()) -> None:
         self._roles = dict(roles)
@@ -366,8 +373,13 @@ class Vocabulary:
             ids = to_lists(ids)
         if isinstance(ids, int):
             return self._token_of(ids)
-        skipped = self._skipped_ids if skip_special_tokens else set()
-        return [self._token_of(index) for index in to_ids(ids) if index not in skipped]
+        row = to_ids(ids)
+        if skip_special_tokens:
+            skipped = self._skipped_ids
+            row = [index for index in row if index not in skipped]
+        if self._spell_now is None:
+            self._spell_now = cache(self._token_of)
+        return list(map(self._spell_now, row))
 
     @property
     def _skipped_ids(self) -> set[int]:
