@@ -1,5 +1,6 @@
 """Files found in folders, and folders written so that a reader never sees half of them."""
 
+import fcntl
 import json
 import os
 import stat
@@ -166,6 +167,17 @@ class TestStaged:
             (scratch / "a.json").write_text("new")
         assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.json": "old"}
 
+    def test_only_what_may_be_written_is_flushed(self, tmp_path, monkeypatch):
+        """As Windows requires."""
+        modes = []
+        flags = fcntl.F_GETFL
+        monkeypatch.setattr(
+            os, "fsync", lambda number: modes.append(fcntl.fcntl(number, flags) & os.O_ACCMODE)
+        )
+        with staged(tmp_path) as scratch:
+            (scratch / "a.json").write_text("new")
+        assert modes == [os.O_RDWR]
+
     @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
     def test_files_get_the_usual_permissions(self, tmp_path, umask, mode):
         before = os.umask(umask)
@@ -190,6 +202,13 @@ def test_json_is_sorted_and_readable(tmp_path):
     write_json(tmp_path / "x.json", {"b": "é", "a": 1})
     text = (tmp_path / "x.json").read_text(encoding="utf-8")
     assert text == '{\n  "a": 1,\n  "b": "é"\n}\n'
+
+
+def test_json_has_escapes_for_what_utf_8_has_not(tmp_path):
+    content = {"a": "\N{SNOWMAN} " + os.fsdecode(b"folder \xff")}
+    write_json(tmp_path / "x.json", content)
+    assert r"folder \udcff" in (tmp_path / "x.json").read_text(encoding="utf-8")
+    assert read_json(tmp_path / "x.json") == content
 
 
 class TestPush:

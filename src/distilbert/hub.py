@@ -287,7 +287,7 @@ def staged(folder: str | os.PathLike[str], replaces: Iterable[str] = ()) -> Iter
         files = sorted(Path(scratch).iterdir())
         mode = _mode_of_new_files(Path(scratch))
         for file in files:
-            with file.open("rb") as handle:
+            with file.open("r+b") as handle:  # Windows flushes only what may be written
                 os.fsync(handle.fileno())
             file.chmod(mode)  # safetensors makes its files for their owner alone
         fresh = {file.name for file in files}
@@ -307,8 +307,12 @@ def _mode_of_new_files(folder: Path) -> int:
 
 
 def json_text(content: dict[str, Any]) -> str:
-    """Return a JSON object, sorted and indented, as hub files are."""
-    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    """Return a JSON object, sorted and indented, as hub files are.
+
+    What UTF-8 has not, such as a part of a path that is not UTF-8, is written as an escape.
+    """
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace").decode()
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -20,18 +20,21 @@ from distilbert import cli
 from distilbert.distillation.corpus import Corpus
 from distilbert.modeling import files
 from distilbert.modeling.opening import open_masked_lm
-from distilbert.recipes import job
+from distilbert.recipes import job, loop
 from distilbert.recipes.loop import Standing
 from distilbert.recipes.masked_lm import check_vocabulary
 from distilbert.recipes.plan import Plan, steps_of
 from distilbert.recipes.pretrain import Settings, main
 from distilbert.runtime import checkpoint
+from distilbert.runtime import launch as launching
 from distilbert.runtime.metrics import read_metrics
+from distilbert.runtime.optimisation import make_optimizer
 
 from .conftest import write_corpus
 from .reviews import save_model
 
 HERE = Path(__file__).parent
+MAPS = Path("/proc/self/maps")
 SHAPE = "--layers 2 --dim 16 --heads 2"
 TINY = f"{SHAPE} --steps 12 --sequences_per_step 24 --micro_tokens 96"
 
@@ -196,6 +199,20 @@ def test_a_full_disk(pretrain, tmp_path, capfd, monkeypatch):
     (tmp_path / "run").rename(tmp_path / "broken")
     assert pretrain("--save_every", "5") == 0
     assert numbers(tmp_path / "run") == broken
+
+
+@pytest.mark.skipif(not MAPS.exists(), reason="nothing says what is mapped")
+@pytest.mark.parametrize("best_step", [1, 2])
+def test_a_resumed_run_keeps_no_checkpoint_mapped(fresh, tmp_path, best_step):
+    """Windows would not remove it."""
+    launch, module = launching.start(cpu=True), torch.nn.Linear(64, 64)
+    optimizer = make_optimizer(module)
+    best = {name: weight.clone() for name, weight in checkpoint.weights_of(module).items()}
+    standing = loop.Standing(2, best_step=best_step, best_scores={"loss": 1.0}, best_weights=best)
+    loop._save(launch, tmp_path, standing, module, optimizer)
+    found = loop._resume(launch, tmp_path, module, optimizer)
+    assert torch.equal(found.best_weights["weight"], best["weight"])
+    assert str(tmp_path) not in MAPS.read_text()
 
 
 @pytest.mark.parametrize("what", ["model", "tokenizer"])

@@ -1,6 +1,7 @@
 """A checkpoint is whole or it is not there, whatever happens while it is written."""
 
 import errno
+import fcntl
 import os
 import resource
 import stat
@@ -214,6 +215,24 @@ def test_everything_is_flushed_before_it_has_its_name(tmp_path, monkeypatch):
     files = [path / name for name in FILES]
     assert set(flushed[:3]) == {file.stat().st_ino for file in files}
     assert flushed[3:] == [path.stat().st_ino, tmp_path.stat().st_ino]
+
+
+def test_only_what_may_be_written_is_flushed(tmp_path, monkeypatch):
+    """As Windows requires; and some file systems flush no folders."""
+    refusal = errno.EINVAL
+
+    def fsync(number):
+        if stat.S_ISDIR(os.fstat(number).st_mode):
+            raise OSError(refusal, os.strerror(refusal))
+        if fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write(tmp_path, 1)
+    assert latest(tmp_path).step == 1
+    refusal = errno.EIO
+    with pytest.raises(OSError, match=r"could not be written .*error"):
+        write(tmp_path, 2)
 
 
 def test_a_fingerprint_is_of_weights_and_of_what_computes():

@@ -229,6 +229,8 @@ def _resume(
     best = {}
     if state["best_scores"]:
         best = found.tensors("weights" if state["best_step"] == found.step else "best")
+        # A copy: what was read is a map of the file, and Windows removes none that is mapped.
+        best = {name: tensor.clone() for name, tensor in best.items()}
     return Standing(found.step, **state, best_weights=best)
 
 

@@ -7,6 +7,7 @@ carries the size and SHA-256 of every file, so that a half-written one is never 
                  "sha256": of the rest}
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -29,6 +30,7 @@ FORMAT = 1
 STATE_FILE = "state.json"
 _NAME = re.compile(r"step-(\d{8,})")
 _KEPT = 2  # the last, and one to go back to if that is damaged
+_NOT_FOR_FOLDERS = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)  # what some file systems say
 
 
 @dataclass(frozen=True)
@@ -253,10 +255,15 @@ def _steps(folder: Path, until: int | None = None) -> list[tuple[int, Path]]:
 
 def _flush(path: Path) -> None:
     """Flush a file, or a folder's entries, to disk (fsync)."""
-    if path.is_dir() and os.name == "nt":
+    is_folder = path.is_dir()
+    if is_folder and os.name == "nt":
         return  # Windows has no handle for a folder
-    descriptor = os.open(path, os.O_RDONLY)
+    # Windows flushes only what may be written.
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if not is_folder or error.errno not in _NOT_FOR_FOLDERS:
+            raise
     finally:
         os.close(descriptor)
