@@ -33,13 +33,14 @@ from distilbert.distillation.order import step_indices
 from distilbert.modeling.opening import open_head
 from distilbert.recipes import finetune
 from distilbert.recipes.task_job import label_fields
+from distilbert.runtime.launch import default_device
 from distilbert.tasks.catalog import make_task
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 BATCH, WARMUP, DECAY, NORM = 32, 0.1, 0.01, 1.0
 LONGEST = {"squad": 384}
 EXAMPLES = {"sst2": 4000, "mrpc": 3668, "conll2003": 3000, "squad": 1000}
-DEVICE = torch.accelerator.current_accelerator() or torch.device("cpu")
+DEVICE = default_device()
 
 
 def subset(path, out, count):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import accelerate
 import pytest
 import torch
 from torch import nn
@@ -69,6 +70,26 @@ def test_the_environment_does_not_divide_the_loss(start, monkeypatch):
     weight = torch.ones(1, requires_grad=True)
     launch.backward(weight * 3)
     assert weight.grad.item() == 3
+
+
+def test_apple_s_gpu_is_not_used(start, monkeypatch):
+    def found(check_available=False):
+        return torch.device("mps")
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", found)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(accelerate.state, "is_mps_available", lambda *given, **options: True)
+    monkeypatch.setattr(launching, "bf16_is_fast", lambda device: device.type != "cpu")
+    assert start().device.type == "cpu"
+    assert launching.best_precision() == "no"
+
+
+def test_the_accelerator_that_is_there_is_used(monkeypatch):
+    for found, expected in ((torch.device("cuda"), "cuda"), (None, "cpu")):
+        monkeypatch.setattr(
+            torch.accelerator, "current_accelerator", lambda found=found, **_: found
+        )
+        assert launching.default_device().type == expected
 
 
 def test_two_processes():

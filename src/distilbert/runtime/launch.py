@@ -158,7 +158,7 @@ def start(
 
     Args:
         precision: of autocast: `no` computes in fp32; fp16 needs a GPU.
-        cpu: stay on the CPU though there is a GPU.
+        cpu: stay on the CPU, whatever `default_device` is.
         seed: of PyTorch's global generators, for whatever draws no numbers of its own.
         deterministic: only operations that give the same bits each time (on CUDA some are slower,
             and those that cannot raise RuntimeError). Call it before CUDA is first used.
@@ -178,7 +178,7 @@ def start(
     accelerator = Accelerator(
         mixed_precision=precision,
         # Unless told, accelerate joins no group of CPU processes.
-        cpu=cpu or not torch.accelerator.is_available(),
+        cpu=cpu or default_device().type == "cpu",
         # One whatever the environment says: this would divide the loss.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
@@ -196,7 +196,15 @@ def start(
     return launch
 
 
+def default_device() -> torch.device:
+    """Return the kind of device that a run computes on: the accelerator there is, else the CPU.
+
+    Not Apple's (mps): it has no float64, which losses and scores are added up in.
+    """
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return torch.device("cpu") if found is None or found.type == "mps" else found
+
+
 def best_precision() -> Precision:
     """Return bf16 where this machine computes faster in it than in fp32, else no."""
-    device = torch.accelerator.current_accelerator() or torch.device("cpu")
-    return "bf16" if bf16_is_fast(device) else "no"
+    return "bf16" if bf16_is_fast(default_device()) else "no"
