@@ -9,6 +9,7 @@ from pathlib import Path
 from distilbert.hub import make_folder
 
 LOCK_FILE = ".lock"
+_LOCKED_BYTE = 2**31 - 2  # the last that Windows' C library can lock
 
 
 def take(folder: Path) -> int:
@@ -39,13 +40,18 @@ def take_file(descriptor: int, path: Path) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    if sys.platform == "win32":
-        return True  # no such lock
-    import fcntl
-
     try:
-        # Held by the process, not by the open file: a worker that outlives it does not keep it.
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if sys.platform == "win32":
+            import msvcrt
+
+            # Nobody else can read what is locked there: a byte far beyond the content.
+            os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            # Held by the process, not by the open file: a worker that outlives it keeps nothing.
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
     except OSError:
