@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -358,8 +360,32 @@ def until(condition):
 
 def test_a_process_that_dies_is_told(make_corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(preparation, "_begin_worker", os._exit)  # fails there: the process ends
-    with pytest.raises(ChildProcessError, match=r"ended from outside.*fewer workers"):
+    with pytest.raises(ChildProcessError, match=r"ended from outside.*fewer workers.*__main__"):
         make_corpus(documents=200, workers=2)
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_only_where_nothing_was_made_the_script_is_a_reason(monkeypatch, before):
+    class Pool:
+        def __init__(self, *given, **options):
+            pass
+
+        def submit(self, work, dies):
+            future = Future()
+            if dies:
+                future.set_exception(BrokenProcessPool())
+            else:
+                future.set_result({})
+            return future
+
+        def shutdown(self, **options):
+            pass
+
+    monkeypatch.setattr(preparation, "ProcessPoolExecutor", Pool)
+    records = preparation._in_processes(1, (), iter([False] * before + [True]))
+    with pytest.raises(ChildProcessError, match="ended from outside") as caught:
+        list(records)
+    assert ("__main__" in str(caught.value)) == (before == 0)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -2,9 +2,11 @@
 
 import errno
 import logging
+import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +14,7 @@ from distilbert import DistilBertTokenizerFast
 from distilbert.cli import main as cli
 from distilbert.distillation import workplace
 from distilbert.distillation.corpus import Corpus
+from distilbert.recipes import prepare
 from distilbert.recipes.prepare import Settings, main
 from distilbert.runtime import lock
 
@@ -201,6 +204,14 @@ def test_from_the_command_line(tmp_path, capfd):
     assert len(Corpus.open(tmp_path / "corpus")) == 20
     assert cli(["prepare", *flags, "--mode", "pack"]) == 1
     assert "mode was 'split', is 'pack'" in capfd.readouterr().err
+
+
+def test_no_more_processes_than_windows_takes(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert prepare._cores() == 64
+    monkeypatch.setattr(prepare, "sys", SimpleNamespace(platform="win32"))
+    assert prepare._cores() == 61
 
 
 def test_two_at_once_do_not_meet(prepared, tmp_path):

@@ -21,6 +21,11 @@ from distilbert.distillation.blocks import START, Block, Source, blocks
 from distilbert.distillation.sequences import Shape
 from distilbert.distillation.workplace import Workplace, record_file
 
+_NONE_MADE = (
+    '. None was made: a script that prepares a corpus needs `if __name__ == "__main__":` around '
+    "it, as the processes import the script too; workers=1 does without processes"
+)
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -121,6 +126,7 @@ def _in_processes(
         workers, get_context("spawn"), initializer=_begin_worker, initargs=arguments
     )
     running: set[Future[dict[str, Any]]] = set()
+    made = 0
     try:
         for block in todo:
             running.add(executor.submit(_work, block))
@@ -128,15 +134,17 @@ def _in_processes(
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield future.result()
+                    made += 1
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
+                made += 1
     except BrokenProcessPool as error:
         raise ChildProcessError(
             "a process that made shards was ended from outside, most likely for want of memory. "
             "What is finished is kept: run the same command again with fewer workers or a smaller "
-            "shard_mb"
+            "shard_mb" + ("" if made else _NONE_MADE)
         ) from error
     finally:
         executor.shutdown(wait=True, cancel_futures=True)

@@ -5,6 +5,7 @@ Interrupted, it continues when the same command is given again.
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -188,10 +189,11 @@ def _warn_of_no_validation(fraction: float, out: Path) -> None:
 
 
 def _cores() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process may use; on Windows, how many processes it can."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    cores = os.cpu_count() or 1
+    return min(cores, 61) if sys.platform == "win32" else cores
 
 
 def _check(settings: Settings) -> None:
