@@ -1,5 +1,6 @@
 """The command: recipes that are made up here, since the command knows nothing of what they do."""
 
+import io
 import json
 import logging
 import os
@@ -74,6 +75,17 @@ def fail_with(error):
         raise error
 
     return main
+
+
+def test_what_stdout_cannot_show_is_escaped(bake, monkeypatch):
+    """As where a Windows console's encoding is not UTF-8."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert bake("--flour", "a", fails=lambda settings: print("é \N{RIGHTWARDS ARROW}"))[0] == 0
+    out.flush()
+    assert out.buffer.getvalue().rstrip() == b"\xe9 \\u2192"
+    monkeypatch.setattr(sys, "stdout", None)  # a process without a console
+    assert bake("--flour", "a")[0] == 0
 
 
 def test_flags(bake):

@@ -60,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A signal ends the process without a word otherwise: a mapped shard that was cut is one.
         faulthandler.enable(sys.__stderr__)
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # As stderr does: what a Windows console cannot show is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
     rank = int(os.environ.get("RANK", "0"))
     silence = io.StringIO() if rank else None
     try:

@@ -114,6 +114,12 @@ def test_without_a_compiler(folder, monkeypatch):
     assert building.compiler() == ["ccache", "mine", "-m64"]
 
 
+def test_not_for_windows(folder, monkeypatch):
+    monkeypatch.setattr(building, "sys", SimpleNamespace(platform="win32"))
+    with pytest.raises(OSError, match=r"dlfcn\.h, which Windows does not have"):
+        building.compile_all()
+
+
 def test_the_package_is_built_without_a_compiler_too(monkeypatch):
     name = "hatchling.builders.hooks.plugin.interface"
     monkeypatch.setitem(sys.modules, name, interface := ModuleType(name))

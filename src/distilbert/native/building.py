@@ -90,8 +90,10 @@ def compile_all() -> list[Path]:
     """Compile a library for every instruction set and return those that compiled.
 
     Raises:
-        OSError: no compiler, or none that compiles for anything; with what it says.
+        OSError: on Windows; no compiler, or none that compiles for anything, with what it says.
     """
+    if sys.platform == "win32":
+        raise OSError("the engine needs dlfcn.h, which Windows does not have")
     words = compiler()
     runs = {}
     for instruction_set, flags in instruction_sets().items():

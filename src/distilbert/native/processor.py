@@ -20,7 +20,7 @@ def _has(name: str) -> bool:
 def _description() -> frozenset[str]:
     """Return the words of the system's description of the processor."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = platform.processor()
     return frozenset(text.split())

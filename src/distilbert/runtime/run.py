@@ -287,8 +287,9 @@ def _commit() -> str | None:
     try:
         for arguments in (["ls-files", "--error-unmatch", here.name], describe):
             done = subprocess.run(
-                ["git", *arguments], cwd=here.parent, capture_output=True, text=True, timeout=20
-            )
+                ["git", *arguments], cwd=here.parent, capture_output=True, encoding="utf-8",
+                errors="replace", timeout=20,
+            )  # fmt: skip
             if done.returncode:
                 return None
     except (OSError, subprocess.TimeoutExpired):
