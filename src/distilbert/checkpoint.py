@@ -132,6 +132,8 @@ def kind_of(source: Source) -> str:
         ValueError: it does not say.
     """
     for name in _written_by(source):
+        if name.endswith("ForPreTraining"):  # which has the masked-LM head, and one more
+            return "ForMaskedLM"
         for kind in (*KINDS, "Model"):
             if name.endswith(kind):
                 return kind

@@ -287,6 +287,7 @@ def test_keeping_some_tokens(cls, tiny):
 
 def test_keeping_some_tokens_of_an_untied_decoder(tiny):
     tiny.tie_word_embeddings, tiny.pad_token_id = False, 7
+    tiny.sep_token_id, tiny.bos_token_id = 9, 4
     model = d.DistilBertForMaskedLM(tiny).eval()
     model.vocab_projector.bias.data.normal_()
     model.get_input_embeddings().requires_grad_(False)
@@ -294,7 +295,8 @@ def test_keeping_some_tokens_of_an_untied_decoder(tiny):
     keep_tokens(model, [3, 7, 9])
     torch.testing.assert_close(model(torch.tensor([[0, 2]])).logits, before[..., [3, 7, 9]])
     assert model.config.pad_token_id == model.get_input_embeddings().padding_idx == 1
+    assert (model.config.sep_token_id, model.config.bos_token_id) == (2, None)
     assert not model.get_input_embeddings().weight.requires_grad
     assert model.vocab_projector.weight.requires_grad
-    with pytest.raises(ValueError, match="pad_token_id=1 must be among"):
+    with pytest.raises(ValueError, match="pad_token_id=1 must be among the tokens that stay"):
         keep_tokens(model, [0, 2])

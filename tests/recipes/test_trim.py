@@ -58,6 +58,59 @@ def test_the_same_outputs(cls, save, tmp_path, capsys):
     assert torch.equal(found, expected)
 
 
+def test_a_berts_tokenizer_says_that_it_is_one(save, tmp_path):
+    """So that others give it segment ids for pairs."""
+    for cls, name in (
+        (d.BertForSequenceClassification, "BertTokenizer"),
+        (d.DistilBertForSequenceClassification, "DistilBertTokenizer"),
+    ):
+        out, code = trim(tmp_path, save(cls))
+        assert code == 0
+        assert json.loads((out / "tokenizer_config.json").read_text())["tokenizer_class"] == name
+
+
+def test_letters_of_unknown_words_stay(save, tmp_path, tiny_vocab):
+    big = save(d.DistilBertModel)
+    out, code = trim(tmp_path, big, texts=["中\u2603 the"])  # a snowman: one unknown word
+    assert code == 0
+    assert "\u4e2d" in d.DistilBertTokenizer.from_pretrained(out).get_vocab()
+    out, code = trim(tmp_path, big, texts=["the"])
+    assert "\u4e2d" not in d.DistilBertTokenizer.from_pretrained(out).get_vocab()
+
+
+def test_special_tokens_in_texts_are_no_text(save, tmp_path):
+    big = save(d.DistilBertModel)
+    tokenizer = d.DistilBertTokenizerFast.from_pretrained(big)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["@u"]})
+    tokenizer.save_pretrained(big)
+    out, code = trim(tmp_path, big, texts=["the @umodel"])
+    assert code == 0
+    small = d.DistilBertTokenizerFast.from_pretrained(out)
+    assert small.tokenize("the @umodel") == ["the", "@u", "model"]
+
+
+@pytest.mark.parametrize("pad", [127, 40])
+def test_a_padding_token_that_no_text_has(save, tmp_path, pad):
+    big = save(d.DistilBertForMaskedLM, pad_token_id=pad)
+    out, code = trim(tmp_path, big)
+    assert code == 0
+    small = d.DistilBertForMaskedLM.from_pretrained(out)
+    row = d.DistilBertForMaskedLM.from_pretrained(big).get_input_embeddings().weight[pad]
+    assert torch.equal(small.get_input_embeddings().weight[small.config.pad_token_id], row)
+    assert d.DistilBertTokenizerFast.from_pretrained(out).tokenize(TEXTS[0]) == TEXTS[0].split()
+
+
+def test_a_checkpoint_of_pre_training(save, tmp_path):
+    big = save(d.BertForMaskedLM)
+    file = tmp_path / "model" / "config.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"architectures": ["BertForPreTraining"]}))
+    assert trim(tmp_path, big)[1] == 0
+    file.write_text(json.dumps(content | {"architectures": None}))
+    assert trim(tmp_path, big)[1] == 1
+    assert trim(tmp_path, big, "--head", "ForMaskedLM")[1] == 0
+
+
 def test_the_type_of_the_weights_stays(save, tmp_path):
     big = save(d.DistilBertForMaskedLM)
     d.DistilBertForMaskedLM.from_pretrained(big).half().save_pretrained(big)
@@ -87,8 +140,17 @@ def test_two_columns_and_frequencies(save, tmp_path, capsys):
     vocab = d.DistilBertTokenizer.from_pretrained(tmp_path / "small").get_vocab()
     assert "the" in vocab
     assert "small" not in vocab
-    # Of the texts' 7 tokens 3 are `the`.
-    assert "42.86 % of what is in the texts" in capsys.readouterr().err
+    assert main([*flags, *columns, "b"]) == 1
+    assert "has no column 'b'" in capsys.readouterr().err
+    with (tmp_path / "more.txt").open("w") as more:
+        more.write("small\n")  # which is read once, whatever the columns are
+    both = ["--sources", str(file), str(tmp_path / "more.txt"), "--min_frequency", "3"]
+    assert main([*flags, *columns, *both]) == 0
+    vocab = d.DistilBertTokenizer.from_pretrained(tmp_path / "small").get_vocab()
+    assert "the" in vocab
+    assert "small" not in vocab
+    # Of the texts' 8 tokens 3 are `the`.
+    assert "37.5 % of what is in the texts" in capsys.readouterr().err
 
 
 def test_wrong_settings(save, tmp_path, capsys):
@@ -102,4 +164,4 @@ def test_wrong_settings(save, tmp_path, capsys):
         assert message in capsys.readouterr().err
     assert trim(tmp_path, big, texts=[" "])[1] == 1
     assert "there is no text in" in capsys.readouterr().err
-    assert not (tmp_path / "small").exists()
+    assert not [*(tmp_path / "small").iterdir()]

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import sys
 import threading
 import time
 
@@ -76,7 +77,8 @@ def test_what_is_served_and_that_it_works(ask):
     [
         (b"{", 400, "not JSON"),
         (b"\xff", 400, "not UTF-8"),
-        (b"[" * 1900, 400, "nested"),
+        # How deep is too deep depends on Python's version.
+        (b"[" * 1900, 400, "nested" if sys.version_info < (3, 13) else "not JSON"),
         ([1], 400, "expected {"),
         ({"input": "1"}, 400, "expected {"),
         ({"inputs": "1", "options": {}}, 400, "no 'options'"),

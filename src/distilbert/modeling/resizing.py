@@ -52,17 +52,22 @@ def resize_tokens(
 def keep_tokens(model: "PreTrainedModel", ids: Sequence[int]) -> None:
     """Leave the word embeddings and the decoder only these rows, in this order.
 
+    Ids of tokens in the configuration follow.
+
     Raises:
         ValueError: the padding token is not among them.
     """
     config = model.config
-    pad = config.pad_token_id
-    if pad is not None and pad not in ids:
-        raise ValueError(f"pad_token_id={pad} must be among the tokens that are kept")
-    new_pad = None if pad is None else list(ids).index(pad)
+    new_id = {old: new for new, old in enumerate(ids)}
+    if config.pad_token_id is not None and config.pad_token_id not in new_id:
+        raise ValueError(f"pad_token_id={config.pad_token_id} must be among the tokens that stay")
+    for name in [name for name in config.to_dict() if name.endswith("_token_id")]:
+        setattr(config, name, new_id.get(getattr(config, name)))
     words, decoder = model.get_input_embeddings(), model.get_output_embeddings()
     fresh = nn.Embedding.from_pretrained(
-        words.weight[list(ids)], freeze=not words.weight.requires_grad, padding_idx=new_pad
+        words.weight[list(ids)],
+        freeze=not words.weight.requires_grad,
+        padding_idx=config.pad_token_id,
     )
     if decoder is not None:
         for name in ("weight", "bias"):
@@ -71,7 +76,6 @@ def keep_tokens(model: "PreTrainedModel", ids: Sequence[int]) -> None:
                 rows = nn.Parameter(old[list(ids)], requires_grad=old.requires_grad)
                 setattr(decoder, name, rows)
         decoder.out_features = len(ids)
-    config.pad_token_id = new_pad
     model.set_input_embeddings(fresh)
 
 

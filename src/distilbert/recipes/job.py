@@ -17,6 +17,7 @@ from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.runtime.launch import Launch
 from distilbert.tokenization import DistilBertTokenizerFast
 from distilbert.tokenization.files import TOKENIZER_FILES
+from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 
 class Steps(AbstractContextManager[Any], Protocol):
@@ -73,6 +74,12 @@ def open_model_tokenizer(name: str, config: PretrainedConfig) -> DistilBertToken
         ValueError: it has ids that the model has no vectors for.
     """
     tokenizer = DistilBertTokenizerFast.from_pretrained(name)
+    require_vectors(name, tokenizer, config)
+    return tokenizer
+
+
+def require_vectors(name: str, tokenizer: BertStyleTokenizer, config: PretrainedConfig) -> None:
+    """Raise ValueError if the tokenizer of a model has ids that the model has no vectors for."""
     needed = vocab_size_of(tokenizer)
     if needed > config.vocab_size:
         raise ValueError(
@@ -80,7 +87,6 @@ def open_model_tokenizer(name: str, config: PretrainedConfig) -> DistilBertToken
             f"{config.vocab_size}: call model.resize_token_embeddings({needed}) and save the model "
             "again"
         )
-    return tokenizer
 
 
 def refuse_replacing(folder: Path, **inputs: str | None) -> None:

@@ -23,6 +23,7 @@ from distilbert.distillation.workplace import Workplace, settings_of
 from distilbert.hub import read_json
 from distilbert.runtime.lock import held
 from distilbert.runtime.room import NO_ROOM
+from distilbert.runtime.scratch import remove_scratch
 from distilbert.tokenization import DistilBertTokenizerFast
 from distilbert.tokenization.options import UNBOUNDED
 
@@ -87,6 +88,7 @@ def main(settings: Settings) -> Path:
     warn_of_left_out(described)
     try:
         with held(out):
+            remove_scratch(out)
             _prepare(settings, out, shape, sources, described)
     except OSError as error:
         if error.errno not in NO_ROOM:

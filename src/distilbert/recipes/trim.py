@@ -1,8 +1,9 @@
 """`distilbert trim`: a model without the words that some texts do not use."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,16 @@ from numpy.typing import NDArray
 
 from distilbert.checkpoint import kind_of
 from distilbert.distillation.block_writer import clean
+from distilbert.distillation.blocks import Source as Texts
 from distilbert.distillation.blocks import blocks
-from distilbert.distillation.cutting import Cutter
 from distilbert.distillation.sources import open_sources, warn_of_left_out
 from distilbert.distillation.vocabulary import vocab_size_of
-from distilbert.hub import WEIGHTS, Source, staged
+from distilbert.hub import WEIGHTS, Source, make_folder, read_json, staged, write_json
 from distilbert.modeling.opening import class_for, refuse_missing
 from distilbert.modeling.resizing import keep_tokens
-from distilbert.recipes.job import open_model_tokenizer
-from distilbert.tokenization import DistilBertTokenizerFast
-from distilbert.tokenization.files import TOKENIZER_FILES
+from distilbert.recipes.job import require_vectors
+from distilbert.tokenization import BasicTokenizer, DistilBertTokenizer
+from distilbert.tokenization.files import CONFIG_FILE, TOKENIZER_FILES
 from distilbert.tokenization.trimming import needed_ids, trimmed
 
 _logger = logging.getLogger("distilbert")
@@ -30,8 +31,8 @@ _BLOCK_BYTES = 1 << 20
 class Settings:
     """Write a model with a vocabulary of only the words that your texts use.
 
-    Texts all of whose tokens are kept are cut as before and have the same outputs; other words
-    become shorter pieces.
+    Texts of these words, in which no word was unknown, are cut as before and have the same outputs;
+    other words become shorter pieces.
 
     Args:
         model: folder or hub id of a BERT or DistilBERT with any head, with its tokenizer.
@@ -39,6 +40,8 @@ class Settings:
         out: folder of the new model; made if missing.
         text_column: where texts are in JSON lines, Parquet, CSV, TSV and hub data sets; several
             columns are all read.
+        head: the end of the class's name, such as ForTokenClassification, or Model for the bare
+            encoder; by default what the checkpoint says that it is.
         min_frequency: how often a token must be in the texts to be kept.
         vocab_size: keep at most so many tokens, the most frequent; more, if the alphabet and the
             special tokens are more. Without, all that are frequent enough.
@@ -48,6 +51,7 @@ class Settings:
     sources: list[str]
     out: str
     text_column: tuple[str, ...] = ("text",)
+    head: str | None = None
     min_frequency: int = 1
     vocab_size: int | None = None
 
@@ -64,26 +68,37 @@ def main(settings: Settings) -> Path:
     out = Path(settings.out)
     _check(settings, out)
     source = Source(settings.model)
-    cls = class_for(source, kind_of(source))
+    cls = class_for(source, settings.head or kind_of(source))
+    texts = _open(settings)
+    make_folder(out)
     model, info = cls.from_pretrained(settings.model, dtype="auto", output_loading_info=True)
     refuse_missing(source, cls, info)
-    tokenizer = open_model_tokenizer(settings.model, model.config)
-    counts = _count(tokenizer, settings.sources, settings.text_column)
+    tokenizer = DistilBertTokenizer.from_pretrained(settings.model)
+    require_vectors(settings.model, tokenizer, model.config)
+    counts, letters = _count(tokenizer, texts)
+    if not counts.any():
+        raise ValueError(f"there is no text in {', '.join(settings.sources)}")
     ids = needed_ids(
-        tokenizer, counts, min_frequency=settings.min_frequency, size=settings.vocab_size
+        tokenizer, counts, letters, min_frequency=settings.min_frequency, size=settings.vocab_size
     )
+    in_texts = counts[ids].sum() / counts.sum()
     rows, parameters = model.config.vocab_size, model.num_parameters()
+    if model.config.pad_token_id is not None:  # which may be no token of the tokenizer
+        ids = sorted({*ids, model.config.pad_token_id})
     keep_tokens(model, ids)
     with staged(out, replaces=(*WEIGHTS, *TOKENIZER_FILES)) as scratch:
         model.save_pretrained(scratch)
         trimmed(tokenizer, ids).save_pretrained(scratch)
+        if model.config.type_vocab_size:  # who opens a BERT's gets segment ids for pairs
+            content = read_json(scratch / CONFIG_FILE)
+            write_json(scratch / CONFIG_FILE, content | {"tokenizer_class": "BertTokenizer"})
     _logger.info(
         "%s: %d of %d tokens are kept, %.4g %% of what is in the texts; %.1f of %.1f million "
         "parameters",
         out,
         len(ids),
         rows,
-        100 * counts[ids].sum() / counts.sum(),
+        100 * in_texts,
         model.num_parameters() / 1e6,
         parameters / 1e6,
     )
@@ -99,19 +114,33 @@ def _check(settings: Settings, out: Path) -> None:
         raise ValueError(f"out={out} is the model itself: give another folder")
 
 
+def _open(settings: Settings) -> list[Texts]:
+    """Return every source once, and one that has columns once for each of them."""
+    found: dict[Texts, None] = {}
+    for number, column in enumerate(settings.text_column):
+        sources, described = open_sources(settings.sources, column)
+        found.update(dict.fromkeys(sources))
+        if not number:
+            warn_of_left_out(described)
+    return list(found)
+
+
 def _count(
-    tokenizer: DistilBertTokenizerFast, names: Sequence[str], columns: Sequence[str]
-) -> NDArray[np.int64]:
-    """Return (V,), how often each token is in the texts."""
-    cut = Cutter(tokenizer, np.dtype(np.uint32))
+    tokenizer: DistilBertTokenizer, texts: Iterable[Texts]
+) -> tuple[NDArray[np.int64], set[str]]:
+    """Return (V,), how often each token is in the texts, and the letters of unknown words."""
     counts = np.zeros(vocab_size_of(tokenizer), np.int64)
-    for column in columns:
-        sources, described = open_sources(names, column)
-        warn_of_left_out(described)
-        for block in blocks(sources, _BLOCK_BYTES):
-            ids = [cut(clean(document)[0]) for document in block.documents()]
-            if ids:
-                counts += np.bincount(np.concatenate(ids), minlength=len(counts))
-    if not counts.any():
-        raise ValueError(f"there is no text in {', '.join(names)}")
-    return counts
+    letters: set[str] = set()
+    to_words = BasicTokenizer(
+        tokenizer.do_lower_case, (), tokenizer.tokenize_chinese_chars, tokenizer.strip_accents
+    )
+    for block in blocks(list(texts), _BLOCK_BYTES):
+        documents = [clean(document)[0] for document in block.documents()]
+        rows = tokenizer(documents, add_special_tokens=False, verbose=False).input_ids
+        counts += np.bincount(
+            np.fromiter(chain.from_iterable(rows), np.int64), minlength=len(counts)
+        )
+        for document, row in zip(documents, rows, strict=True):
+            if tokenizer.unk_token_id in row:
+                letters.update(*to_words.tokenize(document))
+    return counts, letters

@@ -2,7 +2,7 @@
 
 import copy
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -17,24 +17,26 @@ _Tokenizer = TypeVar("_Tokenizer", bound=BertStyleTokenizer)
 def needed_ids(
     tokenizer: BertStyleTokenizer,
     counts: NDArray[np.int64],
+    letters: Iterable[str] = (),
     *,
     min_frequency: int = 1,
     size: int | None = None,
 ) -> list[int]:
     """Choose the tokens that a text needs, in the order of their ids.
 
-    Special and added tokens stay, and single characters of the text's alphabet and of ASCII, so
-    that what was a row of pieces before does not become `[UNK]`.
+    Special and added tokens stay, and single characters of the text and of ASCII, so that words
+    whose pieces are left out fall into letters, not into `[UNK]`.
 
     Args:
         counts: (V,), how often each token is in the text.
+        letters: of its unknown words, which no token shows.
         min_frequency: how often others must be there.
         size: at most so many are chosen, the most frequent; more if those that stay are more.
     """
     tokens = {index: token for token, index in tokenizer.get_vocab().items()}
     prefix = tokenizer.init_kwargs["continuing_subword_prefix"]
     pieces = {index: token.removeprefix(prefix) or token for index, token in tokens.items()}
-    alphabet = set(string.ascii_letters + string.digits + string.punctuation)
+    alphabet = {*string.ascii_letters, *string.digits, *string.punctuation, *letters}
     for index in np.flatnonzero(counts).tolist():
         alphabet.update(pieces[index])
     stay = {index for index, piece in pieces.items() if piece in alphabet}
@@ -48,10 +50,10 @@ def needed_ids(
 def trimmed(tokenizer: _Tokenizer, ids: Sequence[int]) -> _Tokenizer:
     """Return a tokenizer that has some of another's tokens, numbered anew in the order given.
 
-    A text whose tokens are all among them is cut as before.
+    A text whose tokens are all among them, and none of which is `[UNK]`, is cut as before.
 
     Args:
-        ids: of the tokens, ascending; special and added tokens have to be among them.
+        ids: ascending; those of special and added tokens have to be among them.
     """
     spec = tokenizer._spec
     new_id = {old: new for new, old in enumerate(ids)}
