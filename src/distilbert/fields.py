@@ -70,6 +70,13 @@ def boolean(name: str, value: Any) -> bool:
     return value
 
 
+def string(name: str, value: Any) -> str:
+    """A string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {value!r}")
+    return value
+
+
 def one_of(*allowed: str) -> Check:
     """One of these strings."""
 

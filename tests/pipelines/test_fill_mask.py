@@ -121,3 +121,9 @@ def test_only_the_best_are_kept_of_the_logits(make_model, tokenizer):
     fill = distilbert.pipeline("fill-mask", make_model("ForMaskedLM"), tokenizer, top_k=2)
     kept = fill.compute(fill.read("the [MASK] [MASK] model").rows)
     assert [[len(tokens) for tokens, _ in masks] for masks in kept] == [[2, 2]]
+
+
+def test_a_tokenizer_that_cuts_masks_is_refused(make_model, tiny_vocab):
+    tokenizer = distilbert.DistilBertTokenizerFast(tiny_vocab, split_special_tokens=True)
+    with pytest.raises(ValueError, match="split_special_tokens = False"):
+        distilbert.pipeline("fill-mask", make_model("ForMaskedLM"), tokenizer)

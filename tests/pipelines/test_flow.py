@@ -1,11 +1,14 @@
 """What holds for every pipeline, with real models."""
 
+import contextlib
+import gc
 import itertools
 import subprocess
 import sys
 import time
 import tracemalloc
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -216,6 +219,67 @@ def test_answers_before_a_wrong_input_are_given_first(pipe, inputs, options):
         with pytest.raises(kind, match=r"^input 5: "):
             given.extend(pipe(iter([*inputs, bad, *inputs, 3]), **options))
         assert_close(given, expected)
+
+
+class CountingModel:
+    """Two labels, and how many rows it has computed."""
+
+    config = distilbert.DistilBertConfig(vocab_size=200)
+    rows = 0
+
+    def __call__(self, input_ids, attention_mask):
+        self.rows += len(input_ids)
+        return np.eye(2)[input_ids.sum(-1) % 2]
+
+
+def test_a_list_with_a_wrong_input_is_not_computed(tokenizer):
+    pipe = distilbert.pipeline("text-classification", CountingModel(), tokenizer)
+    with pytest.raises(ValueError, match="input 2"):
+        pipe(["the", "small", ""])
+    assert pipe.model.rows == 0
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+def test_an_error_does_not_keep_the_model(kind, tokenizer):
+    model = CountingModel()
+    gone = weakref.ref(model)
+    pipe = distilbert.pipeline("text-classification", model, tokenizer)
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(ValueError):
+            list(pipe(kind(["the", "", "small"])))
+        del pipe, model
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_dataset_that_stops_early_is_an_error(tokenizer):
+    class Dataset:
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, number):
+            return next(iter([])) if number == 1 else "the"
+
+    pipe = distilbert.pipeline("text-classification", CountingModel(), tokenizer)
+    answers = pipe(Dataset())
+    assert next(answers)
+    with pytest.raises(RuntimeError):
+        next(answers)
+
+
+def test_a_bar_for_what_does_not_know_its_length(tokenizer, capsys):
+    class Stream:
+        def __iter__(self):
+            return iter(["the", "small"])
+
+        def __len__(self):
+            raise NotImplementedError
+
+    pipe = distilbert.pipeline("text-classification", CountingModel(), tokenizer)
+    assert len(list(pipe(Stream(), progress=True))) == 2
 
 
 def test_answers_before_an_error_of_the_source_are_given_first(pipe, inputs, options):

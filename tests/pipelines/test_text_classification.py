@@ -111,3 +111,15 @@ def test_labels_and_logits_must_agree(tokenizer):
     classify.config = distilbert.DistilBertConfig(num_labels=2)
     with pytest.raises(ValueError, match=r"logits of shape \(3,\) .* has 2 labels"):
         classify("the")
+
+
+def test_a_second_text_for_inputs_without_one(make_model, tokenizer):
+    pipe = distilbert.pipeline(
+        "text-classification", make_model("ForSequenceClassification"), tokenizer, top_k=None
+    )
+    pair = {"text": "the", "text_pair": "small"}
+    for alone in ("the", {"text": "the"}, {"text": "the", "text_pair": None}, ("the", None)):
+        assert pipe([alone], text_pair="small") == pipe([pair])
+    assert pipe([pair], text_pair="model") == pipe([pair])
+    with pytest.raises(TypeError, match="text_pair must be a string, got 3"):
+        pipe.set_options(text_pair=3)

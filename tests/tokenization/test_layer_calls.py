@@ -1,9 +1,11 @@
 """Every way to call a tokenizer, the shapes it returns, and what it refuses."""
 
 import copy
+import gc
 import logging
 import pickle
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -327,3 +329,38 @@ def test_the_rows_of_a_long_text_share_what_is_looked_up(tokenizer):
     assert encoding.char_to_token(900, 900 * 64 * 4) == 1
     assert [encoding.token_to_word(900, i) for i in range(1, 65)][-1] == 901 * 64 - 1
     assert time.process_time() - start < 5  # a tenth of that; a list for each row was 10 s
+
+
+@pytest.mark.parametrize("cls", [DistilBertTokenizer, DistilBertTokenizerFast])
+def test_a_subclass_may_have_defaults_of_its_own(cls, tiny_vocab):
+    class Mine(cls):
+        model_max_length = 3
+        padding_side = "left"
+        model_input_names = ("input_ids",)
+
+        def __init__(self, *args, **kwargs):
+            assert not hasattr(self, "truncation_side")
+            super().__init__(*args, **kwargs)
+
+    tokenizer = Mine(tiny_vocab)
+    assert tokenizer.model_max_length == 3
+    assert dict(tokenizer(["a b", "a"], truncation=True, padding=True)) == {
+        "input_ids": [tokenizer("a").input_ids, tokenizer("a").input_ids]
+    }
+    assert Mine(tiny_vocab, padding_side="right", max_len=5).padding_side == "right"
+    assert Mine(tiny_vocab, max_len=5).model_max_length == 5
+
+
+@pytest.mark.parametrize("cls", [DistilBertTokenizer, DistilBertTokenizerFast])
+def test_a_tokenizer_goes_with_its_last_name(cls, tiny_vocab):
+    tokenizer = cls(tiny_vocab)
+    gone = weakref.ref(tokenizer)
+    gc.collect()
+    gc.disable()
+    try:
+        tokenizer.convert_ids_to_tokens(tokenizer("the small").input_ids)
+        tokenizer("the small").tokens()
+        del tokenizer
+        assert gone() is None
+    finally:
+        gc.enable()

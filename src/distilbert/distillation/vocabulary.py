@@ -68,7 +68,10 @@ def identity_of(tokenizer: DistilBertTokenizerFast) -> dict[str, str]:
     """Return hashes of a tokenizer: of its vocabulary, and of how it cuts text."""
     vocab = json.dumps(tokenizer.get_vocab(), sort_keys=True)
     backend = tokenizer.backend_tokenizer.to_str()
-    cutting = json.dumps({**json.loads(backend), "model": None}, sort_keys=True)
+    settings = {**json.loads(backend), "model": None}
+    if tokenizer.split_special_tokens:  # which the library does not write
+        settings["split_special_tokens"] = True
+    cutting = json.dumps(settings, sort_keys=True)
     return {
         "vocab": hashlib.sha256(vocab.encode()).hexdigest(),
         "cutting": hashlib.sha256(cutting.encode()).hexdigest(),

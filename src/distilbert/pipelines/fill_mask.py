@@ -73,6 +73,11 @@ class FillMaskPipeline(Pipeline):
         super()._check_options(options)
         if self.tokenizer.mask_token is None:
             raise ValueError("the tokenizer has no mask token; set tokenizer.mask_token")
+        if self.tokenizer.split_special_tokens:
+            raise ValueError(
+                "the tokenizer cuts mask tokens like other text; set "
+                "tokenizer.split_special_tokens = False"
+            )
         if options.targets is not None:
             self._target_ids(options)
 

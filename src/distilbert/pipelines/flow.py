@@ -176,10 +176,11 @@ class Pipeline(ABC):
         if self._comes_alone(inputs):
             request = self.read(inputs, **options)
             return self.answer(request, self.compute(request.rows))
-        answers = self._stream(_each(inputs), self._checked(self.options, options))
+        is_list = isinstance(inputs, list | tuple)
+        answers = self._stream(_each(inputs), self._checked(self.options, options), not is_list)
         if progress:
-            answers = _with_bar(answers, length_hint(inputs) or None)
-        return list(answers) if isinstance(inputs, list | tuple) else answers
+            answers = _with_bar(answers, _length(inputs))
+        return list(answers) if is_list else answers
 
     # A call in three steps, for whoever has many callers and computes for them together
 
@@ -309,19 +310,23 @@ class Pipeline(ABC):
         most = getattr(self.config, "max_position_embeddings", self.tokenizer.model_max_length)
         return min(most, self.tokenizer.model_max_length)
 
-    def _stream(self, inputs: Iterable[Any], options: Any) -> Iterator[Any]:
+    def _stream(
+        self, inputs: Iterable[Any], options: Any, answers_before_errors: bool
+    ) -> Iterator[Any]:
         numbered = enumerate(inputs)
-        error = None
-        while error is None:
-            ahead, error = _until_error(self._read_ahead(numbered, options))
+        errors: list[Exception] = []
+        while not errors:
+            ahead = _until_error(self._read_ahead(numbered, options), errors)
             if not ahead:
                 break
-            encoded, earlier = _until_error(self._encode_numbered(ahead, options))
-            error = earlier or error
+            encoded = _until_error(self._encode_numbered(ahead, options), errors)
+            if errors and not answers_before_errors:
+                break
             request = Request([], encoded, options)
             yield from self.answer(request, self.compute(request.rows))
-        if error is not None:
-            raise error
+        if errors:
+            del errors[:-1]  # the last is about the first input that is wrong
+            raise errors.pop()  # of a name here, it would keep this frame and the model alive
 
     def _read_ahead(
         self, numbered: Iterator[tuple[int, Any]], options: Any
@@ -397,18 +402,27 @@ def _is_dataset(inputs: Any) -> bool:
 
 def _each(inputs: Any) -> Iterable[Any]:
     """Return the items of an iterable or dataset; many a dataset does not say where it ends."""
-    return inputs if isinstance(inputs, Iterable) else map(inputs.__getitem__, range(len(inputs)))
+    # No `map`: it would end at a StopIteration of an item.
+    return inputs if isinstance(inputs, Iterable) else (inputs[i] for i in range(len(inputs)))
 
 
-def _until_error(items: Iterable[Item]) -> tuple[list[Item], Exception | None]:
-    """Return the items before an error, and the error."""
+def _length(inputs: Any) -> int | None:
+    """Return how many there are, if they know."""
+    try:
+        return length_hint(inputs) or None
+    except Exception:  # many a stream has a length that raises
+        return None
+
+
+def _until_error(items: Iterable[Item], errors: list[Exception]) -> list[Item]:
+    """Return the items before an error, which is put into the list."""
     found: list[Item] = []
     try:
         for item in items:
             found.append(item)
     except Exception as error:  # is raised once what came before it is answered
-        return found, error
-    return found, None
+        errors.append(error)
+    return found
 
 
 @contextmanager

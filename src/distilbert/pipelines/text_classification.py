@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from distilbert.errors import reworded
-from distilbert.fields import integer, one_of, optional
+from distilbert.fields import integer, one_of, optional, string
 from distilbert.foreign_options import Table
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of
 
@@ -44,6 +44,7 @@ class TextClassificationOptions(Options):
     text_pair: str | None = None
 
     checks = Options.checks | {
+        "text_pair": optional(string),
         "top_k": _labels_per_text,
         "function_to_apply": optional(one_of(*FUNCTIONS)),
     }
@@ -96,15 +97,17 @@ class TextClassificationPipeline(Pipeline):
             unknown = item.keys() - {"text", "text_pair"}
             if unknown or "text" not in item:
                 raise ValueError(f"expected the keys text and text_pair, got {list(item)}")
-            item = (item["text"], item.get("text_pair", options.text_pair))
+            item = (item["text"], item.get("text_pair"))
         elif isinstance(item, str):
-            item = (item, options.text_pair)
+            item = (item, None)
         if not isinstance(item, tuple) or len(item) != 2:
             raise TypeError(
                 "expected a text, or two as a dict with text and text_pair or as a tuple, not "
                 f"{item!r:.60}"
             )
         text, pair = item
+        if pair is None:
+            pair = options.text_pair
         if pair is None:
             return text_of(text), None
         text_of(text, may_be_empty=True)

@@ -29,6 +29,10 @@ class Setting(Generic[_Value]):
         self._name = name
 
     def __get__(self, holder: Any, owner: type) -> _Value:
+        if holder is None:
+            return self  # type: ignore[return-value]  # the class's own, as a property gives itself
+        if self._name not in holder.__dict__:
+            raise AttributeError(f"{self._name} has not been set yet")
         value: _Value = holder.__dict__[self._name]
         return value
 

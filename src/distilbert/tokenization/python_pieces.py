@@ -1,9 +1,10 @@
 """What the pure-Python engine gives for a text: ids now, everything else when asked for."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
+
+from distilbert.tokenization.lazy import lazy
 
 # Start, end and word of each piece of a stretch of text, counted from where the stretch begins.
 Spans = tuple[tuple[int, int, int], ...]
@@ -21,12 +22,12 @@ class PythonPieces:
         self._spell = spell
         self._find_layout = find_layout
 
-    @cached_property
+    @lazy
     def tokens(self) -> list[str]:
         """The pieces themselves, as the vocabulary spells them."""
         return self._spell()
 
-    @cached_property
+    @lazy
     def offsets(self) -> list[tuple[int, int]]:
         """Start and end of each piece in the text, in characters."""
         return [
@@ -35,7 +36,7 @@ class PythonPieces:
             for begin, end, _ in spans
         ]
 
-    @cached_property
+    @lazy
     def word_ids(self) -> list[int | None]:
         """Index of the word each piece comes from; an added token counts as a word."""
         word_ids: list[int | None] = []
@@ -62,17 +63,17 @@ class JoinedPieces:
         self._words = words
         self.ids = list(chain.from_iterable([word.ids for word in words]))
 
-    @cached_property
+    @lazy
     def tokens(self) -> list[str]:
         """The pieces themselves, as the vocabulary spells them."""
         return list(chain.from_iterable([word.tokens for word in self._words]))
 
-    @cached_property
+    @lazy
     def offsets(self) -> list[tuple[int, int]]:
         """Start and end of each piece in its word, in characters."""
         return list(chain.from_iterable([word.offsets for word in self._words]))
 
-    @cached_property
+    @lazy
     def word_ids(self) -> list[int | None]:
         """Index of the word each piece comes from."""
         return [index for index, word in enumerate(self._words) for _ in word.ids]

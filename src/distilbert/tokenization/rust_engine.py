@@ -6,7 +6,6 @@ text into words wants to know which word a token is from.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -15,6 +14,7 @@ from tokenizers import pre_tokenizers as pre
 
 from distilbert.tokenization.added_tokens import AddedTokens, flags_of
 from distilbert.tokenization.engine import Pieces
+from distilbert.tokenization.lazy import lazy
 from distilbert.tokenization.spec import Spec
 from distilbert.tokenization.text import check_text
 
@@ -108,17 +108,17 @@ class RustPieces:
         self._batch = batch
         self._index = index
 
-    @cached_property
+    @lazy
     def tokens(self) -> list[str]:
         """The pieces as the vocabulary spells them."""
         return self._batch.encoding(self._index).tokens
 
-    @cached_property
+    @lazy
     def offsets(self) -> list[tuple[int, int]]:
         """Start and end of each piece in the text, in characters."""
         return self._batch.encoding(self._index).offsets
 
-    @cached_property
+    @lazy
     def word_ids(self) -> list[int | None]:
         """Index of the word each piece comes from."""
         return self._batch.encoding(self._index).word_ids

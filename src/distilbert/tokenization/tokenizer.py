@@ -4,7 +4,7 @@ import copy
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -26,7 +26,14 @@ from distilbert.tokenization.files import (
     open_files,
     vocab_text,
 )
-from distilbert.tokenization.options import UNBOUNDED
+from distilbert.tokenization.options import (
+    UNBOUNDED,
+    Setting,
+    read_bound,
+    read_flag,
+    read_names,
+    read_side,
+)
 from distilbert.tokenization.rust_engine import build_backend, hand_over
 from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, check_vocab
 from distilbert.tokenization.vocabulary import NOT_LOOKED_UP, ROLES, as_added_token
@@ -35,6 +42,13 @@ from distilbert.tokenization.wordpiece import load_vocab
 PathLike = str | os.PathLike[str]
 _logger = logging.getLogger("distilbert")
 _MODEL_INPUTS = ("input_ids", "attention_mask")
+_SETTINGS: tuple[tuple[str, Callable[[str, Any], Any], Any], ...] = (
+    ("model_max_length", read_bound, None),
+    ("padding_side", read_side, "right"),
+    ("truncation_side", read_side, "right"),
+    ("model_input_names", read_names, _MODEL_INPUTS),
+    ("split_special_tokens", read_flag, False),
+)
 
 
 class BertStyleTokenizer(Decoding, Pushable, ABC):
@@ -67,13 +81,13 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
             *(left.pop("additional_special_tokens", None) or []),
             *(left.pop("extra_special_tokens", None) or []),
         ]
-        bound = left.pop("max_len", None)
-        self.model_max_length = left.pop("model_max_length", bound)
-        self.padding_side = left.pop("padding_side", "right")
-        self.truncation_side = left.pop("truncation_side", "right")
+        if "max_len" in left:
+            left.setdefault("model_max_length", left.pop("max_len"))
+        for name, read, default in _SETTINGS:
+            own = getattr(type(self), name)  # a subclass may have a default of its own
+            given = left.pop(name, default if isinstance(own, Setting) else own)
+            setattr(self, name, read(name, given))
         self.clean_up_tokenization_spaces = left.pop("clean_up_tokenization_spaces", True)
-        self.model_input_names = left.pop("model_input_names", _MODEL_INPUTS)
-        self.split_special_tokens = left.pop("split_special_tokens", False)
         self.verbose = left.pop("verbose", True)
         self.name_or_path = str(left.pop("name_or_path", ""))
         if left:

@@ -83,7 +83,7 @@ class Vocabulary:
     _frame_now: Frame | None
     _size_now: int | None
     _skipped_now: set[int] | None
-    _spell_now: Callable[[int], str] | None
+    _spell_now: Callable[[int], str | None] | None
 
     def __init__(self, roles: Mapping[str, str], additional: Iterable[str] = ()) -> None:
         self._roles = dict(roles)
@@ -378,8 +378,11 @@ class Vocabulary:
             skipped = self._skipped_ids
             row = [index for index in row if index not in skipped]
         if self._spell_now is None:
-            self._spell_now = cache(self._token_of)
-        return list(map(self._spell_now, row))
+            self._spell_now = cache(self._engine.id_to_token)  # not of `self`: nobody owns itself
+        tokens = list(map(self._spell_now, row))
+        if None in tokens:
+            self._token_of(row[tokens.index(None)])  # which says what is wrong with it
+        return tokens
 
     @property
     def _skipped_ids(self) -> set[int]:
