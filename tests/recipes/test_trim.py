@@ -89,6 +89,17 @@ def test_special_tokens_in_texts_are_no_text(save, tmp_path):
     assert small.tokenize("the @umodel") == ["the", "@u", "model"]
 
 
+def test_a_tokenizer_that_the_fast_one_reads_otherwise(save, tmp_path, tiny_vocab):
+    big = save(d.DistilBertModel)
+    d.DistilBertTokenizer(tiny_vocab, do_basic_tokenize=False).save_pretrained(big)
+    text = "the Small model, unaffable"  # "Small" and "model," are unknown as they are
+    out, code = trim(tmp_path, big, texts=[text])
+    assert code == 0
+    for cls in (d.DistilBertTokenizer, d.DistilBertTokenizerFast):
+        before, after = cls.from_pretrained(big), cls.from_pretrained(out)
+        assert after.tokenize(text) == before.tokenize(text)
+
+
 @pytest.mark.parametrize("pad", [127, 40])
 def test_a_padding_token_that_no_text_has(save, tmp_path, pad):
     big = save(d.DistilBertForMaskedLM, pad_token_id=pad)

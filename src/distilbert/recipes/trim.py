@@ -1,7 +1,7 @@
 """`distilbert trim`: a model without the words that some texts do not use."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -19,8 +19,13 @@ from distilbert.hub import WEIGHTS, Source, make_folder, read_json, staged, writ
 from distilbert.modeling.opening import class_for, refuse_missing
 from distilbert.modeling.resizing import keep_tokens
 from distilbert.recipes.job import require_vectors
-from distilbert.tokenization import BasicTokenizer, DistilBertTokenizer
+from distilbert.tokenization import (
+    BasicTokenizer,
+    DistilBertTokenizer,
+    DistilBertTokenizerFast,
+)
 from distilbert.tokenization.files import CONFIG_FILE, TOKENIZER_FILES
+from distilbert.tokenization.tokenizer import BertStyleTokenizer
 from distilbert.tokenization.trimming import needed_ids, trimmed
 
 _logger = logging.getLogger("distilbert")
@@ -75,7 +80,11 @@ def main(settings: Settings) -> Path:
     refuse_missing(source, cls, info)
     tokenizer = DistilBertTokenizer.from_pretrained(settings.model)
     require_vectors(settings.model, tokenizer, model.config)
-    counts, letters = _count(tokenizer, texts)
+    cutters: list[BertStyleTokenizer] = [tokenizer]
+    settled = tokenizer.init_kwargs
+    if settled["never_split"] or not settled["do_basic_tokenize"]:  # which the fast one cannot
+        cutters.append(DistilBertTokenizerFast.from_pretrained(settings.model))
+    counts, letters = _count(cutters, texts)
     if not counts.any():
         raise ValueError(f"there is no text in {', '.join(settings.sources)}")
     ids = needed_ids(
@@ -126,21 +135,27 @@ def _open(settings: Settings) -> list[Texts]:
 
 
 def _count(
-    tokenizer: DistilBertTokenizer, texts: Iterable[Texts]
+    cutters: Sequence[BertStyleTokenizer], texts: Sequence[Texts]
 ) -> tuple[NDArray[np.int64], set[str]]:
-    """Return (V,), how often each token is in the texts, and the letters of unknown words."""
+    """Return (V,), how often each token is in the texts, and the letters of unknown words.
+
+    Args:
+        cutters: the same tokenizer in the forms that it may be opened in, if these cut otherwise.
+    """
+    tokenizer = cutters[0]
     counts = np.zeros(vocab_size_of(tokenizer), np.int64)
     letters: set[str] = set()
     to_words = BasicTokenizer(
         tokenizer.do_lower_case, (), tokenizer.tokenize_chinese_chars, tokenizer.strip_accents
     )
-    for block in blocks(list(texts), _BLOCK_BYTES):
+    for block in blocks(texts, _BLOCK_BYTES):
         documents = [clean(document)[0] for document in block.documents()]
-        rows = tokenizer(documents, add_special_tokens=False, verbose=False).input_ids
-        counts += np.bincount(
-            np.fromiter(chain.from_iterable(rows), np.int64), minlength=len(counts)
-        )
-        for document, row in zip(documents, rows, strict=True):
-            if tokenizer.unk_token_id in row:
-                letters.update(*to_words.tokenize(document))
+        for cut in cutters:
+            rows = cut(documents, add_special_tokens=False, verbose=False).input_ids
+            counts += np.bincount(
+                np.fromiter(chain.from_iterable(rows), np.int64), minlength=len(counts)
+            )
+            for document, row in zip(documents, rows, strict=True):
+                if tokenizer.unk_token_id in row:
+                    letters.update(*to_words.tokenize(document))
     return counts, letters
