@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import distilbert
-from distilbert.pipelines.flow import _with_bar, softmax, text_of
+from distilbert.pipelines.flow import _with_bar, softmax
+from distilbert.pipelines.inputs import text_of
 from distilbert.pipelines.opening import TASKS
 
 from .conftest import HEAD_OF

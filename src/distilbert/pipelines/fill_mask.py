@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distilbert.fields import integer, optional
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of, words
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
+from distilbert.pipelines.inputs import text_of, words
 from distilbert.pipelines.running import Outputs, Row
 
 

@@ -3,18 +3,16 @@
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from itertools import islice
-from operator import length_hint
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from distilbert.errors import reworded
 from distilbert.fields import Check, integer, optional
 from distilbert.foreign_options import Table, without_foreign
+from distilbert.pipelines.inputs import is_dataset, items_of, length_of, named, until_error
 from distilbert.pipelines.models import as_arrays, check_head
 from distilbert.pipelines.running import Outputs, Row, run
 
@@ -41,8 +39,6 @@ _FOREIGN: Table = {
     "torch_dtype": ((None,), _OF_FOLDERS),
     "use_fast": ((None, False, True), "leave it out, the slow tokenizer gives the same"),
 }
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -177,9 +173,9 @@ class Pipeline(ABC):
             request = self.read(inputs, **options)
             return self.answer(request, self.compute(request.rows))
         is_list = isinstance(inputs, list | tuple)
-        answers = self._stream(_each(inputs), self._checked(self.options, options), not is_list)
+        answers = self._stream(items_of(inputs), self._checked(self.options, options), not is_list)
         if progress:
-            answers = _with_bar(answers, _length(inputs))
+            answers = _with_bar(answers, length_of(inputs))
         return list(answers) if is_list else answers
 
     # A call in three steps, for whoever has many callers and computes for them together
@@ -194,7 +190,7 @@ class Pipeline(ABC):
         if self._comes_alone(inputs):
             encoded = self._encode([self._read(inputs, chosen)], chosen)
         else:
-            read = [*self._reads(enumerate(_each(inputs)), chosen)]
+            read = [*self._reads(enumerate(items_of(inputs)), chosen)]
             encoded = [*self._encode_numbered(read, chosen)]
         return Request(inputs, encoded, chosen)
 
@@ -286,7 +282,7 @@ class Pipeline(ABC):
         # A string is an iterable, but never one of inputs.
         if isinstance(inputs, str | bytes) or self._is_one(inputs):
             return True
-        if not (isinstance(inputs, Iterable) or _is_dataset(inputs)) or isinstance(inputs, Mapping):
+        if not (isinstance(inputs, Iterable) or is_dataset(inputs)) or isinstance(inputs, Mapping):
             raise TypeError(f"expected {self._expected}, not {inputs!r:.60}")
         return False
 
@@ -316,10 +312,10 @@ class Pipeline(ABC):
         numbered = enumerate(inputs)
         errors: list[Exception] = []
         while not errors:
-            ahead = _until_error(self._read_ahead(numbered, options), errors)
+            ahead = until_error(self._read_ahead(numbered, options), errors)
             if not ahead:
                 break
-            encoded = _until_error(self._encode_numbered(ahead, options), errors)
+            encoded = until_error(self._encode_numbered(ahead, options), errors)
             if errors and not answers_before_errors:
                 break
             request = Request([], encoded, options)
@@ -343,7 +339,7 @@ class Pipeline(ABC):
         self, numbered: Iterable[tuple[int, Any]], options: Any
     ) -> Iterator[tuple[int, Any]]:
         for number, item in numbered:
-            with _named(number):
+            with named(number):
                 read = self._read(item, options)
             yield number, read
 
@@ -352,7 +348,7 @@ class Pipeline(ABC):
             encoded = self._encode([item for _, item in ahead], options)
         except (TypeError, ValueError):
             for number, item in ahead:  # one by one, to find the one that is wrong
-                with _named(number):
+                with named(number):
                     encoded = self._encode([item], options)
                 yield from encoded
         else:
@@ -393,70 +389,6 @@ class Pipeline(ABC):
                     "shorten it, or set truncation to have its end cut off"
                 )
         return rows
-
-
-def _is_dataset(inputs: Any) -> bool:
-    """Whether this has a length and items by number, as map-style datasets have."""
-    return hasattr(type(inputs), "__len__") and hasattr(type(inputs), "__getitem__")
-
-
-def _each(inputs: Any) -> Iterable[Any]:
-    """Return the items of an iterable or dataset; many a dataset does not say where it ends."""
-    # No `map`: it would end at a StopIteration of an item.
-    return inputs if isinstance(inputs, Iterable) else (inputs[i] for i in range(len(inputs)))
-
-
-def _length(inputs: Any) -> int | None:
-    """Return how many there are, if they know."""
-    try:
-        return length_hint(inputs) or None
-    except Exception:  # many a stream has a length that raises
-        return None
-
-
-def _until_error(items: Iterable[Item], errors: list[Exception]) -> list[Item]:
-    """Return the items before an error, which is put into the list."""
-    found: list[Item] = []
-    try:
-        for item in items:
-            found.append(item)
-    except Exception as error:  # is raised once what came before it is answered
-        errors.append(error)
-    return found
-
-
-@contextmanager
-def _named(number: int) -> Iterator[None]:
-    """Say in an error which input it is about."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise reworded(error, f"input {number}: {error}") from None
-
-
-def text_of(value: Any, name: str = "the text", *, may_be_empty: bool = False) -> str:
-    """Return a text that has something in it.
-
-    Raises:
-        TypeError: it is no string.
-        ValueError: it is empty, or white space only.
-    """
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, not {value!r:.60} ({type(value).__name__})")
-    if not may_be_empty and not value.strip():
-        raise ValueError(f"{name} is empty")
-    return value
-
-
-def words(name: str, value: Any) -> tuple[str, ...]:
-    """Strings of any iterable, kept: an iterator would be used up by the first input."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise TypeError(f"{name} must be a list of strings, got {value!r:.60}")
-    kept = tuple(value)
-    for word in kept:
-        if not isinstance(word, str):
-            raise TypeError(f"{name} must be a list of strings, and {word!r:.60} is none")
-    return kept
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
+from distilbert.pipelines.inputs import text_of
 
 
 @dataclass(frozen=True)

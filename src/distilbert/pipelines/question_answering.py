@@ -8,7 +8,8 @@ import numpy as np
 
 from distilbert.fields import boolean, integer, optional
 from distilbert.foreign_options import Table
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, text_of
+from distilbert.pipelines.flow import Encoded, Options, Pipeline
+from distilbert.pipelines.inputs import text_of
 from distilbert.pipelines.running import Outputs, Row
 from distilbert.tasks.answers import find_answers, log_probabilities
 from distilbert.tasks.windows import Windows, make_windows

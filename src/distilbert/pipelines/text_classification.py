@@ -9,7 +9,8 @@ import numpy as np
 from distilbert.errors import reworded
 from distilbert.fields import integer, one_of, optional, string
 from distilbert.foreign_options import Table
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
+from distilbert.pipelines.inputs import text_of
 
 FUNCTIONS = ("softmax", "sigmoid", "none")
 

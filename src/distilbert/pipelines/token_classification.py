@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from distilbert.fields import integer, one_of, optional
 from distilbert.foreign_options import Table
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of, words
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
+from distilbert.pipelines.inputs import text_of, words
 from distilbert.pipelines.running import Outputs, Row
 from distilbert.tasks.entities import split_tag
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from distilbert.fields import boolean
 from distilbert.foreign_options import Table
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax, text_of, words
+from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
+from distilbert.pipelines.inputs import text_of, words
 
 
 def _labels(name: str, value: Any) -> tuple[str, ...]:

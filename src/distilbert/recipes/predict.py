@@ -17,7 +17,7 @@ from typing import Any
 
 from distilbert.errors import reworded
 from distilbert.pipelines import pipeline
-from distilbert.pipelines.flow import text_of
+from distilbert.pipelines.inputs import text_of
 from distilbert.pipelines.opening import ALIASES
 from distilbert.pipelines.records import STDIN, Record, as_json, kind_of, read_records
 from distilbert.recipes.output import growing_output, target_of
