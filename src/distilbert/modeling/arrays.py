@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from distilbert.hub import REACH, Source
-from distilbert.modeling.opening import class_for, refuse_missing
+from distilbert.modeling.opening import open_whole
 from distilbert.modeling.pretrained import PreTrainedModel
 
 
@@ -56,8 +56,4 @@ def open_arrays(name: str | os.PathLike[str], head: str, **options: Any) -> Arra
         ValueError: it is neither kind, or has not this head.
     """
     source = Source(name, **{k: v for k, v in options.items() if k in REACH})
-    cls = class_for(source, head)
-    options = {"attn_implementation": "varlen"} | options
-    model, info = cls.from_pretrained(name, output_loading_info=True, **options)
-    refuse_missing(source, cls, info)
-    return ArrayModel(model)
+    return ArrayModel(open_whole(source, head, **{"attn_implementation": "varlen"} | options))

@@ -55,6 +55,22 @@ def refuse_missing(source: Source, cls: type, info: dict[str, list[Any]]) -> Non
         )
 
 
+def open_whole(source: Source, kind: str, **options: Any) -> Any:
+    """Open a model with the head that it was saved with, one of `KINDS`, or bare ("Model").
+
+    Args:
+        options: of `from_pretrained`.
+
+    Raises:
+        OSError: it cannot be found.
+        ValueError: it is neither a BERT nor a DistilBERT, has another head, or lacks weights.
+    """
+    cls: type[Any] = class_for(source, kind)
+    model, info = cls.from_pretrained(source.name, output_loading_info=True, **options)
+    refuse_missing(source, cls, info)
+    return model
+
+
 _HEAD_LAYERS = {
     "pooler", "pre_classifier", "classifier", "qa_outputs",
     "vocab_transform", "vocab_layer_norm", "vocab_projector",

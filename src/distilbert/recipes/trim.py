@@ -16,7 +16,7 @@ from distilbert.distillation.blocks import blocks
 from distilbert.distillation.sources import open_sources, warn_of_left_out
 from distilbert.distillation.vocabulary import vocab_size_of
 from distilbert.hub import WEIGHTS, Source, make_folder, read_json, staged, write_json
-from distilbert.modeling.opening import class_for, refuse_missing
+from distilbert.modeling.opening import open_whole
 from distilbert.modeling.resizing import keep_tokens
 from distilbert.recipes.job import require_vectors
 from distilbert.tokenization import (
@@ -72,12 +72,10 @@ def main(settings: Settings) -> Path:
     """
     out = Path(settings.out)
     _check(settings, out)
-    source = Source(settings.model)
-    cls = class_for(source, settings.head or kind_of(source))
     texts = _open(settings)
     make_folder(out)
-    model, info = cls.from_pretrained(settings.model, dtype="auto", output_loading_info=True)
-    refuse_missing(source, cls, info)
+    source = Source(settings.model)
+    model = open_whole(source, settings.head or kind_of(source), dtype="auto")
     tokenizer = DistilBertTokenizer.from_pretrained(settings.model)
     require_vectors(settings.model, tokenizer, model.config)
     cutters: list[BertStyleTokenizer] = [tokenizer]

@@ -23,7 +23,7 @@ class Setting(Generic[_Value]):
     """
 
     def __init__(self, read: Callable[[str, Any], _Value]) -> None:
-        self._read = read
+        self.read = read
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -37,7 +37,7 @@ class Setting(Generic[_Value]):
         return value
 
     def __set__(self, holder: Any, value: Any) -> None:
-        holder.__dict__[self._name] = self._read(self._name, value)
+        holder.__dict__[self._name] = self.read(self._name, value)
 
 
 def choose(option: str, value: Any, allowed: Sequence[_Word]) -> _Word:

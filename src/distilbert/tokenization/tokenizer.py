@@ -4,7 +4,7 @@ import copy
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -26,14 +26,7 @@ from distilbert.tokenization.files import (
     open_files,
     vocab_text,
 )
-from distilbert.tokenization.options import (
-    UNBOUNDED,
-    Setting,
-    read_bound,
-    read_flag,
-    read_names,
-    read_side,
-)
+from distilbert.tokenization.options import UNBOUNDED, Setting
 from distilbert.tokenization.rust_engine import build_backend, hand_over
 from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, check_vocab
 from distilbert.tokenization.vocabulary import NOT_LOOKED_UP, ROLES, as_added_token
@@ -42,13 +35,13 @@ from distilbert.tokenization.wordpiece import load_vocab
 PathLike = str | os.PathLike[str]
 _logger = logging.getLogger("distilbert")
 _MODEL_INPUTS = ("input_ids", "attention_mask")
-_SETTINGS: tuple[tuple[str, Callable[[str, Any], Any], Any], ...] = (
-    ("model_max_length", read_bound, None),
-    ("padding_side", read_side, "right"),
-    ("truncation_side", read_side, "right"),
-    ("model_input_names", read_names, _MODEL_INPUTS),
-    ("split_special_tokens", read_flag, False),
-)
+_DEFAULTS: dict[str, Any] = {  # of the attributes that are a `Setting`
+    "model_max_length": None,
+    "padding_side": "right",
+    "truncation_side": "right",
+    "model_input_names": _MODEL_INPUTS,
+    "split_special_tokens": False,
+}
 
 
 class BertStyleTokenizer(Decoding, Pushable, ABC):
@@ -83,10 +76,11 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
         ]
         if "max_len" in left:
             left.setdefault("model_max_length", left.pop("max_len"))
-        for name, read, default in _SETTINGS:
+        for name, default in _DEFAULTS.items():
+            setting: Setting[Any] = getattr(BertStyleTokenizer, name)
             own = getattr(type(self), name)  # a subclass may have a default of its own
-            given = left.pop(name, default if isinstance(own, Setting) else own)
-            setattr(self, name, read(name, given))
+            given = left.pop(name, default if own is setting else own)
+            setattr(self, name, setting.read(name, given))
         self.clean_up_tokenization_spaces = left.pop("clean_up_tokenization_spaces", True)
         self.verbose = left.pop("verbose", True)
         self.name_or_path = str(left.pop("name_or_path", ""))
