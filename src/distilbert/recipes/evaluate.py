@@ -20,6 +20,7 @@ from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import open_encoder, open_masked_lm
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.recipes.embedding import embeddings, sts_scores
+from distilbert.recipes.given import given
 from distilbert.recipes.job import open_model_tokenizer
 from distilbert.recipes.masked_lm import check_vocabulary, masked_lm_scores, open_source
 from distilbert.recipes.output import target_of, write_output
@@ -42,6 +43,9 @@ from distilbert.tasks.step import logits_of, run, to_inputs
 from distilbert.tasks.task import Task
 
 MASKED_LM = "mlm"
+_OF_MASKED_LM = ("mask_rate", "mask_smoothing")
+_OF_TASKS = ("text_column", "second_text_column", "label_column", "max_length", "stride")
+_OF_MODELS = ("data", "task", "embedding", *_OF_TASKS, *_OF_MASKED_LM)
 _LATENCY_RUNS = 50  # examples that are timed one by one
 
 _logger = logging.getLogger("distilbert")
@@ -114,6 +118,8 @@ def main(settings: Settings) -> dict[str, Any]:
 def _evaluate(settings: Settings, model: str, launch: Launch) -> dict[str, Any]:
     if settings.data is None:
         raise ValueError("say which data to evaluate on")
+    for name in given(settings, _OF_TASKS if settings.task == MASKED_LM else _OF_MASKED_LM):
+        raise ValueError(f"{settings.task} has no {name}: leave it out")
     if settings.embedding:
         return _embedding(settings, model, settings.data, launch)
     if settings.task == MASKED_LM:
@@ -131,6 +137,9 @@ def _compare(settings: Settings, launch: Launch) -> dict[str, Any]:
     names = settings.compare
     if len(names) < 2 or len(set(names)) < len(names):
         raise ValueError(f"compare needs two or more different models or folders, got {names}")
+    if all(map(_has_results, names)):
+        for name in given(settings, _OF_MODELS):
+            raise ValueError(f"{name} is for models; {', '.join(names)} hold results: leave it out")
     results = {name: _results(settings, name, launch) for name in names}
     metrics = {task: result["metric"] for task, result in results[names[0]].items()}
     for name in names[1:]:
@@ -152,13 +161,17 @@ def _compare(settings: Settings, launch: Launch) -> dict[str, Any]:
     }
 
 
+def _has_results(name: str) -> bool:
+    """Whether this is a folder, and not of a model."""
+    return Path(name).is_dir() and not (Path(name) / CONFIG_FILE).exists()
+
+
 def _results(settings: Settings, name: str, launch: Launch) -> dict[str, dict[str, Any]]:
     """Return results by task: of the files in a folder, or of a model."""
-    folder = Path(name)
-    if not folder.is_dir() or (folder / CONFIG_FILE).exists():
+    if not _has_results(name):
         found = [_evaluate(settings, name, launch)]
     else:
-        found = [read_json(file) for file in sorted(folder.glob("*.json"))]
+        found = [read_json(file) for file in sorted(Path(name).glob("*.json"))]
         wrong = [each for each in found if not {"task", "metric", "scores"} <= each.keys()]
         if wrong or not found:
             raise ValueError(

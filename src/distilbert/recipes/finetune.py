@@ -17,6 +17,7 @@ from distilbert.inference.prepared import use_fast_stack
 from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import is_bert, open_head
 from distilbert.recipes.augment import augmented
+from distilbert.recipes.given import given
 from distilbert.recipes.job import open_model_tokenizer, refuse_replacing, tokenizer_hashes
 from distilbert.recipes.layer_rates import freeze, keep, rate_scale
 from distilbert.recipes.loop import train
@@ -265,9 +266,8 @@ def with_teacher(settings: Settings, launch: Launch, data: Data) -> Data:
     """
     if settings.teacher is None:
         names = ("labels", "ce", "hidden", "attention", "temperature")
-        given = [name for name in names if getattr(settings, name) != getattr(Settings, name)]
-        if given:
-            raise ValueError(f"{given[0]} needs a teacher: say which with teacher")
+        for name in given(settings, names):
+            raise ValueError(f"{name} needs a teacher: say which with teacher")
         return data
     features = data.training.features
     teacher = open_teacher(

@@ -20,6 +20,7 @@ from distilbert.pipelines import pipeline
 from distilbert.pipelines.inputs import text_of
 from distilbert.pipelines.opening import ALIASES
 from distilbert.pipelines.records import STDIN, Record, as_json, kind_of, read_records
+from distilbert.recipes.given import given
 from distilbert.recipes.output import growing_output, target_of
 from distilbert.runtime.progress import Progress
 from distilbert.tasks.choice import continued
@@ -174,9 +175,9 @@ def main(settings: Settings) -> int:
 def _refuse_columns(task: str, settings: Settings) -> None:
     """Raise TypeError for a column that is said and that the task does not read."""
     read = _COLUMNS.get(task, ("text_column",))
-    for name in sorted({name for names in _COLUMNS.values() for name in names} - set(read)):
-        if getattr(settings, name) != getattr(Settings, name):
-            raise TypeError(f"{task} has no {name}; it has {', '.join(read)}")
+    others = {name for names in _COLUMNS.values() for name in names} - set(read)
+    for name in given(settings, sorted(others)):
+        raise TypeError(f"{task} has no {name}; it has {', '.join(read)}")
 
 
 def _with_line(message: str, lines: dict[int, int]) -> str:

@@ -19,6 +19,7 @@ from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.model import sinusoids
 from distilbert.modeling.opening import open_masked_lm
+from distilbert.recipes.given import given
 from distilbert.recipes.job import refuse_replacing
 from distilbert.recipes.loop import train
 from distilbert.recipes.masked_lm import MaskedLMJob, begin, check_vocabulary
@@ -136,13 +137,11 @@ def _make(settings: Settings, corpus: Corpus) -> MaskedLM:
     """Open the model to go on with, or make a new one."""
     dropouts = {"dropout": settings.dropout, "attention_dropout": settings.dropout}
     if settings.model is not None:
-        for name in _OF_NEW_MODELS:
-            value = getattr(settings, name)
-            if value != getattr(Settings, name):
-                raise ValueError(
-                    f"{name} {value} is for new models: {settings.model} has its own. Leave out "
-                    "one of them"
-                )
+        for name in given(settings, _OF_NEW_MODELS):
+            raise ValueError(
+                f"{name} {getattr(settings, name)} is for new models: {settings.model} has its "
+                "own. Leave out one of them"
+            )
         model = open_masked_lm(
             settings.model, needs_head=False, attn_implementation="varlen", **dropouts
         )
