@@ -51,15 +51,7 @@ class Row:
         return tuple(range(teacher_layers // 2) if self.first else range(1, teacher_layers, 2))
 
 
-BEST = {
-    "ce": 2.0,
-    "ce_at": "masked",
-    "mlm": 1.0,
-    "cos": 1.0,
-    "hidden": 1.0,
-    "relation": 1.0,
-    "dropout": 0.0,
-}
+BEST = {"recipe": "combined-2026"}
 
 # In the order in which they are trained, the most important first, and long ones not at the end,
 # where they would train alone.

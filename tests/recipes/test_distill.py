@@ -109,10 +109,19 @@ def test_the_paper(distill, teacher, corpus, caplog):
         changed = dataclasses.replace(settings, **{name: value})
         with pytest.raises(ValueError, match=f"paper-2019 has {name} .* was given: leave out"):
             recipe.with_recipe(changed)
-    with pytest.raises(ValueError, match="must be one of paper-2019; got 'paper'"):
+    with pytest.raises(ValueError, match="one of paper-2019, combined-2026; got 'paper'"):
         distill(recipe="paper")
     with pytest.raises(ValueError, match="less than one step of 4000"):
         distill(recipe="paper-2019", steps=0, sequences_per_step=4000)
+
+
+def test_the_combined_recipe(distill, tmp_path):
+    """Its settings are recorded as if each had been given."""
+    distill(recipe="combined-2026")
+    recorded = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert RECIPES["combined-2026"].items() <= recorded.items()
+    logged = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert {"ce", "mlm", "cos", "hidden", "relation"} <= set().union(*logged)
 
 
 def test_start_random(distill, tmp_path, capfd):

@@ -32,9 +32,9 @@ from distilbert.runtime.run import start_run
 
 _logger = logging.getLogger("distilbert")
 
-# The original training code's settings, where they have a name here. They say the defaults again on
-# purpose: a default may change, the paper's recipe not.
 RECIPES: dict[str, dict[str, Any]] = {
+    # The original training code's settings, where they have a name here. They say the defaults again
+    # on purpose: a default may change, the paper's recipe not.
     "paper-2019": {
         "start": "teacher",
         "layers": (),
@@ -55,7 +55,17 @@ RECIPES: dict[str, dict[str, Any]] = {
         "mask_rate": 0.15,
         "mask_smoothing": 0.7,
         "dropout": 0.1,
-    }
+    },
+    # The best of docs/results.md, "What a student keeps": row (h).
+    "combined-2026": {
+        "ce": 2.0,
+        "ce_at": "masked",
+        "mlm": 1.0,
+        "cos": 1.0,
+        "hidden": 1.0,
+        "relation": 1.0,
+        "dropout": 0.0,
+    },
 }
 
 
@@ -67,7 +77,8 @@ class Settings:
         teacher: folder or hub id of a BERT or DistilBERT.
         corpus: folder that `distilbert prepare` wrote with the teacher's tokenizer.
         out: folder of the run; the student is in its `model`.
-        recipe: paper-2019 sets, and prints, every setting of the original training.
+        recipe: named settings, which are printed: paper-2019 for all of the original training's;
+            combined-2026 for terms of the loss that together taught more (docs/results.md).
         start: teacher copies its layers and embeddings, random is of its shape; or a folder to go
             on from, or a config.json for random weights of another shape.
         layers: those of the teacher, from 0, that the student keeps; by default one out of two, of
