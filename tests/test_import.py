@@ -35,7 +35,9 @@ def test_importing_loads_no_framework():
     assert not roots & (heavy | {"huggingface_hub", "safetensors"})
 
 
-@pytest.mark.parametrize("name", ["DistilBertConfig", "DistilBertTokenizerFast"])
+@pytest.mark.parametrize(
+    "name", ["AutoConfig", "AutoTokenizer", "DistilBertConfig", "DistilBertTokenizerFast"]
+)
 def test_configuration_and_tokenizer_need_no_framework(name):
     code = f"import sys, distilbert; distilbert.{name}; print(*sorted(sys.modules))"
     roots = {module.partition(".")[0] for module in run(code).split()}

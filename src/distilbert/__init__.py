@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _NAMES = {
+    "auto": ("AutoConfig",),
     "config": ("BertConfig", "DistilBertConfig"),
     "export": ("OnnxModel", "export_onnx"),
     "inference": ("PreparedModel", "load", "prepare"),
     "modeling": (
+        "AutoModel",
+        "AutoModelForMaskedLM",
+        "AutoModelForMultipleChoice",
+        "AutoModelForQuestionAnswering",
+        "AutoModelForSequenceClassification",
+        "AutoModelForTokenClassification",
         "BertForMaskedLM",
         "BertForMultipleChoice",
         "BertForQuestionAnswering",
@@ -40,6 +47,12 @@ _NAMES = {
         "pipeline",
     ),
     "tf": (
+        "TFAutoModel",
+        "TFAutoModelForMaskedLM",
+        "TFAutoModelForMultipleChoice",
+        "TFAutoModelForQuestionAnswering",
+        "TFAutoModelForSequenceClassification",
+        "TFAutoModelForTokenClassification",
         "TFDistilBertForMaskedLM",
         "TFDistilBertForMultipleChoice",
         "TFDistilBertForQuestionAnswering",
@@ -50,6 +63,7 @@ _NAMES = {
         "TFDistiller",
     ),
     "tokenization": (
+        "AutoTokenizer",
         "BasicTokenizer",
         "BatchEncoding",
         "CharSpan",
@@ -65,6 +79,7 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:  # the same names, for type checkers
+    from distilbert.auto import *  # noqa: F403
     from distilbert.config import *  # noqa: F403
     from distilbert.export import *  # noqa: F403
     from distilbert.inference import *  # noqa: F403

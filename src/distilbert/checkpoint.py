@@ -51,6 +51,21 @@ def model_type_of(content: Mapping[str, Any]) -> Any:
     return content.get("model_type", "bert" if "type_vocab_size" in content else None)
 
 
+def is_bert(name: str | Source) -> bool:
+    """Whether a folder or hub repository holds a BERT (else a DistilBERT).
+
+    Raises:
+        OSError: it cannot be found.
+        ValueError: it is neither.
+    """
+    source = name if isinstance(name, Source) else Source(name)
+    path = source.require(CONFIG_FILE)
+    kind = model_type_of(read_json(path))
+    if kind not in ("bert", "distilbert"):
+        raise ValueError(f"{path}: model_type is {kind!r}; only bert and distilbert are read")
+    return kind == "bert"
+
+
 def read_config(
     source: Source, config_class: type[PretrainedConfig], overrides: Mapping[str, Any]
 ) -> PretrainedConfig:

@@ -6,7 +6,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import distilbert as d
-from distilbert.modeling.opening import is_bert, open_head, open_masked_lm
+from distilbert.checkpoint import is_bert
+from distilbert.modeling.opening import open_head, open_masked_lm
 
 SIZES = {"vocab_size": 30, "max_position_embeddings": 8}
 

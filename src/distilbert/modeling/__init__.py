@@ -1,6 +1,14 @@
 """The network in PyTorch: DistilBERT, and BERT as its teacher."""
 
 from distilbert.modeling import pytrees as pytrees
+from distilbert.modeling.auto import (
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 from distilbert.modeling.backbone import DistilBertModel
 from distilbert.modeling.bert import (
     BertForMaskedLM,
@@ -20,6 +28,12 @@ from distilbert.modeling.distilbert import (
 from distilbert.modeling.pretrained import BertPreTrainedModel, DistilBertPreTrainedModel
 
 __all__ = [
+    "AutoModel",
+    "AutoModelForMaskedLM",
+    "AutoModelForMultipleChoice",
+    "AutoModelForQuestionAnswering",
+    "AutoModelForSequenceClassification",
+    "AutoModelForTokenClassification",
     "BertForMaskedLM",
     "BertForMultipleChoice",
     "BertForQuestionAnswering",

@@ -2,27 +2,12 @@
 
 from typing import Any
 
-from distilbert.checkpoint import KINDS, NOT_TRAINED, model_type_of, require_kind
-from distilbert.hub import CONFIG_FILE, Source, read_json
+from distilbert.checkpoint import KINDS, NOT_TRAINED, is_bert, require_kind
+from distilbert.hub import Source
 from distilbert.modeling import bert, distilbert
 from distilbert.modeling.backbone import Backbone
 from distilbert.modeling.heads import Head, MaskedLM
 from distilbert.modeling.pretrained import PreTrainedModel
-
-
-def is_bert(name: str | Source) -> bool:
-    """Whether a folder or hub repository holds a BERT (else a DistilBERT).
-
-    Raises:
-        OSError: it cannot be found.
-        ValueError: it is neither.
-    """
-    source = name if isinstance(name, Source) else Source(name)
-    path = source.require(CONFIG_FILE)
-    kind = model_type_of(read_json(path))
-    if kind not in ("bert", "distilbert"):
-        raise ValueError(f"{path}: model_type is {kind!r}; only bert and distilbert are read")
-    return kind == "bert"
 
 
 def _class_of(source: Source, kind: str) -> type[Any]:

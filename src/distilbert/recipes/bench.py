@@ -18,12 +18,12 @@ from typing import Any
 import torch
 
 import distilbert
+from distilbert.checkpoint import is_bert
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
 from distilbert.hub import make_folder
 from distilbert.inference.prepared import PreparedModel, build
 from distilbert.modeling.backbone import DistilBertModel
 from distilbert.modeling.bert import BertModel
-from distilbert.modeling.opening import is_bert
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.native import library, processor
 from distilbert.recipes import page

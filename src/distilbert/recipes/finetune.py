@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from distilbert.checkpoint import is_bert
 from distilbert.config import BertConfig, DistilBertConfig
 from distilbert.distillation.randomness import torch_seed
 from distilbert.inference.prepared import use_fast_stack
 from distilbert.modeling.heads import Head
-from distilbert.modeling.opening import is_bert, open_head
+from distilbert.modeling.opening import open_head
 from distilbert.recipes.augment import augmented
 from distilbert.recipes.given import given
 from distilbert.recipes.job import open_model_tokenizer, refuse_replacing, tokenizer_hashes

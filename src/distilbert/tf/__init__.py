@@ -10,6 +10,14 @@ except ModuleNotFoundError as error:  # Keras, or the backend that it is set to
     raise ImportError(missing(error.name), name=error.name) from None
 
 from distilbert.tf import pytrees
+from distilbert.tf.auto import (
+    TFAutoModel,
+    TFAutoModelForMaskedLM,
+    TFAutoModelForMultipleChoice,
+    TFAutoModelForQuestionAnswering,
+    TFAutoModelForSequenceClassification,
+    TFAutoModelForTokenClassification,
+)
 from distilbert.tf.backbone import TFDistilBertModel
 from distilbert.tf.distillation import TFDistiller
 from distilbert.tf.every_token import (
@@ -24,6 +32,12 @@ from distilbert.tf.masked_lm import TFDistilBertForMaskedLM
 from distilbert.tf.pretrained import TFDistilBertPreTrainedModel
 
 __all__ = [
+    "TFAutoModel",
+    "TFAutoModelForMaskedLM",
+    "TFAutoModelForMultipleChoice",
+    "TFAutoModelForQuestionAnswering",
+    "TFAutoModelForSequenceClassification",
+    "TFAutoModelForTokenClassification",
     "TFDistilBertForMaskedLM",
     "TFDistilBertForMultipleChoice",
     "TFDistilBertForQuestionAnswering",
