@@ -111,6 +111,23 @@ def test_flags(bake):
     )
 
 
+def test_hyphens_in_the_names_of_flags(bake, monkeypatch, tmp_path):
+    assert bake("--flour=a-b", "--name", "c-d", "--no-cover") == (
+        0,
+        Settings(flour="a-b", name="c-d", cover=False),
+    )
+
+    @dataclass
+    class Sized:
+        batch_size: int = 1
+
+    monkeypatch.setattr(sys.modules["baking_recipe_of_test"], "Settings", Sized)
+    assert bake("--batch-size", "8") == bake("--batch-size=8") == (0, Sized(8))
+    path = tmp_path / "run.yaml"
+    path.write_text("batch-size: 8")
+    assert bake("--config", str(path)) == (0, Sized(8))
+
+
 @pytest.mark.parametrize("kind", ["yaml", "json"])
 def test_config(bake, tmp_path, kind, capsys):
     path = tmp_path / f"run.{kind}"
@@ -164,7 +181,7 @@ def usage_error(capsys, call, *arguments):
     [
         ((), "the following arguments are required: flour"),
         (("--flour", "a", "--minuets", "3"), "no flag --minuets; did you mean --minutes?"),
-        (("--flour", "a", "--no-cover"), "no flag --no-cover; did you mean --no_cover?"),
+        (("--flour", "a", "--no-covers"), "no flag --no-covers; did you mean --no_cover?"),
         (("--flour", "a", "--minute=3"), "no flag --minute; did you mean --minutes?"),
         (("--flour", "a", "--qqqqqq"), "no flag --qqqqqq"),
         (("--flour", "a", "--minutes", "x"), "--minutes takes a whole number, not 'x'"),
@@ -225,6 +242,7 @@ def test_a_config_holds_the_words_of_the_flags(bake, tmp_path, text, expected):
         ("minutes:\nflour: a", "minutes has no value; give it one, or leave its line out"),
         ("layers: null\nflour: a", "layers has no value"),
         ("flour:", "flour has no value"),
+        ("no-cover: true\nflour: a", "there is no setting 'no_cover'; did you mean cover?"),
         ("flour: a\nflour: b", "the file of settings has 'flour' twice"),
         ("flour: [", "the file of settings is neither YAML nor JSON: while parsing"),
         ("- flour", "a file of settings has a line 'name: value' for each"),

@@ -169,7 +169,7 @@ def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
     """Return the dataclass `kind` filled from flags and the file of `--config`.
 
     The section `Args` of its docstring has the help of each flag. A tuple or list takes several
-    words, a bool is `--name` or `--no_name`.
+    words, a bool is `--name` or `--no_name`. A hyphen in a name is an underscore.
     """
     import jsonargparse
 
@@ -209,19 +209,31 @@ def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
     for entry in fields(kind):
         _add_flag(parser, entry, types_of[entry.name], help_of.get(entry.name, ""))
     known = sorted(parser._option_string_actions)
-    for word in arguments:
+    words = [_with_underscores(word) for word in arguments]
+    for given, word in zip(arguments, words, strict=True):
         flag = word.partition("=")[0]
         if flag.startswith("--") and flag != "--" and flag not in known:
-            close = difflib.get_close_matches(flag.replace("-", "_").replace("__", "--", 1), known)
-            parser.error(
-                f"there is no flag {flag}" + (f"; did you mean {close[0]}?" if close else "")
-            )
-    values = parser.parse_args(arguments).as_dict()
+            close = difflib.get_close_matches(flag, known)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            parser.error(f"there is no flag {given.partition('=')[0]}{hint}")
+    values = parser.parse_args(words).as_dict()
     values.pop("config")
     for name, value in values.items():
         if isinstance(value, list) and get_origin(_sequence(types_of[name])) is tuple:
             values[name] = tuple(value)
     return kind(**values)
+
+
+def _with_underscores(word: str) -> str:
+    """Return a flag with its name as a setting's is spelt; other words and values stay.
+
+    >>> _with_underscores("--batch-size=a-b")
+    '--batch_size=a-b'
+    """
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word[2:].partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"
 
 
 def _words_of(content: str, types_of: dict[str, Any]) -> dict[str, Any]:
@@ -242,7 +254,7 @@ def _words_of(content: str, types_of: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("a file of settings has a line 'name: value' for each, and at least one")
     settings: dict[str, Any] = {}
     for key, value in root.value:
-        name, items = str(key.value), [value]
+        name, items = str(key.value).replace("-", "_"), [value]
         if isinstance(value, yaml.SequenceNode):
             items = value.value
         if name not in types_of:
