@@ -323,6 +323,8 @@ def test_settings_may_refuse(bake, capsys):
 def test_our_own_mistakes_show_where(bake):
     with pytest.raises(ZeroDivisionError):
         bake("--flour", "a", fails=lambda settings: 1 / 0)
+    with pytest.raises(TypeError, match=r"has no len\(\)"):
+        bake("--flour", "a", fails=lambda settings: len(settings.minutes))
 
 
 def test_interrupted(bake, capsys):

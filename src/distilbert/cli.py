@@ -12,11 +12,13 @@ import faulthandler
 import inspect
 import io
 import json
+import linecache
 import logging
 import os
 import re
 import sys
 import time
+import traceback
 import types
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, fields
@@ -83,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except _FAILURES as error:
-        if os.environ.get("DISTILBERT_TRACEBACK", "0") not in ("", "0"):
+        if os.environ.get("DISTILBERT_TRACEBACK", "0") not in ("", "0") or _is_a_mistake(error):
             raise
         _report(error, rank)
         return 1
@@ -121,6 +123,13 @@ def _logging(rank: int) -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(before[0])
         logger.propagate = before[1]
+
+
+def _is_a_mistake(error: Exception) -> bool:
+    """Whether a TypeError comes from Python itself, not from a check that raised it."""
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    statement = linecache.getline(frame.f_code.co_filename, line).lstrip()
+    return isinstance(error, TypeError) and not statement.startswith("raise ")
 
 
 def _report(error: Exception, rank: int) -> None:
