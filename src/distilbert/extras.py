@@ -21,6 +21,7 @@ EXTRA_OF = {  # "": the core needs it
     "torch": "torch",
     "uvicorn": "serve",
 }
+DISTRIBUTION_OF = {"sklearn": "scikit-learn"}  # what pip calls it, where that is another name
 
 
 def require(name: str, extra: str | None = None) -> ModuleType:
@@ -47,9 +48,10 @@ def missing(name: str, extra: str | None = None) -> str:
     """Return what to do about a module that is not installed.
 
     >>> missing("accelerate")
-    "accelerate is not installed: pip install 'distilbert[train]'"
+    "accelerate is not installed: pip install accelerate (or '.[train]' in the project's folder)"
     """
     package = name.partition(".")[0]
     extra = EXTRA_OF.get(package, "") if extra is None else extra
-    wanted = f"'distilbert[{extra}]'" if extra else package
-    return f"{package} is not installed: pip install {wanted}"
+    whole = f" (or '.[{extra}]' in the project's folder)" if extra else ""
+    package = DISTRIBUTION_OF.get(package, package)
+    return f"{package} is not installed: pip install {package}{whole}"
