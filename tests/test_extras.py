@@ -1,10 +1,15 @@
 """A missing package is named with the line that installs it."""
 
+import re
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
-from distilbert.extras import missing, require
+from distilbert.extras import DISTRIBUTION_OF, EXTRA_OF, missing, require
+
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 def test_present():
@@ -29,3 +34,11 @@ def test_what_is_missing_inside_another_package_is_not_blamed_on_it(tmp_path, mo
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="inner_of_test_that_is_not_there"):
         require("outer_of_test")
+
+
+def test_an_extra_brings_what_is_said_to_come_with_it():
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    lists = {"": project["dependencies"]} | project["optional-dependencies"]
+    for module, extra in EXTRA_OF.items():
+        brought = [re.split(r"[^\w-]", line)[0] for line in lists[extra]]
+        assert DISTRIBUTION_OF.get(module, module) in brought, module
