@@ -11,28 +11,18 @@ import pytest
 import distilbert
 from distilbert.extras import EXTRA_OF
 
-TIMING = """
-import subprocess, sys, time
-def once(code):
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True)
-    return time.perf_counter() - start
-pairs = [(once("pass"), once("import distilbert")) for _ in range(5)]
-print(min(b for _, b in pairs) - min(a for a, _ in pairs))
-"""
-
 
 def run(code: str) -> str:
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     return result.stdout.decode()
 
 
-def test_importing_loads_no_framework():
-    loaded = run("import sys, distilbert; print(*sorted(sys.modules))").split()
-    roots = {name.partition(".")[0] for name in loaded}
-    assert "distilbert" in roots
-    heavy = {"torch", "tensorflow", "keras", "transformers", "numpy", "tokenizers"}
-    assert not roots & (heavy | {"huggingface_hub", "safetensors"})
+def test_importing_loads_one_module_and_a_few_of_python_s_own():
+    code = "import sys; old = {*sys.modules}; import distilbert; print(*{*sys.modules} - old)"
+    loaded = set(run(code).split())
+    others = {name for name in loaded if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert others == {"distilbert"}
+    assert not loaded & {"asyncio", "inspect", "json", "logging", "pathlib", "subprocess"}
 
 
 @pytest.mark.parametrize(
@@ -52,10 +42,6 @@ def test_these_recipes_need_nothing_that_only_training_needs(recipe):
     run(f"{blocked}; import distilbert.recipes.{recipe}")
 
 
-def test_importing_takes_less_than_a_tenth_of_a_second():
-    assert float(run(TIMING)) < 0.1
-
-
 @pytest.mark.parametrize("name", distilbert.__all__)
 def test_public_name_resolves(name):
     value = getattr(distilbert, name)
@@ -73,8 +59,7 @@ def test_type_checkers_see_the_same_names(module):
     assert set(home.__all__) == set(distilbert._NAMES[module])
 
 
-def test_all_is_sorted_and_without_doubles():
-    assert distilbert.__all__ == sorted(set(distilbert.__all__))
+def test_no_name_has_two_homes():
     assert len(distilbert.__all__) == sum(len(names) for names in distilbert._NAMES.values())
 
 

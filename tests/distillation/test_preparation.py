@@ -88,12 +88,22 @@ def test_a_finished_corpus_is_left_alone(make_corpus):
 
 
 RUN = """
-import sys
+import json, logging, sys
 from distilbert.recipes.prepare import Settings, main
-import json
+
+class Gate(logging.Handler):
+    def emit(self, record):
+        if record.getMessage().startswith("block"):
+            print(flush=True)
+            sys.stdin.readline()
+
 if __name__ == "__main__":
+    logger = logging.getLogger("distilbert")
+    logger.addHandler(Gate())
+    logger.setLevel(logging.INFO)
     main(Settings(**json.loads(sys.argv[1])))
 """
+"""Prepares a corpus; after each block it writes a line and waits for one."""
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(
@@ -114,19 +124,19 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     }
     command = [sys.executable, str(script), json.dumps(settings)]
     moments = random.Random(0)
-    for wanted in (0, 1, 3, 8):
-        run = subprocess.Popen(command)
-        deadline = time.monotonic() + 20
-        while run.poll() is None and time.monotonic() < deadline:
-            if len(list(out.glob("progress/block-*.json"))) >= wanted and out.exists():
-                break
-            time.sleep(0.01)
-        time.sleep(moments.random() * 0.1)
-        if run.poll() is None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    for wanted in (0, 1, 6, 12):
+        with subprocess.Popen(command, **pipes) as run:
+            for _ in range(wanted):
+                assert run.stdout.readline()
+                run.stdin.write("\n")
+            time.sleep(moments.random() * 0.1)
             os.kill(run.pid, signal.SIGKILL)
-        run.wait()
-        assert not (out / "manifest.json").exists(), "killed too late to be a test"
-    subprocess.run(command, check=True, timeout=60)
+        assert run.returncode == -signal.SIGKILL
+        assert len(list(out.glob("progress/block-*.json"))) >= wanted
+        assert not (out / "manifest.json").exists()
+    nothing = subprocess.DEVNULL
+    subprocess.run(command, check=True, timeout=60, stdin=nothing, stdout=nothing)
     assert contents(out) == contents(whole)
 
 

@@ -22,10 +22,14 @@ def turns(pipe):
 
 
 @pytest.fixture
-def port(turns, model):
-    listening = socket.create_server(("127.0.0.1", 0))
+def server(turns):
     app = make_app(turns, {"task": "text-classification"}, most_bytes=2000)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+
+
+@pytest.fixture
+def port(server, turns, model):
+    listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     yield listening.getsockname()[1]
@@ -167,13 +171,13 @@ def test_who_has_gone_is_not_answered(port, ask, turns, pipe, model):
     assert model.batches[:2] == [1, 1]
 
 
-def test_who_hangs_up_within_the_body_leaves_no_trace(port, ask, caplog):
+def test_who_hangs_up_within_the_body_leaves_no_trace(port, server, ask, caplog):
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port)) as caller:
         caller.sendall(head + b'{"inputs"')
-        time.sleep(0.1)
+        _wait_for(lambda: server.server_state.tasks)
+    _wait_for(lambda: not server.server_state.tasks)
     assert ask({"inputs": "3"})[0] == 200
-    time.sleep(0.1)
     assert not caplog.records
 
 
