@@ -115,6 +115,20 @@ def test_the_commands_of_the_guides_have_settings_that_can_be(page):
             distill.with_recipe(settings)
 
 
+@pytest.mark.parametrize("recipe", cli.RECIPES)
+def test_every_flag_has_a_help_line_that_can_be_read_alone(recipe, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")  # lines are broken at hyphens, too
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([recipe, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    kind = import_module(cli.RECIPES[recipe][0]).Settings
+    _, lines = cli._documentation(kind)
+    assert list(lines) == [entry.name for entry in fields(kind)]
+    for name, line in lines.items():
+        assert line in shown, name
+        assert not re.match("(of|in|as|those|the same)\\b", line), name
+
+
 @pytest.mark.parametrize("recipe", ["pretrain", "distill", "finetune", "evaluate"])
 def test_torchrun_leaves_every_flag_to_the_recipe(recipe):
     kind = import_module(cli.RECIPES[recipe][0]).Settings

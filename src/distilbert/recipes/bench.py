@@ -56,23 +56,27 @@ class Settings:
     Args:
         model: folder or hub id of a BERT or DistilBERT; a DistilBERT-base of random weights by
             default. Only its encoder is measured.
-        precisions: of the prepared models: fp32, bf16, int8; by default those that the
-            processor is fast in.
-        workloads: lat8 to lat512 (one sequence of so many tokens; left out where the model has
-            fewer positions), short (64 sequences of about 25 tokens), long (16 of about 300), 512
-            (four of 512).
-        pass_texts: a text file; its lines are answered one by one, as the DistilBERT paper does
-            with the STS-B pairs, by the model and by a BERT-base of random weights.
-        pass_lines: lines of it that are used.
-        task: also score the model, which has this task's head, and its prepared copies on
-            labelled examples; as for `distilbert evaluate`.
-        data: a file of these examples.
-        max_length: tokens of an example's text, as for `distilbert evaluate`.
-        repeats: rounds in which every contender runs once; medians are taken.
-        max_seconds: of one workload's rounds; three count in any case.
-        cold_start: also start processes that open the model and answer once.
-        threads: of PyTorch; by default what it chooses.
-        out: folder for `bench.json` and `bench.html`, a page with plots.
+        precisions: number formats of the prepared models: fp32, bf16, int8; by default those that
+            the processor is fast in.
+        workloads: what is measured: lat8 to lat512 (one sequence of so many tokens; left out where
+            the model has fewer positions), short (64 sequences of about 25 tokens), long (16 of
+            about 300), 512 (four of 512).
+        pass_texts: text file whose lines are answered one by one, as the DistilBERT paper does with
+            the STS-B pairs, by the model and by a BERT-base of random weights; by default there is
+            no such pass.
+        pass_lines: number of lines of pass_texts that are answered.
+        task: task of `distilbert evaluate` in which the model, which has its head, and its prepared
+            copies are also scored; by default none.
+        data: labelled examples of the task, in a format that `distilbert finetune` trains on.
+        max_length: longest text of an example in tokens, special ones included; longer ones are
+            cut. 0 is what the model has positions for.
+        repeats: rounds in which every contender runs once; medians are reported.
+        max_seconds: largest time in seconds for the rounds of one workload; three rounds are run in
+            any case.
+        cold_start: also time new processes that open the model and answer once.
+        threads: number of threads of PyTorch; by default what it chooses.
+        out: folder to write `bench.json` and `bench.html`, a page with plots, to; by default
+            nothing is written.
     """
 
     model: str | None = None

@@ -73,40 +73,54 @@ RECIPES: dict[str, dict[str, Any]] = {
 class Settings:
     """Make a student of a teacher while both read the same text; resumable by the same command.
 
+    The loss is ce * L_ce + mlm * L_mlm + cos * L_cos, and what else has a weight. L_ce is T^2 times
+    the KL divergence from the teacher's distribution over the vocabulary, softened by the
+    temperature T, to the student's; L_mlm is the cross-entropy of the masked tokens; L_cos is 1
+    minus the cosine of student's and teacher's last hidden states.
+
     Args:
         teacher: folder or hub id of a BERT or DistilBERT.
         corpus: folder that `distilbert prepare` wrote with the teacher's tokenizer.
         out: folder of the run; the student is in its `model`.
-        recipe: named settings, which are printed: paper-2019 for all of the original training's;
-            combined-2026 for terms of the loss that together taught more (docs/results.md).
-        start: teacher copies its layers and embeddings, random is of its shape; or a folder to go
-            on from, or a config.json for random weights of another shape.
-        layers: those of the teacher, from 0, that the student keeps; by default one out of two, of
-            twelve 0 2 4 7 9 11.
-        ce: weight of L_ce, the teacher's distribution over the vocabulary.
-        mlm: weight of L_mlm, the masked tokens.
-        cos: weight of L_cos, the direction of the last hidden state.
-        hidden: weight of hidden-state transfer in all layers (TinyBERT).
-        attention: weight of attention transfer in all layers (TinyBERT).
-        relation: weight of relations among queries, keys and values (MiniLMv2).
-        temperature: of L_ce.
-        ce_at: all tokens, or masked ones only, which costs less.
-        relation_heads: of MiniLMv2; 0 is the teacher's width / 16.
-        relation_layer: the teacher's, from 1; 0 is the last.
-        steps: optimiser steps; 0 goes by epochs.
-        epochs: passes over the corpus.
-        sequences_per_step: sequences per optimiser step, over all processes.
-        micro_tokens: real tokens that one process computes at a time.
-        learning_rate: highest, after the warm-up.
-        warmup: share of the steps in which the learning rate rises; then it falls linearly.
-        weight_decay: of AdamW.
-        mask_rate: share of the tokens to guess.
-        mask_smoothing: rare tokens are masked more often by their frequency to minus this.
-        dropout: in the student.
-        precision: no (fp32), bf16 or fp16; the teacher computes in it as well.
-        seed: of everything random.
-        save_every: steps between checkpoints, each after a validation.
-        deterministic: only operations that give the same bits each time.
+        recipe: named settings, which are printed: paper-2019 for all those of the original
+            DistilBERT's training, combined-2026 for the terms of the loss that taught more.
+        start: where the student's weights come from: teacher copies its embeddings and the chosen
+            layers, random draws weights of the teacher's shape, a folder or hub id goes on from a
+            model, a config.json draws weights of another shape.
+        layers: layers of the teacher that the student keeps, counted from 0; by default one out of
+            two, of twelve 0 2 4 7 9 11.
+        ce: weight of L_ce, the distillation loss; 0 leaves it out.
+        mlm: weight of L_mlm, the masked-LM loss; 0 leaves it out.
+        cos: weight of L_cos, the cosine loss of the last hidden states; 0 leaves it out.
+        hidden: weight of the squared difference between hidden states in all layers (TinyBERT); 0
+            leaves it out.
+        attention: weight of the squared difference between attention scores in all layers
+            (TinyBERT); 0 leaves it out.
+        relation: weight of the KL divergence between relations among queries, keys and values in
+            one layer (MiniLMv2); 0 leaves it out.
+        temperature: softmax temperature T of the distillation loss L_ce.
+        ce_at: tokens at which L_ce is computed: all, or masked ones only, which costs less.
+        relation_heads: number of relation heads (MiniLMv2); 0 is the teacher's width / 16.
+        relation_layer: layer of the teacher, counted from 1, whose relations the student's last
+            layer learns (MiniLMv2); 0 is the last.
+        steps: optimiser steps; 0 trains for a number of epochs instead.
+        epochs: passes over the training data, if steps is 0.
+        sequences_per_step: sequences per optimiser step, over all processes: the batch size.
+        micro_tokens: tokens (padding does not count) that a process computes at a time; fewer take
+            less memory.
+        learning_rate: highest learning rate of AdamW, reached at the end of the warm-up.
+        warmup: share of the steps, from 0 to 1, in which the learning rate rises; then it falls
+            linearly towards 0.
+        weight_decay: weight decay of AdamW; 0 is none.
+        mask_rate: share of the tokens, between 0 and 1, that are masked for the model to guess.
+        mask_smoothing: a token is masked with a probability proportional to its frequency to the
+            power of minus this, rare ones more often; 0 masks all alike.
+        dropout: dropout probability in the student, of hidden states and attention.
+        precision: number format of the computation: no (float32), or mixed precision in bf16 or
+            fp16; the teacher computes in it as well.
+        seed: seed of all random numbers: new weights, order, masks, dropout.
+        save_every: optimiser steps between two checkpoints, each after a validation.
+        deterministic: use only operations that give the same bits in each run.
     """
 
     teacher: str

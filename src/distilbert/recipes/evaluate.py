@@ -57,24 +57,33 @@ class Settings:
 
     Args:
         model: folder or hub id of a BERT or DistilBERT with the task's head.
-        data: as for `distilbert finetune`; for mlm the folder that `distilbert prepare` wrote.
-        task: one of `distilbert finetune`, or mlm (masked tokens).
-        out: JSON file to write the result to; of a comparison the folder of report.html.
-        compare: models, or folders of results that `out` wrote, one file per task. The first is
-            what the others are compared with.
+        data: labelled examples, in a format that `distilbert finetune` trains on; for mlm the
+            folder that `distilbert prepare` wrote.
+        task: task to score: one of `distilbert finetune`, or mlm (guessing masked tokens).
+        out: JSON file to write the result to, or of a comparison the folder to write report.html
+            to; by default nothing is written.
+        compare: models to compare, or folders of results that `distilbert evaluate --out` wrote,
+            one file per task. The others are compared with the first.
         embedding: score the cosine of mean-pooled embeddings instead of a head; for stsb, or files
             of one's own with the task regression.
-        text_column: of the text; by default the task's.
-        second_text_column: of the second text of a pair.
-        label_column: of what is to be predicted; by default the task's.
-        max_length: tokens of a text, special ones included; longer ones are cut, and counted. 0 is
-            what the model has positions for, and a longer text an error. Contexts of questions are
-            split into windows, sentences of words into parts.
-        stride: question answering: pieces that two windows of a context share; by default 128.
-        micro_tokens: real tokens that are computed at a time.
-        mask_rate: mlm: share of the tokens to guess, as in training.
-        mask_smoothing: mlm: as in training; distill has 0.7 and pretrain 0.
-        precision: no (fp32), bf16 or fp16.
+        text_column: column with the text; by default that of the task.
+        second_text_column: column with the second text of a pair; by default that of the task, if
+            it has one.
+        label_column: column with what is to be predicted; by default that of the task.
+        max_length: longest text in tokens, special ones included; longer ones are cut, and counted.
+            0 is what the model has positions for, and a longer text an error. Contexts of questions
+            are split into windows, sentences of words into parts.
+        stride: question answering: tokens that consecutive windows of a context share; by default
+            128.
+        micro_tokens: tokens (padding does not count) that a process computes at a time; fewer take
+            less memory.
+        mask_rate: mlm: share of the tokens, between 0 and 1, that are masked for the model to
+            guess.
+        mask_smoothing: mlm: a token is masked with a probability proportional to its frequency to
+            the power of minus this, rare ones more often; 0 masks all alike. Training uses 0.7 in
+            distill, 0 in pretrain, unless told otherwise.
+        precision: number format of the computation: no (float32), or mixed precision in bf16 or
+            fp16.
     """
 
     model: str | None = None

@@ -18,12 +18,13 @@ class Settings:
 
     Args:
         model: folder or hub id of a BERT or DistilBERT, with its tokenizer.
-        out: the new folder; one with weights is refused, as these would be opened instead.
-        precision: fp32 or int8.
-        head: the end of the class's name, such as ForTokenClassification, or Model for the bare
-            encoder; by default what the checkpoint says that it is.
-        check: a file of typical texts, one per line, whose answers are compared with those in fp32.
-        tolerance: the largest error of a check with which the model is written.
+        out: folder to write to; one with weights is refused, as these would be opened instead.
+        precision: number format of the weights: fp32, or int8, in a quarter of the size.
+        head: head of the model: the end of its class's name, such as ForTokenClassification, or
+            Model for the bare encoder; by default what the checkpoint says that it is.
+        check: text file of typical texts, one per line, whose answers are compared with those in
+            fp32; by default nothing is compared.
+        tolerance: largest relative error in a check with which the model is still written.
     """
 
     model: str

@@ -49,49 +49,67 @@ class Settings:
 
     Args:
         model: folder or hub id of a BERT or DistilBERT, with or without a head.
-        train: CSV, TSV, JSON lines or Parquet file, or hf:NAME[:CONFIG[:SPLIT]]; also files of
-            CoNLL's columns, SQuAD's JSON, IMDb's folder.
-        validation: the same, to choose the best weights by; or a share of the training rows to
-            hold out, such as 0.1, drawn at random but always the same.
+        train: training data: a CSV, TSV, JSON lines or Parquet file, or hf:NAME[:CONFIG[:SPLIT]];
+            also files of CoNLL's columns, SQuAD's JSON, IMDb's folder.
+        validation: validation data to choose the best weights by, in a format that train takes; or
+            a share of the training rows to hold out, such as 0.1, drawn at random but always the
+            same.
         out: folder of the run; the model is in its `model`.
-        task: one of glue's (cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli), imdb, conll2003,
-            squad, squad2, swag; or for files of one's own classification, multi-label, regression,
-            token-classification, question-answering, multiple-choice.
-        text_column: of the text; by default the task's.
-        second_text_column: of the second text of a pair.
-        label_column: of what is to be predicted; by default the task's.
-        max_length: tokens of a text, special ones included; longer ones are cut, and counted. 0 is
-            what the model has positions for, and a longer text an error. Contexts of questions are
-            split into windows, sentences of words into parts.
-        stride: question answering: pieces that two windows of a context share; by default 128.
-        steps: optimiser steps; 0 goes by epochs.
-        epochs: passes over the examples.
+        task: task to learn: one of GLUE's (cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli),
+            imdb, conll2003, squad, squad2, swag; or for files of one's own classification,
+            multi-label, regression, token-classification, question-answering, multiple-choice.
+        text_column: column with the text; by default that of the task.
+        second_text_column: column with the second text of a pair; by default that of the task, if
+            it has one.
+        label_column: column with what is to be predicted; by default that of the task.
+        max_length: longest text in tokens, special ones included; longer ones are cut, and counted.
+            0 is what the model has positions for, and a longer text an error. Contexts of questions
+            are split into windows, sentences of words into parts.
+        stride: question answering: tokens that consecutive windows of a context share; by default
+            128.
+        steps: optimiser steps; 0 trains for a number of epochs instead.
+        epochs: passes over the training data, if steps is 0.
         batch_size: examples per optimiser step, over all processes.
-        micro_tokens: real tokens that one process computes at a time.
-        learning_rate: highest, after the warm-up.
-        layers: those of the model, from 0, that are kept; by default all.
-        layer_decay: factor on the rate of each layer against the one above it.
-        frozen_layers: the first so many stay as they are, and the embeddings with them.
-        warmup: share of the steps in which the learning rate rises; then it falls linearly.
-        weight_decay: of AdamW.
-        max_norm: gradients are scaled down to this norm.
-        class_weights: weight of labels in the loss: balanced, or NAME=WEIGHT of some.
-        teacher: folder or hub id of a model fine-tuned for the task, with the same vocabulary.
-        labels: with a teacher: weight of the task's own loss.
-        ce: with a teacher: weight of its outputs.
-        hidden: with a teacher: weight of its hidden states in all layers (TinyBERT).
-        attention: with a teacher: weight of its attention scores in all layers (TinyBERT).
-        temperature: of the teacher's outputs.
-        augment: changed copies of each training text beside it (TinyBERT); words are replaced by
-            what the augmenter proposes.
-        augmenter: folder or hub id of a masked LM.
-        metric: score that chooses the best weights; by default the task's.
-        patience: stop after so many validations without a better score; 0 goes to the end.
-        save_every: steps between checkpoints, each after a validation; 0 is an epoch.
-        precision: no (fp32), bf16 or fp16.
-        gradient_checkpointing: less memory for a third more time.
-        seeds: of everything random; several train one after the other, and the median is reported.
-        deterministic: only operations that give the same bits each time.
+        micro_tokens: tokens (padding does not count) that a process computes at a time; fewer take
+            less memory.
+        learning_rate: highest learning rate of AdamW, reached at the end of the warm-up.
+        layers: layers of the model that are kept, counted from 0; by default all.
+        layer_decay: factor on the learning rate of each layer against the one above it, above 0 and
+            at most 1; 1 is the same rate for all.
+        frozen_layers: number of the lowest layers that are not trained, nor the embeddings below
+            them; 0 trains everything.
+        warmup: share of the steps, from 0 to 1, in which the learning rate rises; then it falls
+            linearly towards 0.
+        weight_decay: weight decay of AdamW; 0 is none.
+        max_norm: largest norm of the gradients, which are scaled down to it; 0 leaves them as they
+            are.
+        class_weights: weights of labels in the loss: balanced (by how rare they are), or
+            NAME=WEIGHT of some; by default all have 1.
+        teacher: folder or hub id of a model to distil from, fine-tuned for the task, with the same
+            vocabulary; by default none.
+        labels: with a teacher: weight of the task's own loss; 0 leaves it out.
+        ce: with a teacher: weight of L_ce, the distillation loss between its outputs and the
+            model's; 0 leaves it out.
+        hidden: with a teacher: weight of the squared difference between hidden states in all layers
+            (TinyBERT); 0 leaves it out.
+        attention: with a teacher: weight of the squared difference between attention scores in all
+            layers (TinyBERT); 0 leaves it out.
+        temperature: with a teacher: softmax temperature T of the distillation loss L_ce.
+        augment: number of copies of each training text, in which words are replaced by what the
+            augmenter proposes (TinyBERT); 0 is none.
+        augmenter: folder or hub id of a masked LM, which proposes words for the copies of augment.
+        metric: score that chooses the best weights, such as f1, or loss; by default that of the
+            task.
+        patience: stop after so many validations without a better score; 0 never stops early.
+        save_every: optimiser steps between two checkpoints, each after a validation; 0 is once per
+            epoch.
+        precision: number format of the computation: no (float32), or mixed precision in bf16 or
+            fp16.
+        gradient_checkpointing: compute activations again in the backward pass instead of keeping
+            them: less memory for a third more time.
+        seeds: seeds of all random numbers: new weights, order, dropout. Several train one after the
+            other, and the median score is reported.
+        deterministic: use only operations that give the same bits in each run.
     """
 
     model: str

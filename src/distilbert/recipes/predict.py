@@ -35,39 +35,50 @@ class Settings:
     """Answer texts with a model, as JSON lines in the order of the texts.
 
     Args:
-        task: fill-mask, text-classification, token-classification, question-answering,
-            multiple-choice, zero-shot-classification, feature-extraction or sentence-embedding.
+        task: task to answer: fill-mask, text-classification, token-classification,
+            question-answering, multiple-choice, zero-shot-classification, feature-extraction or
+            sentence-embedding.
         model: folder or hub id of a BERT or DistilBERT with the task's head.
-        input: a text file (a text per line), JSON lines, CSV or TSV; "-" is standard input.
-        output: file of JSON lines, or "-" for standard output. Each is the record of the input with
-            its prediction.
-        input_format: txt, jsonl, csv or tsv; by default what the file's name says.
-        text_column: where the text is.
-        second_text_column: text-classification: where the second text of a pair is;
-            multiple-choice: the column of the text put before each choice.
-        question_column: question-answering: where the question is.
-        context_column: question-answering: where the context is.
-        choice_columns: multiple-choice: where the choices are; a single column holds a list.
-        max_length: tokens per row, special ones included; by default what the model takes.
-        truncation: cuts the end of a text that is too long, instead of an error.
-        top_k: answers per text; text-classification: 0 is all labels.
-        targets: fill-mask: words to choose among.
+        input: text file (a text per line), JSON lines, CSV or TSV to answer; "-" is standard input.
+        output: file of JSON lines to write, or "-" for standard output. Each is the record of the
+            input with its prediction.
+        input_format: format of the input: txt, jsonl, csv or tsv; by default what the file's name
+            says, of standard input txt.
+        text_column: column with the text.
+        second_text_column: text-classification: column with the second text of a pair;
+            multiple-choice: column with the text put before each choice. By default none.
+        question_column: question-answering: column with the question.
+        context_column: question-answering: column with the context.
+        choice_columns: multiple-choice: columns with the choices; a single column holds a list.
+        max_length: longest text, pair or window in tokens, special ones included; by default what
+            the model takes, in question-answering at most 384.
+        truncation: cut the end of a text that is too long, instead of an error.
+        top_k: number of answers per text; text-classification: 0 is all labels. By default 1, in
+            fill-mask 5.
+        targets: fill-mask: words to choose among; by default the whole vocabulary.
         candidate_labels: zero-shot-classification: labels to choose among, words or one text with
             commas.
-        hypothesis_template: zero-shot-classification: a sentence with {} where the label goes.
-        multi_label: zero-shot-classification: several labels may be true.
-        function_to_apply: text-classification: softmax, sigmoid or none.
-        aggregation_strategy: token-classification: none, simple, first, average or max.
-        doc_stride: question-answering: tokens that windows of a context share.
-        stride: token-classification: tokens that windows of a text share.
-        max_answer_len: question-answering: longest answer, in tokens.
-        handle_impossible_answer: question-answering: "" may be the answer.
-        pooling: feature-extraction, sentence-embedding: none, mean or first.
-        batch_tokens: most tokens that are computed at a time, padding included.
-        device: where to compute, such as cuda; cpu by default.
-        dtype: float32, bfloat16 or float16; float32 by default.
-        precision: fp32, bf16, int8 or auto: the model is prepared to answer faster, instead of
-            opened with a dtype.
+        hypothesis_template: zero-shot-classification: sentence with {} where the label goes; by
+            default "This example is {}."
+        multi_label: zero-shot-classification: score each label by itself, as several may be true.
+        function_to_apply: text-classification: what makes scores of the model's outputs: softmax,
+            sigmoid or none; by default what its configuration says.
+        aggregation_strategy: token-classification: how tokens are joined to entities: none, simple,
+            first, average or max; by default none.
+        doc_stride: question-answering: tokens that consecutive windows of a context share; by
+            default 128, or half of a short window.
+        stride: token-classification: tokens that consecutive windows of a text share; by default a
+            quarter of a window.
+        max_answer_len: question-answering: longest answer in tokens; by default 15.
+        handle_impossible_answer: question-answering: let "" (there is no answer) be an answer.
+        pooling: feature-extraction, sentence-embedding: how a text's vectors become one: mean,
+            first (that of [CLS]), or none; by default none, in sentence-embedding mean.
+        batch_tokens: largest number of tokens that are computed at a time, padding included; by
+            default 4096, in fill-mask 1024.
+        device: device to compute on, such as cuda; by default the CPU.
+        dtype: number format of the weights: float32, bfloat16 or float16; by default float32.
+        precision: prepare the model to answer faster, in fp32, bf16, int8 or auto (the fastest of
+            them); by default it is not prepared.
     """
 
     task: str

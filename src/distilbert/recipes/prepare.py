@@ -35,22 +35,29 @@ class Settings:
     """Turn text into token shards to pre-train or distil on; interrupted, the same command goes on.
 
     Args:
-        sources: text, JSON lines, Parquet, CSV or TSV files, folders, or hf:NAME[:CONFIG[:SPLIT]].
+        sources: text, JSON lines, Parquet, CSV or TSV files to read, folders of them, or
+            hf:NAME[:CONFIG[:SPLIT]].
         out: folder of the corpus; made if missing.
-        tokenizer: folder, hub id or vocab.txt; without, a WordPiece vocabulary is learned.
-        text_column: where the text is in JSON lines, Parquet, CSV, TSV and hub data sets.
-        documents: what a document of a text file is: "line" or "file".
-        vocab_size: entries of a learned vocabulary; more, if its alphabet is larger.
-        min_frequency: how often two pieces must meet to be joined in a learned vocabulary.
+        tokenizer: folder or hub id of a tokenizer, or a vocab.txt; by default a WordPiece
+            vocabulary is learned from the texts.
+        text_column: column or key with the text in JSON lines, Parquet, CSV, TSV and hub data sets.
+        documents: what counts as a document in a text file: each "line", or the whole "file".
+        vocab_size: number of tokens in a learned vocabulary; more, if its alphabet is larger.
+        min_frequency: how often two pieces must meet in the texts to be joined in a learned
+            vocabulary.
         lowercase: whether a learned vocabulary, or a bare vocab.txt, is of lower-cased text.
-        vocab_sample_mb: megabytes of text that a vocabulary is learned from, spread over all.
-        mode: "split" cuts every document at max_length; "pack" joins documents to full sequences.
-        max_length: tokens that a sequence may have, special ones included.
-        min_length: tokens that it must have, special ones included; shorter ones are dropped.
-        max_unknown: share of [UNK] from which on a sequence is dropped.
-        validation_fraction: share of documents that is kept for validation, chosen by their text.
-        shard_mb: megabytes of text per shard.
-        workers: processes; 0 is one per core. The result is the same for any number.
+        vocab_sample_mb: megabytes of text, spread evenly over the sources, that a vocabulary is
+            learned from.
+        mode: "split" cuts every document by itself at max_length; "pack" joins documents to full
+            sequences.
+        max_length: longest sequence in tokens, special ones included.
+        min_length: shortest sequence in tokens, special ones included; shorter ones are dropped.
+        max_unknown: a sequence with at least this share of [UNK], above 0 and at most 1, is
+            dropped.
+        validation_fraction: share of the documents, from 0 to 1, that is kept for validation,
+            chosen by their text.
+        shard_mb: megabytes of text per shard of the corpus.
+        workers: number of processes; 0 is one per core. The corpus is the same for any number.
     """
 
     sources: list[str]

@@ -35,30 +35,37 @@ class Settings:
     Args:
         corpus: folder that `distilbert prepare` wrote.
         out: folder of the run; the model is in its `model`.
-        model: folder or hub id to start from; none starts from random weights.
-        kind: of a new model.
-        layers: of a new model.
-        dim: width of a new model.
-        heads: attention heads of a new model.
+        model: folder or hub id of a model to go on with; by default a new one with random weights.
+        kind: architecture of a new model, bert or distilbert.
+        layers: number of layers of a new model.
+        dim: width (hidden size) of a new model.
+        heads: attention heads per layer of a new model.
         hidden_dim: feed-forward width of a new model; 0 is four times dim.
-        dropout: everywhere in the model, a started one as well.
-        initializer_range: deviation of new weights.
-        sinusoidal_start: a new model's positions start as sinusoids, and are trained.
-        steps: optimiser steps; 0 goes by epochs.
-        epochs: passes over the corpus.
-        sequences_per_step: sequences per optimiser step, over all processes.
-        micro_tokens: real tokens that one process computes at a time.
-        learning_rate: highest, after the warm-up.
-        warmup: share of the steps in which the learning rate rises; then it falls linearly.
-        weight_decay: of AdamW.
-        max_norm: gradients are scaled down to this norm.
-        mask_rate: share of the tokens to guess.
-        mask_smoothing: rare tokens are masked more often by their frequency to minus this.
-        precision: no (fp32), bf16 or fp16.
-        gradient_checkpointing: less memory for a third more time.
-        seed: of everything random.
-        save_every: steps between checkpoints, each after a validation.
-        deterministic: only operations that give the same bits each time.
+        dropout: dropout probability in the model, new or not, of hidden states and attention.
+        initializer_range: standard deviation of the random weights of a new model.
+        sinusoidal_start: start the positions of a new model as sinusoids; they are trained all the
+            same.
+        steps: optimiser steps; 0 trains for a number of epochs instead.
+        epochs: passes over the training data, if steps is 0.
+        sequences_per_step: sequences per optimiser step, over all processes: the batch size.
+        micro_tokens: tokens (padding does not count) that a process computes at a time; fewer take
+            less memory.
+        learning_rate: highest learning rate of AdamW, reached at the end of the warm-up.
+        warmup: share of the steps, from 0 to 1, in which the learning rate rises; then it falls
+            linearly towards 0.
+        weight_decay: weight decay of AdamW; 0 is none.
+        max_norm: largest norm of the gradients, which are scaled down to it; 0 leaves them as they
+            are.
+        mask_rate: share of the tokens, between 0 and 1, that are masked for the model to guess.
+        mask_smoothing: a token is masked with a probability proportional to its frequency to the
+            power of minus this, rare ones more often; 0 masks all alike.
+        precision: number format of the computation: no (float32), or mixed precision in bf16 or
+            fp16.
+        gradient_checkpointing: compute activations again in the backward pass instead of keeping
+            them: less memory for a third more time.
+        seed: seed of all random numbers: new weights, order, masks, dropout.
+        save_every: optimiser steps between two checkpoints, each after a validation.
+        deterministic: use only operations that give the same bits in each run.
     """
 
     corpus: str

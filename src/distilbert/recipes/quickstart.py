@@ -80,11 +80,13 @@ class Settings:
     """The paper in miniature: a teacher, its student, and what the student kept and gained.
 
     Args:
-        out: folder of everything: text, models, report.html.
-        budget: times the usual steps; 3 takes three times as long, and learns more.
+        out: folder of all that is made: texts, models, report.html.
+        budget: factor on the usual number of training steps; 3 takes three times as long, and the
+            models learn more.
         ablation: also train students without one of the losses, or without the teacher's layers.
-        precision: no (fp32) or bf16; auto is bf16 where that is faster.
-        seed: of everything random.
+        precision: number format of the computation: no (float32), or mixed precision in bf16; auto
+            is bf16 where that is faster.
+        seed: seed of all random numbers.
     """
 
     out: str = "runs/quickstart"

@@ -27,19 +27,22 @@ class Settings:
     returns; `GET /` says what is served, `GET /health` that it works.
 
     Args:
-        task: fill-mask, text-classification, token-classification, question-answering,
-            multiple-choice, zero-shot-classification, feature-extraction or sentence-embedding.
+        task: task to answer: fill-mask, text-classification, token-classification,
+            question-answering, multiple-choice, zero-shot-classification, feature-extraction or
+            sentence-embedding.
         model: folder or hub id of a BERT or DistilBERT with the task's head, or of an export.
-        host: the address to listen at; 0.0.0.0 is all of this machine's. There is no password.
-        port: the port; 0 takes one that is free.
-        precision: fp32, bf16, int8 or auto, in which the model is prepared; fp32 by default. An
-            exported model has its own.
-        parameters: options of the task, as JSON; those of a request count more.
-        batch_tokens: most tokens that are computed at a time, padding included.
-        device: where to compute, such as cuda; cpu by default.
-        threads: of the computation; by default all cores.
-        most_waiting: tokens that may wait; what comes on top is refused with status 503.
-        most_bytes: of a request.
+        host: address to listen at; 0.0.0.0 is all of this machine's. There is no password.
+        port: port to listen at; 0 takes one that is free.
+        precision: number format in which the model is prepared: fp32, bf16, int8 or auto (the
+            fastest of them); by default fp32. An exported model has its own.
+        parameters: options of the task, as a JSON object; those of a request count more.
+        batch_tokens: largest number of tokens that are computed at a time, padding included; by
+            default 4096, in fill-mask 1024.
+        device: device to compute on, such as cuda; by default the CPU.
+        threads: number of threads that compute; by default one per core.
+        most_waiting: largest number of tokens that may wait to be computed; what comes on top is
+            refused with status 503.
+        most_bytes: largest request body in bytes.
     """
 
     task: str

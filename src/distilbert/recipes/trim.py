@@ -41,15 +41,16 @@ class Settings:
 
     Args:
         model: folder or hub id of a BERT or DistilBERT with any head, with its tokenizer.
-        sources: text, JSON lines, Parquet, CSV or TSV files, folders, or hf:NAME[:CONFIG[:SPLIT]].
+        sources: text, JSON lines, Parquet, CSV or TSV files to read, folders of them, or
+            hf:NAME[:CONFIG[:SPLIT]].
         out: folder of the new model; made if missing.
-        text_column: where texts are in JSON lines, Parquet, CSV, TSV and hub data sets; several
-            columns are all read.
-        head: the end of the class's name, such as ForTokenClassification, or Model for the bare
-            encoder; by default what the checkpoint says that it is.
+        text_column: columns or keys with the texts in JSON lines, Parquet, CSV, TSV and hub data
+            sets; all of them are read.
+        head: head of the model: the end of its class's name, such as ForTokenClassification, or
+            Model for the bare encoder; by default what the checkpoint says that it is.
         min_frequency: how often a token must be in the texts to be kept.
-        vocab_size: keep at most so many tokens, the most frequent; more, if the alphabet and the
-            special tokens are more. Without, all that are frequent enough.
+        vocab_size: largest number of tokens to keep, the most frequent ones; more, if the alphabet
+            and the special tokens are more. By default all that are frequent enough.
     """
 
     model: str
