@@ -1,5 +1,6 @@
 """The documentation, run: the Python blocks of each page, in order, in a process of its own."""
 
+import json
 import random
 import re
 import shlex
@@ -72,6 +73,13 @@ def test_documented_code_runs(page, folder_with_models):
     assert done.returncode == 0, done.stderr
 
 
+def write_labelled(folder, texts):
+    """Write the training and validation data that the documentation names."""
+    content = "\n".join(["text,label", *(f"{text},{text.startswith('a')}" for text in texts)])
+    for name in ("train.csv", "dev.csv"):
+        (folder / name).write_text(content, encoding="utf-8")
+
+
 def test_the_commands_of_the_readme_run(folder_with_models):
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^distilbert (.*)$", page, re.MULTILINE)
@@ -83,10 +91,7 @@ def test_the_commands_of_the_readme_run(folder_with_models):
     draw = random.Random(0)
     lines = [" ".join(draw.choices(WORDS[5:], k=draw.randint(12, 20))) for _ in range(1500)]
     (texts / "reviews.txt").write_text("\n".join(lines), encoding="utf-8")
-    labelled = [f"{text},{text.startswith('a')}" for text in lines[:64]]
-    for name in ("train.csv", "dev.csv"):
-        content = "\n".join(["text,label", *labelled])
-        (folder_with_models / name).write_text(content, encoding="utf-8")
+    write_labelled(folder_with_models, lines[:64])
     for command in commands:
         done = subprocess.run(
             [sys.executable, "-m", "distilbert", *command.split()],
@@ -100,19 +105,55 @@ def test_the_commands_of_the_readme_run(folder_with_models):
     assert student.config.n_layers == 1
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
-def test_the_commands_of_the_guides_have_settings_that_can_be(page):
+def commands_of(page):
+    """The commands of a guide, as words."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
     lines = "\n".join(text for kind, text in blocks if not kind).replace("\\\n", " ").splitlines()
     found = [line.partition("distilbert ")[2] for line in lines if "distilbert " in line]
-    found = [command.removeprefix("-- ") for command in found]  # of torchrun
+    return [shlex.split(command.removeprefix("-- ")) for command in found]  # of torchrun
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_the_commands_of_the_guides_have_settings_that_can_be(page):
+    found = commands_of(page)
     assert found
-    for command in found:
-        recipe, *words = shlex.split(command)
+    for recipe, *words in found:
         module = import_module(cli.RECIPES[recipe][0])
         settings = cli._settings(recipe, module.Settings, words)
         if recipe == "distill":
             distill.with_recipe(settings)
+
+
+@pytest.mark.slow
+def test_the_first_commands_of_the_guides_run(folder_with_models):
+    """The model that is fine-tuned is evaluated and exported, and the export answers."""
+    texts = ["a wonderful film !", "not my cup of tea .", "a film .", "my tea !"] * 4
+    write_labelled(folder_with_models, texts)
+    (folder_with_models / "reviews.txt").write_text("\n".join(texts), encoding="utf-8")
+    (folder_with_models / "distilbert-base-uncased").rename(folder_with_models / "my-distilbert")
+    made = {"my-tagger": "run/model", "my-model": "tagger-onnx"}
+    commands = []
+    for name, recipe in (
+        ("finetune", "finetune"),
+        ("finetune", "evaluate"),
+        ("export", "export"),
+        ("predict", "predict"),
+    ):
+        found = commands_of(ROOT / "docs" / "guides" / f"{name}.md")
+        words = next(words for words in found if words[0] == recipe)
+        commands.append([made.get(word, word) for word in words])
+    code = "import sys; from distilbert import cli\n"
+    code += f"for words in {commands}: assert cli.main(words) == 0, words"
+    done = subprocess.run(  # one process: most of the time it imports
+        [sys.executable, "-c", code],
+        cwd=folder_with_models,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    answers = (folder_with_models / "answers.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["text"] for line in answers] == texts
 
 
 @pytest.mark.parametrize("recipe", cli.RECIPES)
