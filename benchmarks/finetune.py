@@ -10,7 +10,7 @@ those beside the repository: of the training data 4,000 sentences of SST-2, all 
 there are. The last line is one JSON document.
 
     python benchmarks/finetune.py [--tasks sst2 mrpc conll2003 squad] [--examples 0] [--epochs 2]
-                                  [--rate 1e-4] [--seeds 1] [--precision no]
+                                  [--rate 1e-4] [--seeds 1] [--precision fp32]
                                   [--model FOLDER] [--data FOLDER]
 """
 
@@ -183,7 +183,7 @@ def main():
     parser.add_argument("--epochs", type=float, default=2.0)
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--precision", choices=["no", "bf16"], default="no")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--model", help="folder of a BERT or DistilBERT")
     parser.add_argument("--data", default=str(DATA), help="a folder of Parquet files for each task")
     options = parser.parse_args()

@@ -7,7 +7,7 @@ teacher's outputs besides the labels. Best of the validations after every epoch,
 does. Data are those beside the repository. The last line is one JSON document.
 
     python benchmarks/task_distillation.py [--tasks sst2 mrpc conll2003] [--examples 0] [--dev 0]
-        [--epochs 3] [--rate 1e-4] [--seeds 0 1 2] [--layers 0 2 4] [--precision no]
+        [--epochs 3] [--rate 1e-4] [--seeds 0 1 2] [--layers 0 2 4] [--precision fp32]
         [--labels 0.5] [--ce 0.5] [--temperature 2] [--hidden 0] [--augment 0 --augmenter FOLDER]
         [--out FOLDER]
 
@@ -114,7 +114,7 @@ def main():
     parser.add_argument("--hidden", type=float, default=0.0)
     parser.add_argument("--augment", type=int, default=0)
     parser.add_argument("--augmenter", help="folder of a masked LM, for --augment")
-    parser.add_argument("--precision", choices=["no", "bf16"], default="no")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--model", help="folder of a BERT or DistilBERT; the teacher starts there")
     parser.add_argument("--out", help="folder to keep the runs in")
     parser.add_argument("--student", help="folder of another student, whole")

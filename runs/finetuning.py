@@ -319,7 +319,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", type=Path, required=True, help="as data.py wrote them")
     parser.add_argument("--corpus", type=Path, required=True, help="the same")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--precision", default="bf16", choices=["no", "bf16"])
+    parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
     parser.add_argument("--workers", type=int, default=12, help="runs of fine-tuning at once")
     parser.add_argument("--rows", nargs="*", default=list(plan.ROWS), help="students")
     parser.add_argument("--only", nargs="*", default=list(plan.TASKS), help="tasks")

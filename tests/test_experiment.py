@@ -61,7 +61,7 @@ def test_a_student_has_half_of_any_teacher(scripts, tmp_path, monkeypatch):
     every, first = settings.ROWS["a"], settings.ROWS["b"]
     assert every.layers(6) == (1, 3, 5)
     assert first.layers(6) == (0, 1, 2)
-    given = {"out": tmp_path, "base": "B", "corpus": "C", "precision": "no", "teacher_tokens": 1,
+    given = {"out": tmp_path, "base": "B", "corpus": "C", "precision": "fp32", "teacher_tokens": 1,
              "student_tokens": 1}  # fmt: skip
     usual = argparse.Namespace(**given, teacher_layers=0)
     deep = argparse.Namespace(**given, teacher_layers=12)

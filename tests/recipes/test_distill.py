@@ -120,7 +120,9 @@ def test_the_combined_recipe(distill, tmp_path):
     distill(recipe="combined-2026")
     recorded = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
     assert RECIPES["combined-2026"].items() <= recorded.items()
-    logged = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    logged = [
+        json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    ]
     assert {"ce", "mlm", "cos", "hidden", "relation"} <= set().union(*logged)
 
 

@@ -40,7 +40,7 @@ def test_pretraining_and_distillation_learn(fresh, corpus, tmp_path):
     assert last_loss(tmp_path / "student") < 2.9
 
 
-@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_goes_on_bit_for_bit(fresh, corpus, teacher, tmp_path, precision):
     folder = tmp_path / "run"
     settings = distill.Settings(

@@ -55,7 +55,7 @@ def predict(tmp_path, folder):
         assert main(["predict", *words]) == 0
         assert not (tmp_path / "out" / "answers.jsonl.partial").exists()
         found = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
-        return found, distilbert.pipeline(task, place)
+        return found, distilbert.pipeline(task, place, precision="fp32")
 
     return run
 
@@ -112,9 +112,9 @@ def test_zero_is_a_number_like_others(predict):
     assert found[0]["prediction"] == pipe(asked, doc_stride=0) != pipe(asked)
 
 
-def test_prepared(predict):
+def test_the_model_as_it_is(predict):
     found, pipe = predict(
-        "text-classification", "ForSequenceClassification", "un\nthe model\n", precision="fp32"
+        "text-classification", "ForSequenceClassification", "un\nthe model\n", dtype="float32"
     )
     for each, plain in zip(found, pipe(["un", "the model"]), strict=True):
         assert each["prediction"]["label"] == plain["label"]
@@ -418,7 +418,7 @@ def test_what_json_cannot_hold(answer, folder, tmp_path, capsys):
 )
 def test_a_record_that_json_cannot_hold(answer, tmp_path, monkeypatch, capsys, value, message):
     (tmp_path / "in.jsonl").write_text(f'{{"text": "un"}}\n{{"text": "un", "n": {value}}}\n')
-    monkeypatch.setattr(distilbert.DistilBertModel, "forward", None)  # it is not computed
+    monkeypatch.setattr("distilbert.inference.PreparedModel.__call__", None)  # nothing is computed
     assert answer(str(tmp_path / "out.jsonl"), input="in.jsonl") == 1
     error = capsys.readouterr().err
     assert f"line 2: column 'n' {message}, which JSON does not have: write null" in error
@@ -428,7 +428,7 @@ def test_a_record_that_json_cannot_hold(answer, tmp_path, monkeypatch, capsys, v
 def test_a_record_with_a_lone_surrogate(answer, tmp_path, monkeypatch, capsys, column):
     records = [{"text": "un"}, {"text": "un", column: "un \ud83d"}]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
-    monkeypatch.setattr(distilbert.DistilBertModel, "forward", None)  # it is not computed
+    monkeypatch.setattr("distilbert.inference.PreparedModel.__call__", None)  # nothing is computed
     assert answer(str(tmp_path / "out.jsonl"), input="in.jsonl") == 1
     error = capsys.readouterr().err
     assert f"line 2: column {column!r} has a lone surrogate, U+D83D, which stands for no" in error

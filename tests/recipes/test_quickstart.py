@@ -17,7 +17,7 @@ def quick(tmp_path, packages, small, fresh, monkeypatch):
     monkeypatch.setattr(quickstart, "site_packages", lambda: packages)
     monkeypatch.setattr(quickstart, "VOCABULARY", 120)
     monkeypatch.setattr(quickstart, "SHAPE", {"layers": 4, "dim": 8, "heads": 2})
-    settings = quickstart.Settings(out=str(tmp_path / "run"), budget=0.003, precision="no")
+    settings = quickstart.Settings(out=str(tmp_path / "run"), budget=0.003, precision="fp32")
 
     def run(**changes):
         fresh()

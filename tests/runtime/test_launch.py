@@ -35,7 +35,7 @@ def test_one_process(start, model):
         "device": "cpu",
         "ranks": 1,
         "threads": torch.get_num_threads(),
-        "precision": "no",
+        "precision": "fp32",
         "deterministic": False,
     }
     launch.agree(3, "the step")
@@ -49,7 +49,7 @@ def test_precision(start):
         assert layer(torch.ones(1, 2)).dtype == torch.bfloat16
     assert layer(torch.ones(1, 2)).dtype == torch.float32
     with pytest.raises(ValueError, match="cannot be changed"):
-        start("no", cpu=True)
+        start(cpu=True)
 
 
 def test_bad_settings(start):
@@ -81,7 +81,7 @@ def test_apple_s_gpu_is_not_used(start, monkeypatch):
     monkeypatch.setattr(accelerate.state, "is_mps_available", lambda *given, **options: True)
     monkeypatch.setattr(launching, "bf16_is_fast", lambda device: device.type != "cpu")
     assert start().device.type == "cpu"
-    assert launching.best_precision() == "no"
+    assert launching.best_precision() == "fp32"
 
 
 def test_the_accelerator_that_is_there_is_used(monkeypatch):
@@ -127,10 +127,10 @@ def test_fp16_on_cuda(start, model):
 
 
 def test_bf16_where_it_is_slow_warns(start, monkeypatch, caplog):
-    cases = ((False, ["bf16 is slow on this processor: precision no is faster"]), (True, []))
+    cases = ((False, ["bf16 is slow on this processor: fp32 is faster"]), (True, []))
     for fast, said in cases:
         monkeypatch.setattr(launching, "bf16_is_fast", lambda device, fast=fast: fast)
         start("bf16", cpu=True)
         assert caplog.messages == said
-        assert launching.best_precision() == ("bf16" if fast else "no")
+        assert launching.best_precision() == ("bf16" if fast else "fp32")
         caplog.clear()

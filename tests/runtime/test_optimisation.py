@@ -22,7 +22,7 @@ from distilbert.runtime.optimisation import (
 
 
 def plain(scaler=None):
-    return Launch(SimpleNamespace(scaler=scaler), "no" if scaler is None else "fp16")
+    return Launch(SimpleNamespace(scaler=scaler), "fp32" if scaler is None else "fp16")
 
 
 def gradients(model, step, scale=1.0):

@@ -68,7 +68,7 @@ def open_trial(name: str, data: str, task_name: str, max_length: int) -> Trial:
 def task_results(trial: Trial, precisions: Sequence[str]) -> dict[str, object]:
     """Score the model and its prepared copies, on the CPU."""
     task, model, data, examples = trial
-    launch = launching.start("no", cpu=True)
+    launch = launching.start(cpu=True)
     labels = examples.features.labels
     expected, loss = outputs_of(launch, model, examples.features, _BATCH_TOKENS)
     scores = {"loss": loss, **examples.score(expected)}

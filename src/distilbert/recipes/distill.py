@@ -33,7 +33,7 @@ from distilbert.runtime.run import start_run
 _logger = logging.getLogger("distilbert")
 
 RECIPES: dict[str, dict[str, Any]] = {
-    # The original training code's settings, where they have a name here. They say the defaults again
+    # The original training code's settings, where they have a name here. They repeat the defaults
     # on purpose: a default may change, the paper's recipe not.
     "paper-2019": {
         "start": "teacher",
@@ -116,8 +116,8 @@ class Settings:
         mask_smoothing: a token is masked with a probability proportional to its frequency to the
             power of minus this, rare ones more often; 0 masks all alike.
         dropout: dropout probability in the student, of hidden states and attention.
-        precision: number format of the computation: no (float32), or mixed precision in bf16 or
-            fp16; the teacher computes in it as well.
+        precision: number format of the computation: fp32, or mixed precision in bf16 or fp16; the
+            teacher computes in it as well.
         seed: seed of all random numbers: new weights, order, masks, dropout.
         save_every: optimiser steps between two checkpoints, each after a validation.
         deterministic: use only operations that give the same bits in each run.
@@ -149,7 +149,7 @@ class Settings:
     mask_rate: float = 0.15
     mask_smoothing: float = 0.7
     dropout: float = 0.1
-    precision: launching.Precision = "no"
+    precision: launching.Precision = "fp32"
     seed: int = 0
     save_every: int = 500
     deterministic: bool = False
@@ -193,7 +193,7 @@ def main(settings: Settings) -> dict[str, float]:
     teacher.to(launch.device, launch.dtype)
     if launch.device.type == "cpu" and not (settings.attention or settings.relation):
         # Those terms read its queries and keys.
-        use_fast_stack(teacher, "fp32" if settings.precision == "no" else "bf16")
+        use_fast_stack(teacher, settings.precision)
     with start_run(
         settings.out,
         settings,

@@ -82,8 +82,7 @@ class Settings:
         mask_smoothing: mlm: a token is masked with a probability proportional to its frequency to
             the power of minus this, rare ones more often; 0 masks all alike. Training uses 0.7 in
             distill, 0 in pretrain, unless told otherwise.
-        precision: number format of the computation: no (float32), or mixed precision in bf16 or
-            fp16.
+        precision: number format of the computation: fp32, or mixed precision in bf16 or fp16.
     """
 
     model: str | None = None
@@ -100,7 +99,7 @@ class Settings:
     micro_tokens: int = 4096
     mask_rate: float = 0.15
     mask_smoothing: float = 0.7
-    precision: launching.Precision = "no"
+    precision: launching.Precision = "fp32"
 
 
 def main(settings: Settings) -> dict[str, Any]:

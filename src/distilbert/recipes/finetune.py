@@ -103,8 +103,7 @@ class Settings:
         patience: stop after so many validations without a better score; 0 never stops early.
         save_every: optimiser steps between two checkpoints, each after a validation; 0 is once per
             epoch.
-        precision: number format of the computation: no (float32), or mixed precision in bf16 or
-            fp16.
+        precision: number format of the computation: fp32, or mixed precision in bf16 or fp16.
         gradient_checkpointing: compute activations again in the backward pass instead of keeping
             them: less memory for a third more time.
         seeds: seeds of all random numbers: new weights, order, dropout. Several train one after the
@@ -145,7 +144,7 @@ class Settings:
     metric: str | None = None
     patience: int = 0
     save_every: int = 0
-    precision: launching.Precision = "no"
+    precision: launching.Precision = "fp32"
     gradient_checkpointing: bool = False
     seeds: tuple[int, ...] = (0,)
     deterministic: bool = False
@@ -303,7 +302,7 @@ def with_teacher(settings: Settings, launch: Launch, data: Data) -> Data:
     training = dataclasses.replace(data.training, features=taught)
     known = {**data.fingerprint, "teacher": checkpoint.fingerprint(teacher)}
     if launch.device.type == "cpu" and settings.hidden and not settings.attention:
-        use_fast_stack(teacher, "fp32" if settings.precision == "no" else "bf16")
+        use_fast_stack(teacher, settings.precision)
     return dataclasses.replace(data, training=training, teacher=teacher, fingerprint=known)
 
 

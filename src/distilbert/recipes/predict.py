@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from distilbert.errors import reworded
+from distilbert.hub import Source
 from distilbert.pipelines import pipeline
 from distilbert.pipelines.inputs import text_of
+from distilbert.pipelines.models import is_exported
 from distilbert.pipelines.opening import ALIASES
 from distilbert.pipelines.records import STDIN, Record, as_json, kind_of, read_records
 from distilbert.recipes.given import given
@@ -76,9 +78,10 @@ class Settings:
         batch_tokens: largest number of tokens that are computed at a time, padding included; by
             default 4096, in fill-mask 1024.
         device: device to compute on, such as cuda; by default the CPU.
-        dtype: number format of the weights: float32, bfloat16 or float16; by default float32.
-        precision: prepare the model to answer faster, in fp32, bf16, int8 or auto (the fastest of
-            them); by default it is not prepared.
+        dtype: open the model as it is, not prepared, with weights in float32, bfloat16 or float16.
+        precision: number format in which the model is prepared: fp32, bf16, int8 or auto (the
+            fastest of them); by default fp32. An exported model has its own.
+        threads: number of threads that compute; by default one per core.
     """
 
     task: str
@@ -109,6 +112,7 @@ class Settings:
     device: str | None = None
     dtype: str | None = None
     precision: str | None = None
+    threads: int | None = None
 
 
 _COLUMNS = {
@@ -122,7 +126,7 @@ _OPTIONS = (
     "max_length", "truncation", "top_k", "targets", "candidate_labels", "hypothesis_template",
     "multi_label", "function_to_apply", "aggregation_strategy", "doc_stride", "stride",
     "max_answer_len", "handle_impossible_answer", "pooling", "batch_tokens", "device",
-    "dtype", "precision",
+    "dtype", "precision", "threads",
 )  # fmt: skip
 
 
@@ -152,6 +156,8 @@ def main(settings: Settings) -> int:
         options["top_k"] = None
     if len(settings.candidate_labels) == 1:  # as one text, which is split at its commas
         options["candidate_labels"] = settings.candidate_labels[0]
+    if "dtype" not in options and not is_exported(Source(settings.model)):
+        options.setdefault("precision", "fp32")
     pipe = pipeline(task, settings.model, **options)
     _refuse_columns(task, settings)
 

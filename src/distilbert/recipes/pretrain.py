@@ -59,8 +59,7 @@ class Settings:
         mask_rate: share of the tokens, between 0 and 1, that are masked for the model to guess.
         mask_smoothing: a token is masked with a probability proportional to its frequency to the
             power of minus this, rare ones more often; 0 masks all alike.
-        precision: number format of the computation: no (float32), or mixed precision in bf16 or
-            fp16.
+        precision: number format of the computation: fp32, or mixed precision in bf16 or fp16.
         gradient_checkpointing: compute activations again in the backward pass instead of keeping
             them: less memory for a third more time.
         seed: seed of all random numbers: new weights, order, masks, dropout.
@@ -89,7 +88,7 @@ class Settings:
     max_norm: float = 5.0
     mask_rate: float = 0.15
     mask_smoothing: float = 0.0
-    precision: launching.Precision = "no"
+    precision: launching.Precision = "fp32"
     gradient_checkpointing: bool = False
     seed: int = 0
     save_every: int = 500

@@ -84,15 +84,15 @@ class Settings:
         budget: factor on the usual number of training steps; 3 takes three times as long, and the
             models learn more.
         ablation: also train students without one of the losses, or without the teacher's layers.
-        precision: number format of the computation: no (float32), or mixed precision in bf16; auto
-            is bf16 where that is faster.
+        precision: number format of the computation: fp32, or mixed precision in bf16; auto is
+            bf16 where that is faster.
         seed: seed of all random numbers.
     """
 
     out: str = "runs/quickstart"
     budget: float = 1.0
     ablation: bool = False
-    precision: Literal["auto", "no", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = 0
 
 
@@ -268,7 +268,7 @@ def _commands(
     classifiers: dict[str, list[Path]],
 ) -> list[str]:
     """Return the commands that give the scores of the table again."""
-    shared = [] if precision == "no" else ["--precision", precision]
+    shared = [] if precision == "fp32" else ["--precision", precision]
     commands = []
     for name, run in runs.items():
         masked = ["--task", "mlm", "--model", f"{run / 'model'}", "--data", f"{corpus}"]

@@ -85,8 +85,7 @@ def teach(
     """
     teacher.to(launch.device, launch.dtype).eval()
     # A prepared model has no fp16: there the teacher answers as it is.
-    precision = {"no": "fp32", "bf16": "bf16"}.get(launch.precision)
-    prepared = None if precision is None else build(teacher, precision)
+    prepared = None if launch.precision == "fp16" else build(teacher, launch.precision)
     outputs, _ = outputs_of(
         launch, teacher, features, batch_tokens, prepared, description="answers of the teacher"
     )

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from distilbert.inference.memory import keep_freed_memory
 from distilbert.native.processor import bf16_is_fast
 
-Precision = Literal["no", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 _logger = logging.getLogger("distilbert")
 
@@ -40,7 +40,9 @@ class Launch:
     @property
     def dtype(self) -> torch.dtype:
         """What the run's precision computes in."""
-        return {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
+            self.precision
+        ]
 
     @property
     def rank(self) -> int:
@@ -148,7 +150,7 @@ class Launch:
 
 
 def start(
-    precision: Precision = "no",
+    precision: Precision = "fp32",
     *,
     cpu: bool = False,
     seed: int = 0,
@@ -157,7 +159,7 @@ def start(
     """Join the run that this process was started for: its own, or that of a launcher.
 
     Args:
-        precision: of autocast: `no` computes in fp32; fp16 needs a GPU.
+        precision: what autocast computes in, fp32 without it; fp16 needs a GPU.
         cpu: stay on the CPU, whatever `default_device` is.
         seed: of PyTorch's global generators, for whatever draws no numbers of its own.
         deterministic: only operations that give the same bits each time (on CUDA some are slower,
@@ -176,7 +178,7 @@ def start(
     if now != deterministic or torch.is_deterministic_algorithms_warn_only_enabled():
         torch.use_deterministic_algorithms(deterministic)  # imports the compiler: 1.5 s
     accelerator = Accelerator(
-        mixed_precision=precision,
+        mixed_precision="no" if precision == "fp32" else precision,
         # Unless told, accelerate joins no group of CPU processes.
         cpu=cpu or default_device().type == "cpu",
         # One whatever the environment says: this would divide the loss.
@@ -189,9 +191,9 @@ def start(
     if launch.ranks != wanted:
         raise ValueError(f"the launcher started {wanted} processes, {launch.ranks} found together")
     if precision == "fp16" and launch.scaler is None:
-        raise ValueError(f"fp16 needs a GPU (this is {launch.device}); use bf16 or no")
+        raise ValueError(f"fp16 needs a GPU (this is {launch.device}); use bf16 or fp32")
     if precision == "bf16" and not bf16_is_fast(launch.device):
-        _logger.warning("bf16 is slow on this processor: precision no is faster")
+        _logger.warning("bf16 is slow on this processor: fp32 is faster")
     torch.manual_seed(seed)
     return launch
 
@@ -206,5 +208,5 @@ def default_device() -> torch.device:
 
 
 def best_precision() -> Precision:
-    """Return bf16 where this machine computes faster in it than in fp32, else no."""
-    return "bf16" if bf16_is_fast(default_device()) else "no"
+    """Return bf16 where this machine computes faster in it than in fp32, else fp32."""
+    return "bf16" if bf16_is_fast(default_device()) else "fp32"

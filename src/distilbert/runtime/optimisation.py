@@ -128,7 +128,7 @@ def check_finite(value: float, what: str, step: int) -> None:
         raise ValueError(
             f"{what} is {value} in step {step}: training has diverged and stops here. The last "
             "checkpoint is intact; start from it with a lower learning rate, a longer warm-up or "
-            "stronger clipping (in a new run folder), or with precision no"
+            "stronger clipping (in a new run folder), or with precision fp32"
         )
 
 
