@@ -19,7 +19,7 @@ class Readable(Protocol):
         """Yield the documents that begin there."""
 
 
-class Source(Protocol):
+class TextSource(Protocol):
     """One file or stream of documents."""
 
     @property
@@ -80,7 +80,7 @@ class Block:
 
 
 def blocks(
-    sources: Sequence[Source], size_bytes: int, cursor: Cursor = START, number: int = 0
+    sources: Sequence[TextSource], size_bytes: int, cursor: Cursor = START, number: int = 0
 ) -> Iterator[Block]:
     """Cut sources into blocks of at least `size_bytes` (and less than twice that, if they can be).
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from distilbert.distillation.block_writer import BlockWriter
-from distilbert.distillation.blocks import START, Block, Source, blocks
+from distilbert.distillation.blocks import START, Block, TextSource, blocks
 from distilbert.distillation.sequences import Shape
 from distilbert.distillation.workplace import Workplace, record_file
 
@@ -48,7 +48,7 @@ class Progress:
 
 def write_blocks(
     workplace: Workplace,
-    sources: Sequence[Source],
+    sources: Sequence[TextSource],
     *,
     shape: Shape,
     validation_fraction: float,
@@ -99,7 +99,7 @@ def write_blocks(
 
 def _unfinished(
     workplace: Workplace,
-    sources: Sequence[Source],
+    sources: Sequence[TextSource],
     shard_bytes: int,
     found: Callable[[Mapping[str, Any]], None],
 ) -> Iterator[Block]:

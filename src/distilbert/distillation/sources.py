@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distilbert.distillation.blocks import Source
+from distilbert.distillation.blocks import TextSource
 from distilbert.distillation.hub_stream import hub_stream
 from distilbert.distillation.tables import CsvFile, ParquetFile, TsvFile
 from distilbert.distillation.text_files import JsonLines, TextFile, TextLines, WholeFile
 
 _logger = logging.getLogger("distilbert")
 
-_KINDS: dict[str, Callable[[str, str], Source]] = {
+_KINDS: dict[str, Callable[[str, str], TextSource]] = {
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), JsonLines),
     ".parquet": ParquetFile,
     ".csv": CsvFile,
@@ -31,7 +31,7 @@ _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".tar")
 
 def open_sources(
     names: Sequence[str], text_column: str = "text", documents: str = "line"
-) -> tuple[list[Source], list[dict[str, Any]]]:
+) -> tuple[list[TextSource], list[dict[str, Any]]]:
     """Find every file and return (sources, what the manifest says of each name).
 
     Args:
@@ -51,13 +51,13 @@ def open_sources(
         raise ValueError(f'documents={documents!r}; it is "line" or "file"')
     if not names:
         raise ValueError("there is nothing to read: give files, folders or hf:NAME as sources")
-    sources: list[Source] = []
+    sources: list[TextSource] = []
     described = []
     first: dict[str, int] = {}  # which of the names gave a file
     for number, name in enumerate(names):
         left_out: list[str] = []
         if name.startswith("hf:"):
-            found: list[Source] = [hub_stream(name, text_column)]
+            found: list[TextSource] = [hub_stream(name, text_column)]
         else:
             paths = _files(Path(name), left_out)
             found = [_source(path, text_column, documents) for path in paths]
@@ -98,7 +98,7 @@ def warn_of_left_out(described: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def times_of(sources: Sequence[Source]) -> dict[str, int]:
+def times_of(sources: Sequence[TextSource]) -> dict[str, int]:
     """Return when each file was last written to, in ns: an edit that leaves the size shows."""
     files = [source.path for source in sources if isinstance(source, TextFile)]
     return {_utf8(path): os.stat(path).st_mtime_ns for path in files}
@@ -132,7 +132,7 @@ def _files(path: Path, left_out: list[str]) -> list[Path]:
     return kept
 
 
-def _source(path: Path, column: str, documents: str) -> Source:
+def _source(path: Path, column: str, documents: str) -> TextSource:
     kind = _KINDS.get(path.suffix.lower())
     if kind is not None:
         return kind(str(path), column)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distilbert import hub
-from distilbert.distillation.blocks import Source, blocks
+from distilbert.distillation.blocks import TextSource, blocks
 from distilbert.tokenization import DistilBertTokenizerFast, load_vocab
-from distilbert.tokenization.files import CONFIG_FILE, open_files
+from distilbert.tokenization.files import TOKENIZER_CONFIG_FILE, open_files
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -36,7 +36,7 @@ def open_tokenizer(name: str, *, lowercase: bool) -> DistilBertTokenizerFast:
     if tokenizer.do_lower_case and not lowercase:
         raise ValueError(
             f"lowercase=False, but by its files the tokenizer of {name} lower-cases. Leave "
-            f"lowercase out, or set do_lower_case to false in its {CONFIG_FILE}"
+            f"lowercase out, or set do_lower_case to false in its {TOKENIZER_CONFIG_FILE}"
         )
     return tokenizer
 
@@ -88,7 +88,7 @@ class Sample:
         wanted: says which documents may be used, and cleans them; None for one that may not.
     """
 
-    sources: Sequence[Source]
+    sources: Sequence[TextSource]
     size_bytes: int
     wanted: Callable[[str], str | None]
 

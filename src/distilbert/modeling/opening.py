@@ -109,7 +109,7 @@ def open_encoder(name: str, **options: Any) -> Backbone:
     return _open(_class_of(Source(name), "Model"), name, **options)[0]
 
 
-HEADS = tuple(kind.removeprefix("For") for kind in KINDS if kind != "ForMaskedLM")
+TASK_HEADS = tuple(kind.removeprefix("For") for kind in KINDS if kind != "ForMaskedLM")
 
 
 def open_head(name: str, head: str, *, is_trained: bool = False, **options: Any) -> Head:
@@ -118,7 +118,7 @@ def open_head(name: str, head: str, *, is_trained: bool = False, **options: Any)
     A head that the checkpoint lacks, or has for other labels, is drawn anew.
 
     Args:
-        head: one of `HEADS`.
+        head: one of `TASK_HEADS`.
         is_trained: refuse a checkpoint that has no such head, another, or one of another size.
         options: of `from_pretrained`. Fields of the configuration go by DistilBERT's names.
 
@@ -126,8 +126,8 @@ def open_head(name: str, head: str, *, is_trained: bool = False, **options: Any)
         OSError: it cannot be found.
         ValueError: it is neither kind, lacks weights, or is trained for another head.
     """
-    if head not in HEADS:
-        raise ValueError(f"head must be one of {', '.join(HEADS)}; got {head!r}")
+    if head not in TASK_HEADS:
+        raise ValueError(f"head must be one of {', '.join(TASK_HEADS)}; got {head!r}")
     source = Source(name)
     cls: type[Any] = (class_for if is_trained else _class_of)(source, f"For{head}")
     model, new = _open(cls, name, ignore_mismatched_sizes=True, **options)

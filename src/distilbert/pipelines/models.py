@@ -9,7 +9,7 @@ from distilbert.checkpoint import require_kind
 from distilbert.extras import require
 from distilbert.hub import ONNX_WEIGHTS, REACH, Source, find_weights
 
-HEADS = {
+HEAD_NAMES = {
     "ForMaskedLM": "a masked-LM head",
     "ForSequenceClassification": "a sequence-classification head",
     "ForMultipleChoice": "a multiple-choice head",
@@ -23,11 +23,11 @@ def check_head(model: Any, head: str, task: str) -> None:
     """Raise ValueError if a model is of a class with another head; a callable may be anything."""
     kind = _class_of(model)
     for cls in kind.__mro__:
-        for other, name in HEADS.items():
+        for other, name in HEAD_NAMES.items():
             if cls.__name__ in (f"DistilBert{other}", f"Bert{other}") and other != head:
                 remedy = "; pass model.base_model" if head == "Model" else ""
                 raise ValueError(
-                    f"{task} needs {HEADS[head]}, and {kind.__name__} has {name}{remedy}"
+                    f"{task} needs {HEAD_NAMES[head]}, and {kind.__name__} has {name}{remedy}"
                 )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from distilbert.distillation.block_writer import clean, split_of
-from distilbert.distillation.blocks import Source
+from distilbert.distillation.blocks import TextSource
 from distilbert.distillation.corpus import MANIFEST_FILE, Corpus
 from distilbert.distillation.preparation import Progress, write_blocks
 from distilbert.distillation.sequences import Shape
@@ -113,7 +113,7 @@ def _prepare(
     settings: Settings,
     out: Path,
     shape: Shape,
-    sources: Sequence[Source],
+    sources: Sequence[TextSource],
     described: Sequence[Mapping[str, Any]],
 ) -> None:
     chosen = settings_of(settings, without=("sources", "out", "workers"))

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from distilbert.checkpoint import kind_of
 from distilbert.distillation.block_writer import clean
-from distilbert.distillation.blocks import Source as Texts
-from distilbert.distillation.blocks import blocks
+from distilbert.distillation.blocks import TextSource, blocks
 from distilbert.distillation.sources import open_sources, warn_of_left_out
 from distilbert.distillation.vocabulary import vocab_size_of
 from distilbert.hub import WEIGHTS, Source, make_folder, read_json, staged, write_json
@@ -24,7 +23,7 @@ from distilbert.tokenization import (
     DistilBertTokenizer,
     DistilBertTokenizerFast,
 )
-from distilbert.tokenization.files import CONFIG_FILE, TOKENIZER_FILES
+from distilbert.tokenization.files import TOKENIZER_CONFIG_FILE, TOKENIZER_FILES
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
 from distilbert.tokenization.trimming import needed_ids, trimmed
 
@@ -98,8 +97,8 @@ def main(settings: Settings) -> Path:
         model.save_pretrained(scratch)
         trimmed(tokenizer, ids).save_pretrained(scratch)
         if model.config.type_vocab_size:  # who opens a BERT's gets segment ids for pairs
-            content = read_json(scratch / CONFIG_FILE)
-            write_json(scratch / CONFIG_FILE, content | {"tokenizer_class": "BertTokenizer"})
+            path = scratch / TOKENIZER_CONFIG_FILE
+            write_json(path, read_json(path) | {"tokenizer_class": "BertTokenizer"})
     _logger.info(
         "%s: %d of %d tokens are kept, %.4g %% of what is in the texts; %.1f of %.1f million "
         "parameters",
@@ -122,9 +121,9 @@ def _check(settings: Settings, out: Path) -> None:
         raise ValueError(f"out={out} is the model itself: give another folder")
 
 
-def _open(settings: Settings) -> list[Texts]:
+def _open(settings: Settings) -> list[TextSource]:
     """Return every source once, and one that has columns once for each of them."""
-    found: dict[Texts, None] = {}
+    found: dict[TextSource, None] = {}
     for number, column in enumerate(settings.text_column):
         sources, described = open_sources(settings.sources, column)
         found.update(dict.fromkeys(sources))
@@ -134,7 +133,7 @@ def _open(settings: Settings) -> list[Texts]:
 
 
 def _count(
-    cutters: Sequence[BertStyleTokenizer], texts: Sequence[Texts]
+    cutters: Sequence[BertStyleTokenizer], texts: Sequence[TextSource]
 ) -> tuple[NDArray[np.int64], set[str]]:
     """Return (V,), how often each token is in the texts, and the letters of unknown words.
 

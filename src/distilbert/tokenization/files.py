@@ -14,10 +14,10 @@ from distilbert.tokenization.wordpiece import load_vocab
 
 VOCAB_FILE = "vocab.txt"
 TOKENIZER_FILE = "tokenizer.json"
-CONFIG_FILE = "tokenizer_config.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_FILE = "special_tokens_map.json"
 ADDED_FILE = "added_tokens.json"
-TOKENIZER_FILES = (VOCAB_FILE, TOKENIZER_FILE, CONFIG_FILE, SPECIAL_FILE, ADDED_FILE)
+TOKENIZER_FILES = (VOCAB_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, SPECIAL_FILE, ADDED_FILE)
 
 DEFAULT_ROLES = {
     "unk_token": "[UNK]",
@@ -87,7 +87,7 @@ def open_files(source: Source) -> Opened:
         ValueError: a file is malformed, files disagree about a token's id, or tokenizer.json puts
             other tokens around a text, or in the place of an unknown word, than ours do.
     """
-    config, origin = _read(source, CONFIG_FILE)
+    config, origin = _read(source, TOKENIZER_CONFIG_FILE)
     settings: dict[str, Any] = {}
     content: dict[str, Any] | None = None
     if (path := source.find(TOKENIZER_FILE)) is not None:

@@ -18,8 +18,8 @@ from distilbert.tokenization.decoding import Decoding
 from distilbert.tokenization.engine import Engine
 from distilbert.tokenization.files import (
     ADDED_FILE,
-    CONFIG_FILE,
     SPECIAL_FILE,
+    TOKENIZER_CONFIG_FILE,
     TOKENIZER_FILE,
     VOCAB_FILE,
     Opened,
@@ -331,7 +331,7 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
                 (folder / f"{prefix}{TOKENIZER_FILE}").write_text(
                     text, encoding="utf-8", newline="\n"
                 )
-            write_json(folder / f"{prefix}{CONFIG_FILE}", self._config())
+            write_json(folder / f"{prefix}{TOKENIZER_CONFIG_FILE}", self._config())
             write_json(folder / f"{prefix}{SPECIAL_FILE}", self._special_map())
             added = {t: i for t, i in self.added_tokens_encoder.items() if t not in self._base}
             if added:
@@ -399,7 +399,7 @@ def _warn_of_capitals(spec: Spec) -> None:
             "beside it, or open the tokenizer with do_lower_case=False",
             spec.origin,
             found,
-            CONFIG_FILE,
+            TOKENIZER_CONFIG_FILE,
         )
 
 
