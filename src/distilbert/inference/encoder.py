@@ -291,13 +291,10 @@ class FastTransformer(nn.Module):
         plan: AttentionPlan,
         head_masks: Sequence[Tensor | None],
         keep_hidden_states: bool,
-        first_only: bool = False,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Return the last hidden state and, if kept, all of them, like `x` and of its type.
 
-        Args:
-            first_only: return that of first tokens, as `AttentionPlan.first` does, and leave out
-                the others in the last block.
+        With `plan.first_only` the last one is as `plan.first` returns it.
 
         Raises:
             ValueError: attention weights or `head_mask` are asked for.
@@ -307,15 +304,17 @@ class FastTransformer(nn.Module):
                 "a prepared model neither shows attention weights (output_attentions) nor weighs "
                 "heads (head_mask): call the model that it was made from"
             )
-        y, states = self._encode(x, plan, first_only, keep_hidden_states)
-        return plan.first(y) if first_only else y, [x, *states] if keep_hidden_states else [], []
+        y, states = self._encode(x, plan, keep_hidden_states)
+        if plan.first_only:
+            y = plan.first(y)
+        return y, [x, *states] if keep_hidden_states else [], []
 
     def can_shorten(self) -> bool:
         """Whether the last block was made for that; only single linear layers are hooked here."""
         return self.for_first
 
     def _encode(
-        self, x: Tensor, plan: AttentionPlan, first_only: bool, keep_hidden_states: bool
+        self, x: Tensor, plan: AttentionPlan, keep_hidden_states: bool
     ) -> tuple[Tensor, list[Tensor]]:
         """Return the last hidden state, and one per layer if they are kept, like `x`."""
         rows = x.flatten(0, -2)  # (N, C)
@@ -325,10 +324,10 @@ class FastTransformer(nn.Module):
         def compute(part: Slice) -> None:
             y = rows[part.tokens].to(self.dtype)
             for i, block in enumerate(self.layer):
-                y = block(y, part, first_only and i == len(self.layer) - 1)
+                y = block(y, part, plan.first_only and i == len(self.layer) - 1)
                 if keep_hidden_states:
                     states[i][part.tokens] = y
-            if first_only:
+            if plan.first_only:
                 result[part.tokens][part.starts] = y.to(x.dtype)
             else:
                 result[part.tokens] = y

@@ -162,14 +162,14 @@ class GraphedTransformer(FastTransformer):
         self._most = MOST_RECORDINGS
 
     def _encode(
-        self, x: Tensor, plan: AttentionPlan, first_only: bool, keep_hidden_states: bool
+        self, x: Tensor, plan: AttentionPlan, keep_hidden_states: bool
     ) -> tuple[Tensor, list[Tensor]]:
         lengths = plan.lengths(x)
         has_padding = plan.layout is None and plan.mask is not None
         fits = 0 < sum(lengths) < MOST_TOKENS and not has_padding and not keep_hidden_states
         if not fits or not self._recorder.can(x):
-            return super()._encode(x, plan, first_only, keep_hidden_states)
-        size = Size.of(lengths, first_only)
+            return super()._encode(x, plan, keep_hidden_states)
+        size = Size.of(lengths, plan.first_only)
         with self._recorder.turn(), torch.autocast(x.device.type, enabled=False):
             recording = self._recordings.get(size)
             if recording is None and size in self._seen:
@@ -177,7 +177,7 @@ class GraphedTransformer(FastTransformer):
             self._seen.add(size)
             if recording is not None:
                 return recording(x.flatten(0, -2), lengths).view_as(x), []
-        return super()._encode(x, plan, first_only, keep_hidden_states)
+        return super()._encode(x, plan, keep_hidden_states)
 
     def _record(self, size: Size, x: Tensor) -> Recording | None:
         if len(self._recordings) >= self._most:

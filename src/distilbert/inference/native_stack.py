@@ -37,7 +37,7 @@ class NativeTransformer(FastTransformer):
         keep_for_next_layer()
 
     def _encode(
-        self, x: Tensor, plan: AttentionPlan, first_only: bool, keep_hidden_states: bool
+        self, x: Tensor, plan: AttentionPlan, keep_hidden_states: bool
     ) -> tuple[Tensor, list[Tensor]]:
         if _is_unseen(x):
             raise ValueError(
@@ -45,7 +45,7 @@ class NativeTransformer(FastTransformer):
                 "what it computes: use the model that it was made from"
             )
         if any(layer._forward_hooks for layer in self._linears):
-            return super()._encode(x, plan, first_only, keep_hidden_states)
+            return super()._encode(x, plan, keep_hidden_states)
         rows = x.flatten(0, -2).float().contiguous()
         y = torch.empty_like(rows)  # with `first_only` nothing is written but first tokens
         states = rows.new_empty(len(self.layer) if keep_hidden_states else 0, *rows.shape)
@@ -59,7 +59,7 @@ class NativeTransformer(FastTransformer):
             states=states.data_ptr() if keep_hidden_states else None,
             starts=addressof(starts),
             sequences=len(lengths),
-            first_only=first_only,
+            first_only=plan.first_only,
             slice_tokens=SLICE_TOKENS,
             threads=threads.count(),
         )

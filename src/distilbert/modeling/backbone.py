@@ -95,19 +95,17 @@ class Backbone(PreTrainedModel):
             )
         step_by_step = shows or config.attn_implementation == "eager"
         x = self.embeddings(input_ids, inputs_embeds, position_ids, token_type_ids)
-        plan = AttentionPlan(layout, mask, step_by_step, output_attentions)
         stack = self.transformer
         is_own = hasattr(stack, "can_shorten")  # somebody else's may know neither this nor layers
         shows_parts = output_hidden_states or step_by_step
         shortens = first_only and not shows_parts and is_own and stack.can_shorten()
-        options = (True,) if shortens else ()
+        plan = AttentionPlan(layout, mask, step_by_step, output_attentions, shortens)
         layers = len(stack.layer) if is_own else config.n_layers
         tokens, hidden_states, attentions = stack(
             x,
             plan,
             inputs.head_weights(head_mask, layers, config.n_heads),
             output_hidden_states,
-            *options,
         )
         if first_only and not shortens:
             tokens = plan.first(tokens)

@@ -9,7 +9,7 @@ padded path and (N, C) on the unpadded one; everything but attention is the same
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -121,19 +121,22 @@ def _look_up(embedding: nn.Embedding, name: str, ids: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class AttentionPlan:
-    """How attention runs in this forward pass; the same for every layer.
+    """How attention runs in this forward pass; the same for every layer, but for `first_only`.
 
     Attributes:
         layout: where the real tokens are; None on the padded path.
         mask: on the padded path, as `inputs.keep_mask` returns it.
         step_by_step: take the reference that shows the weights and can weigh heads.
         shows_weights: blocks return them as well.
+        first_only: after keys and values the last block computes first tokens only; the stack gives
+            the blocks before it a plan without. It is set where the stack's `can_shorten` allows.
     """
 
     layout: Unpadding | None
     mask: Tensor | None
     step_by_step: bool
     shows_weights: bool = False
+    first_only: bool = False
 
     def lengths(self, x: Tensor) -> list[int]:
         """Tokens of each sequence of (B, T, C) or (N, C), in the order they lie in."""
@@ -160,17 +163,17 @@ class MultiHeadSelfAttention(nn.Module):
         self.out_lin = nn.Linear(width, config.dim)
 
     def forward(
-        self, x: Tensor, plan: AttentionPlan, head_mask: Tensor | None, first_only: bool = False
+        self, x: Tensor, plan: AttentionPlan, head_mask: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """(…, C) -> (…, C), and the weights (B, H, T, T) if the plan shows them.
 
-        With `first_only`, which never goes with weights, only for each sequence's first token.
+        With `plan.first_only`, which never goes with weights, as `plan.first` returns them.
         """
         device = x.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             x = x.to(torch.get_autocast_dtype(device))  # once instead of three times
         heads = (self.n_heads, self.head_size)
-        query_input = plan.first(x) if first_only else x
+        query_input = plan.first(x) if plan.first_only else x
         q = self.q_lin(query_input).unflatten(-1, heads)  # (…, C) -> (…, H, D)
         k = self.k_lin(x).unflatten(-1, heads)
         v = self.v_lin(x).unflatten(-1, heads)
@@ -178,11 +181,11 @@ class MultiHeadSelfAttention(nn.Module):
         dropout = getattr(self.dropout, "p", 0.0) if self.dropout.training else 0.0
         weights = None
         if plan.layout is not None:
-            context = attention.unpadded(q, k, v, plan.layout, dropout, first_only)  # (N, H, D)
+            context = attention.unpadded(q, k, v, plan.layout, dropout, plan.first_only)
         else:
             q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # (B, H, T, D)
             bias = inputs.attention_bias(plan.mask, q.dtype)
-            if first_only and bias is not None:
+            if plan.first_only and bias is not None:
                 bias = bias[:, :, :1]
             if plan.step_by_step:
                 if head_mask is not None and self.pruned_heads:
@@ -229,17 +232,14 @@ class TransformerBlock(nn.Module):
         self.output_layer_norm = nn.LayerNorm(config.dim, eps=config.layer_norm_eps)
 
     def forward(
-        self, x: Tensor, plan: AttentionPlan, head_mask: Tensor | None, first_only: bool = False
+        self, x: Tensor, plan: AttentionPlan, head_mask: Tensor | None
     ) -> Tensor | tuple[Tensor, Tensor | None]:
         """(…, C) -> (…, C), and the weights (B, H, T, T) if the plan shows them.
 
-        With `first_only` nothing but each sequence's first token is computed, after keys and
-        values.
+        With `plan.first_only` as `plan.first` returns them.
         """
-        # Parts that were put in the place of ours may not know of first tokens.
-        options = (True,) if first_only else ()
-        context, weights = self.attention(x, plan, head_mask, *options)
-        if first_only:
+        context, weights = self.attention(x, plan, head_mask)
+        if plan.first_only:
             x = plan.first(x)
         x = self.sa_layer_norm(self.attention_dropout(context) + x)
         x = self.output_layer_norm(self.ffn(x) + x)
@@ -269,23 +269,19 @@ class Transformer(nn.Module):
         plan: AttentionPlan,
         head_masks: Sequence[Tensor | None],
         keep_hidden_states: bool,
-        first_only: bool = False,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Return the last hidden state, all of them if kept, the weights if the plan shows them.
 
         All of them are n_layers + 1, the embeddings first.
-
-        Args:
-            first_only: the last block computes first tokens only, as `AttentionPlan.first` returns
-                them; where `can_shorten` says so, and nothing but its result is asked for.
         """
         hidden_states, attentions = [x], []
+        of_all = replace(plan, first_only=False)
         for number, (block, head_mask) in enumerate(zip(self.layer, head_masks, strict=True), 1):
-            options = (True,) if first_only and number == len(self.layer) else ()
+            of_block = plan if number == len(self.layer) else of_all
             if self.gradient_checkpointing and self.training:
-                output = checkpoint(block, x, plan, head_mask, *options, use_reentrant=False)
+                output = checkpoint(block, x, of_block, head_mask, use_reentrant=False)
             else:
-                output = block(x, plan, head_mask, *options)
+                output = block(x, of_block, head_mask)
             # A block that is not ours, or a hook, may give a tuple of one as well.
             x, *weights = output if isinstance(output, tuple) else (output,)
             if keep_hidden_states:
