@@ -214,8 +214,6 @@ class DistilBertModel(DistilBertPreTrainedModel, Backbone):
             lengths,
         )
         output = BaseModelOutput(
-            last_hidden_state=encoded.pad(encoded.tokens),
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
+            last_hidden_state=encoded.pad(encoded.tokens), **encoded.asked_for()
         )
         return to_result(self.config, output, return_dict)

@@ -98,8 +98,7 @@ class BertModel(BertPreTrainedModel, Backbone):
         output = BaseModelOutputWithPooling(
             last_hidden_state=encoded.pad(encoded.tokens),
             pooler_output=self.pooler(encoded.first_token()) if self.pooler else None,
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
+            **encoded.asked_for(),
         )
         return to_result(self.config, output, return_dict)
 

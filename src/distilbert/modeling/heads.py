@@ -113,12 +113,7 @@ class MaskedLM(Head):
         loss = None
         if labels is not None:
             loss = losses.cross_entropy(logits, encoded.select_labels(labels))
-        output = MaskedLMOutput(
-            loss=loss,
-            logits=encoded.pad(logits),
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
-        )
+        output = MaskedLMOutput(loss=loss, logits=encoded.pad(logits), **encoded.asked_for())
         return to_result(self.config, output, return_dict)
 
 
@@ -164,12 +159,7 @@ class TokenClassification(Head):
         loss = None
         if labels is not None:
             loss = losses.cross_entropy(logits, encoded.select_labels(labels))
-        output = TokenClassifierOutput(
-            loss=loss,
-            logits=encoded.pad(logits),
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
-        )
+        output = TokenClassifierOutput(loss=loss, logits=encoded.pad(logits), **encoded.asked_for())
         return to_result(self.config, output, return_dict)
 
 
@@ -228,11 +218,7 @@ class QuestionAnswering(Head):
             keep = encoded.layout.mask() if encoded.layout is not None else None
             loss = losses.spans(start_logits, end_logits, start_positions, end_positions, keep)
         output = QuestionAnsweringModelOutput(
-            loss=loss,
-            start_logits=start_logits,
-            end_logits=end_logits,
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
+            loss=loss, start_logits=start_logits, end_logits=end_logits, **encoded.asked_for()
         )
         return to_result(self.config, output, return_dict)
 
@@ -287,12 +273,7 @@ class SequenceClassification(FirstTokenHead):
         loss = None
         if labels is not None:
             loss = losses.classification(logits, labels, self.config)
-        output = SequenceClassifierOutput(
-            loss=loss,
-            logits=logits,
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
-        )
+        output = SequenceClassifierOutput(loss=loss, logits=logits, **encoded.asked_for())
         return to_result(self.config, output, return_dict)
 
 
@@ -357,10 +338,5 @@ class MultipleChoice(FirstTokenHead):
         )
         logits = self.classify(encoded.first_token()).view(-1, choices)
         loss = None if labels is None else losses.cross_entropy(logits, labels.flatten())
-        output = MultipleChoiceModelOutput(
-            loss=loss,
-            logits=logits,
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
-        )
+        output = MultipleChoiceModelOutput(loss=loss, logits=logits, **encoded.asked_for())
         return to_result(self.config, output, return_dict)

@@ -337,10 +337,10 @@ class Encoded:
     attentions: tuple[Tensor, ...] | None
     first_only: bool = False
 
-    @property
-    def hidden_states(self) -> tuple[Tensor, ...] | None:
-        """`layers` as (B, T, C) each."""
-        return None if self.layers is None else tuple(self.pad(x) for x in self.layers)
+    def asked_for(self) -> dict[str, tuple[Tensor, ...] | None]:
+        """`layers`, (B, T, C) each, and `attentions`, as every output has them."""
+        layers = None if self.layers is None else tuple(self.pad(x) for x in self.layers)
+        return {"hidden_states": layers, "attentions": self.attentions}
 
     def pad(self, x: Tensor, fill: float = 0.0) -> Tensor:
         """(B, T, …) or (N, …) -> (B, T, …), `fill` at masked positions of the unpadded path."""
