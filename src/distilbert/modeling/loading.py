@@ -1,7 +1,7 @@
 """A checkpoint's weights into a model, with a report of what did not fit."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -83,10 +83,57 @@ def load_weights(
     unused = dict(theirs)  # what is left when the model has taken its share
     dropped_head = checkpoint.drop_bert_head(model, weights, unused)
     token_type = checkpoint.take_token_type(model, weights, unused, name)
-    mismatched = []
+    taken, mismatched = _take(model, weights, unused, name)
+    checkpoint.require_fit(name, mismatched, ignore_mismatched_sizes)
+    checkpoint.require_encoder(
+        name, model.config.model_type, theirs.keys() - unused.keys(), weights
+    )
+    decoder = taken.pop(keymap.DECODER, None) if model.config.tie_word_embeddings else None
+    if not any(parameter.is_meta for parameter in model.parameters()):
+        model.to(dtype=dtype, device=device)
+    new = []
+    for full, module, own_name in _places(model):
+        value = weights[taken[full]] if full in taken else None
+        if value is not None and token_type is not None and full.endswith(keymap.POSITIONS):
+            value = _add(value, token_type)
+        if value is not None and share:
+            setattr(module, own_name, nn.Parameter(value, requires_grad=False))
+            continue
+        parameter = _allocate(module, own_name, dtype, device)
+        if value is not None:
+            parameter.copy_(value)
+            continue
+        if not is_drawn:
+            initialize(module, own_name, parameter, model.config)
+        new.append(full)
+    model.tie_weights()
+    _fill_buffers(model, weights, unused)
+    if decoder is not None:
+        _untie_if_different(model, weights[decoder], name)
+    info: dict[str, list[Any]] = {
+        "missing_keys": new,
+        "unexpected_keys": sorted(unused.values()),
+        "mismatched_keys": mismatched,
+    }
+    checkpoint.report(model, name, info, dropped_head)
+    return info
+
+
+def _take(
+    model: "PreTrainedModel", weights: Mapping[str, Tensor], unused: dict[str, str], name: str
+) -> tuple[dict[str, str], list[tuple[str, checkpoint.Shape, checkpoint.Shape]]]:
+    """Return which weight each parameter gets, and those of another shape, for `require_fit`.
+
+    Args:
+        unused: names in the modules to names in the file; what is taken is removed.
+
+    Raises:
+        ValueError: a weight holds no numbers.
+    """
     taken: dict[str, str] = {}  # the model's name -> the file's
+    mismatched = []
     for full, parameter in model.named_parameters(remove_duplicate=False):
-        key = full.removeprefix(f"{model.base_model_prefix}.")
+        key = _key(model, full)
         if key not in unused or not (keymap.is_encoder(key) or model.base_model is not model):
             continue
         file_name = unused.pop(key)
@@ -100,53 +147,47 @@ def load_weights(
             taken[full] = file_name
         else:
             mismatched.append((file_name, tuple(tensor.shape), tuple(parameter.shape)))
-    checkpoint.require_fit(name, mismatched, ignore_mismatched_sizes)
-    checkpoint.require_encoder(
-        name, model.config.model_type, theirs.keys() - unused.keys(), weights
-    )
+    return taken, mismatched
 
-    decoder = taken.pop(keymap.DECODER, None) if model.config.tie_word_embeddings else None
-    if not any(parameter.is_meta for parameter in model.parameters()):
-        model.to(dtype=dtype, device=device)
-    new = []
+
+def _key(model: "PreTrainedModel", full: str) -> str:
+    """Return a name in the model without the encoder's prefix."""
+    return full.removeprefix(f"{model.base_model_prefix}.")
+
+
+def _places(model: "PreTrainedModel") -> Iterator[tuple[str, nn.Module, str]]:
+    """Yield the name of each parameter, its module and what it is called there.
+
+    A decoder that is tied to the word embeddings is left out.
+    """
     for module_name, module in model.named_modules():
-        for parameter_name, parameter in list(module.named_parameters(recurse=False)):
-            full = f"{module_name}.{parameter_name}" if module_name else parameter_name
-            if full == keymap.DECODER and model.config.tie_word_embeddings:
-                continue
-            value = weights[taken[full]] if full in taken else None
-            if value is not None and token_type is not None and full.endswith(keymap.POSITIONS):
-                value = _add(value, token_type)
-            if share and value is not None:
-                setattr(module, parameter_name, nn.Parameter(value, requires_grad=False))
-                continue
-            if parameter.is_meta:  # Module.to_empty would take 0.4 s to import sympy
-                trained = parameter.requires_grad
-                parameter = nn.Parameter(
-                    torch.empty(parameter.shape, dtype=dtype, device=device), requires_grad=trained
-                )
-                setattr(module, parameter_name, parameter)
-            if value is not None:
-                parameter.copy_(value)
-                continue
-            if not is_drawn:
-                initialize(module, parameter_name, parameter, model.config)
-            new.append(full)
-    model.tie_weights()
+        for own_name, _ in list(module.named_parameters(recurse=False)):
+            full = f"{module_name}.{own_name}" if module_name else own_name
+            if full != keymap.DECODER or not model.config.tie_word_embeddings:
+                yield full, module, own_name
+
+
+def _allocate(
+    module: nn.Module, own_name: str, dtype: torch.dtype, device: torch.device
+) -> nn.Parameter:
+    """Return a parameter, in memory from now on if it was on the meta device."""
+    parameter: nn.Parameter = getattr(module, own_name)
+    if parameter.is_meta:  # Module.to_empty would take 0.4 s to import sympy
+        values = torch.empty(parameter.shape, dtype=dtype, device=device)
+        parameter = nn.Parameter(values, requires_grad=parameter.requires_grad)
+        setattr(module, own_name, parameter)
+    return parameter
+
+
+def _fill_buffers(
+    model: "PreTrainedModel", weights: Mapping[str, Tensor], unused: dict[str, str]
+) -> None:
+    """Fill the buffers that are saved, which only a user's class has."""
     own = model.state_dict()  # without buffers that are not to be saved
-    for full, buffer in model.named_buffers():  # ours have none: of a user's class
-        key = full.removeprefix(f"{model.base_model_prefix}.")
+    for full, buffer in model.named_buffers():
+        key = _key(model, full)
         if full in own and key in unused and weights[unused[key]].shape == buffer.shape:
             buffer.copy_(weights[unused.pop(key)])
-    if decoder is not None:
-        _untie_if_different(model, weights[decoder], name)
-    info: dict[str, list[Any]] = {
-        "missing_keys": new,
-        "unexpected_keys": sorted(unused.values()),
-        "mismatched_keys": mismatched,
-    }
-    checkpoint.report(model, name, info, dropped_head)
-    return info
 
 
 def _add(table: Tensor, row: Tensor) -> Tensor:
