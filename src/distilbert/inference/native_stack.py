@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from distilbert.inference.encoder import FastBlock, FastTransformer
-from distilbert.inference.memory import keep_for_next_layer
 from distilbert.inference.native_linear import NativeLinear
 from distilbert.modeling import inputs
 from distilbert.modeling.model import AttentionPlan
 from distilbert.native import library, threads
+from distilbert.native.memory import keep_for_next_layer
 
 SLICE_TOKENS = 160
 

@@ -9,10 +9,10 @@ import torch
 from distilbert.checkpoint import kind_of, read_config
 from distilbert.harm import Check
 from distilbert.hub import REACH, Source
-from distilbert.inference.memory import give_back
 from distilbert.inference.prepared import PreparedModel, prepare
 from distilbert.modeling import files, loading
 from distilbert.modeling.opening import class_for, refuse_missing
+from distilbert.native.memory import give_back
 from distilbert.tokenization import DistilBertTokenizerFast
 
 

@@ -12,7 +12,7 @@ from threading import Barrier, Lock
 
 import torch
 
-from distilbert.inference.memory import keep_for_next_layer
+from distilbert.native.memory import keep_for_next_layer
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = Lock()

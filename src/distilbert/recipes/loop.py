@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from distilbert.distillation.randomness import torch_seed
 from distilbert.hub import CONFIG_FILE
-from distilbert.inference.memory import give_back
+from distilbert.native.memory import Trimming
 from distilbert.recipes.job import Job
 from distilbert.recipes.plan import Plan, gain
 from distilbert.runtime import checkpoint
@@ -35,7 +35,6 @@ from distilbert.runtime.progress import Progress
 from distilbert.runtime.run import CHECKPOINTS, Run, recorded_scores
 
 _LOG_EVERY = 10  # steps
-_TRIM_EVERY = 100_000  # tokens between two trims of the heap; fragmentation grows slowly
 
 _logger = logging.getLogger("distilbert")
 
@@ -153,7 +152,7 @@ def train(
             progress.say(f"going on from the checkpoint of step {start:,}{last}")
         elif plan.validates_first:
             validate(0)
-        since_trim = 0
+        trimming = Trimming(launch.device)
         for step in range(start, plan.steps):
             if standing.is_over(plan):
                 break
@@ -169,10 +168,7 @@ def train(
             if done % _LOG_EVERY == 0 or done == plan.steps:
                 numbers = {"loss": loss, "rate": rate, "norm": norm, "tokens": tokens}
                 metrics.write(done, numbers | terms)
-            since_trim += tokens
-            if since_trim >= _TRIM_EVERY and launch.device.type == "cpu":
-                give_back()
-                since_trim = 0
+            trimming.after(tokens)
             if done % plan.save_every == 0 or done == plan.steps:
                 standing.judge(done, validate(done), plan, module)
                 if plan.checkpoints:

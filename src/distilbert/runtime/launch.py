@@ -17,7 +17,7 @@ from accelerate.utils import GradientAccumulationPlugin  # type: ignore[import-u
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from distilbert.inference.memory import keep_freed_memory
+from distilbert.native.memory import keep_freed_memory
 from distilbert.native.processor import bf16_is_fast
 
 Precision = Literal["fp32", "bf16", "fp16"]

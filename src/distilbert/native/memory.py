@@ -11,6 +11,7 @@ import torch
 
 # glibc's numbers of its options, and the largest value that one takes.
 _TRIM_THRESHOLD, _MMAP_MAX, _MOST = -1, -4, (1 << 31) - 1
+_TRIM_EVERY = 100_000  # tokens of training; fragmentation grows slowly
 
 
 def _glibc() -> ctypes.CDLL | None:
@@ -50,3 +51,22 @@ def give_back() -> None:
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)
+
+
+class Trimming:
+    """Gives everything back now and then, in training on a CPU.
+
+    Args:
+        device: that is trained on; nothing is done for another than a CPU.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._is_on = device.type == "cpu"
+        self._tokens = 0  # since the last time
+
+    def after(self, tokens: int) -> None:
+        """Count the tokens of a step."""
+        self._tokens += tokens
+        if self._is_on and self._tokens >= _TRIM_EVERY:
+            give_back()
+            self._tokens = 0
