@@ -123,10 +123,10 @@ def test_what_is_refused(teacher, batch, tmp_path):
     student = d.TFDistilBertForMaskedLM(config(1))
     with pytest.raises(ValueError, match="all weights are 0"):
         d.TFDistiller(student, teacher, ce=0, mlm=0, cos=0)
-    with pytest.raises(ValueError, match=r"temperature \(0\) must be above 0"):
+    with pytest.raises(ValueError, match="temperature must be above 0 and finite, got 0"):
         d.TFDistiller(student, teacher, temperature=0)
     for wrong in ({"temperature": float("nan")}, {"cos": float("nan")}, {"ce": float("inf")}):
-        with pytest.raises(ValueError, match="all finite"):
+        with pytest.raises(ValueError, match="finite"):
             d.TFDistiller(student, teacher, **wrong)
     other = config(1)
     other.vocab_size = 61

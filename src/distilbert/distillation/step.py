@@ -5,7 +5,6 @@ micro-batch's sums divided by the counts of the whole optimiser step: adding up 
 ranks gives the loss of the global batch, however it was split.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from distilbert.distillation.layers import (
 from distilbert.distillation.masking import IGNORED
 from distilbert.distillation.taps import Taps
 from distilbert.distillation.vocabulary_terms import Decoder, vocabulary_terms
+from distilbert.loss_terms import check_temperature, check_weights
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.model import Encoded
 from distilbert.modeling.pretrained import PreTrainedModel
@@ -105,14 +105,8 @@ class DistillationStep(nn.Module):
     ) -> None:
         super().__init__()
         own, other = student.config, teacher.config
-        if not any(vars(weights).values()):
-            raise ValueError("all weights are 0: there is nothing to train on")
-        are_right = all(0 <= weight < math.inf for weight in vars(weights).values())
-        if not 0 < temperature < math.inf or not are_right:
-            raise ValueError(
-                f"temperature ({temperature}) must be above 0, weights of terms not below, all "
-                f"finite: {vars(weights)}"
-            )
+        check_weights(vars(weights))
+        check_temperature(temperature)
         if weights.ce and not isinstance(teacher, MaskedLM):
             raise ValueError("L_ce needs a teacher with a masked-LM head; this one is an encoder")
         if weights.ce and own.vocab_size != other.vocab_size:

@@ -4,7 +4,6 @@ The loss is the micro-batch's sums divided by the counts of the whole optimiser 
 micro-batches and ranks gives the loss of the batch, however it was split.
 """
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from distilbert.distillation.layers import attention_term, check_heads, hidden_term, layer_pairs
 from distilbert.distillation.masking import IGNORED
 from distilbert.distillation.taps import Taps
+from distilbert.loss_terms import check_temperature, check_weights
 from distilbert.modeling.heads import Head, QuestionAnswering, TokenClassification
 from distilbert.modeling.losses import lowest
 from distilbert.outputs import ModelOutput
@@ -165,12 +165,9 @@ class Weights:
     attention: float = 0.0
 
     def __post_init__(self) -> None:
-        are_right = all(0 <= weight < math.inf for weight in vars(self).values())
-        if not are_right or not (self.labels or self.ce):
-            raise ValueError(
-                "weights of terms must be 0 or more, finite, and that of labels or ce above 0: "
-                f"{vars(self)}"
-            )
+        check_weights(vars(self))
+        if not (self.labels or self.ce):
+            raise ValueError(f"the weight of labels or that of ce must be above 0: {vars(self)}")
 
 
 class TaskStep(nn.Module):
@@ -197,8 +194,7 @@ class TaskStep(nn.Module):
         teacher: Head | None = None,
     ) -> None:
         super().__init__()
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"temperature must be above 0 and finite, got {temperature}")
+        check_temperature(temperature)
         self.model = model
         self.weights = weights or Weights()
         self.temperature = temperature

@@ -4,7 +4,6 @@ One step is that of `distilbert.distillation.step.DistillationStep` with the cou
 makes the logits of all tokens, teacher's and student's, where that one works in chunks.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import keras
 from keras import ops
 
 from distilbert.config import student_config
+from distilbert.loss_terms import check_temperature, check_weights
 from distilbert.tf import losses
 from distilbert.tf.layers import dense
 from distilbert.tf.masked_lm import TFDistilBertForMaskedLM
@@ -96,14 +96,8 @@ class TFDistiller(keras.Model):
     ) -> None:
         super().__init__(name="distiller")
         factors = {"ce": ce, "mlm": mlm, "cos": cos}
-        if not any(factors.values()):
-            raise ValueError("all weights are 0: there is nothing to train on")
-        are_right = all(0 <= factor < math.inf for factor in factors.values())
-        if not 0 < temperature < math.inf or not are_right:
-            raise ValueError(
-                f"temperature ({temperature}) must be above 0, weights of terms not below, all "
-                f"finite: {factors}"
-            )
+        check_weights(factors)
+        check_temperature(temperature)
         own, other = student.config, teacher.config
         if ce and own.vocab_size != other.vocab_size:
             raise ValueError(
