@@ -104,61 +104,31 @@ class DistillationStep(nn.Module):
         relation_layer: int = 0,
     ) -> None:
         super().__init__()
-        own, other = student.config, teacher.config
         check_weights(vars(weights))
         check_temperature(temperature)
-        if weights.ce and not isinstance(teacher, MaskedLM):
-            raise ValueError("L_ce needs a teacher with a masked-LM head; this one is an encoder")
-        if weights.ce and own.vocab_size != other.vocab_size:
-            raise ValueError(
-                f"L_ce needs one vocabulary: the teacher has {other.vocab_size} entries, "
-                f"the student {own.vocab_size}; start from a student that has as many"
-            )
-        if not 0 <= relation_layer <= other.n_layers:
-            raise ValueError(
-                f"relation_layer must be 1 to {other.n_layers}, or 0 for the last; "
-                f"got {relation_layer}"
-            )
+        _check_pair(student, teacher, weights, relation_layer)
+        own, other = student.config, teacher.config
         self.student = student
+        # Not a submodule: it is neither trained, saved nor synchronised.
+        self._teacher = (teacher,)
         self.weights = weights
         self.temperature = temperature
         self.ce_at_masked = ce_at_masked
         self.relation_heads = relation_heads or other.dim // 16
         self.relation_layer = (relation_layer or other.n_layers) - 1
-        related = (
-            (student.base_model.transformer, own.n_layers - 1),
-            (teacher.base_model.transformer, self.relation_layer),
-        )
-        for transformer, layer in related if weights.relation else ():
-            width = query_width(transformer, layer)
-            if width % self.relation_heads:
-                raise ValueError(
-                    f"relation_heads ({self.relation_heads}) must divide the widths, got {width}"
-                )
         self.pairs = layer_pairs(own.n_layers, other.n_layers)
-        if weights.attention:
-            check_heads(student.base_model.transformer, teacher.base_model.transformer, self.pairs)
-        needs_last = weights.ce or weights.cos or weights.hidden or weights.attention
-        teacher.requires_grad_(False)
+        self._check_heads()
+        needs_last = bool(weights.ce or weights.cos or weights.hidden or weights.attention)
+        self._uses_teacher = needs_last or bool(weights.relation)
+        student.set_attn_implementation("varlen")
+        teacher.set_attn_implementation("varlen")
+        teacher.requires_grad_(False).eval()
         if not needs_last:
             teacher.base_model.transformer.cut(self.relation_layer + 1)
             other.n_layers = self.relation_layer + 1
-        student.set_attn_implementation("varlen")
-        teacher.set_attn_implementation("varlen")
-        # Not a submodule: it is neither trained, saved nor synchronised.
-        self._teacher = (teacher.eval(),)
-        self._uses_teacher = bool(needs_last or weights.relation)
         widths_differ = own.dim != other.dim and bool(weights.cos or weights.hidden)
         self.projection = nn.Linear(own.dim, other.dim) if widths_differ else None
-        student_layers, teacher_layers = set(), set()
-        if weights.attention:
-            student_layers |= set(range(own.n_layers))
-            teacher_layers |= {layer - 1 for layer in self.pairs[1:]}
-        if weights.relation:
-            student_layers.add(own.n_layers - 1)
-            teacher_layers.add(self.relation_layer)
-        self._student_taps = Taps(student.base_model.transformer, sorted(student_layers))
-        self._teacher_taps = Taps(teacher.base_model.transformer, sorted(teacher_layers))
+        self._student_taps, self._teacher_taps = self._make_taps()
         self._freeze_untaught()
 
     @property
@@ -211,6 +181,37 @@ class DistillationStep(nn.Module):
         if weights.relation:
             add("relation", weights.relation, self._relation(blocks))
         return loss, terms
+
+    def _check_heads(self) -> None:
+        """Raise ValueError where attention or relations cannot be compared head by head."""
+        student, teacher = (m.base_model.transformer for m in (self.student, self.teacher))
+        if self.weights.relation:
+            last = self.student.config.n_layers - 1
+            for transformer, layer in ((student, last), (teacher, self.relation_layer)):
+                width = query_width(transformer, layer)
+                if width % self.relation_heads:
+                    raise ValueError(
+                        f"relation_heads ({self.relation_heads}) must divide the widths, "
+                        f"got {width}"
+                    )
+        if self.weights.attention:
+            check_heads(student, teacher, self.pairs)
+
+    def _make_taps(self) -> tuple[Taps, Taps]:
+        """Return what reads the queries and keys that terms compare, of student and teacher."""
+        layers = self.student.config.n_layers
+        own: set[int] = set()
+        other: set[int] = set()
+        if self.weights.attention:
+            own |= set(range(layers))
+            other |= {layer - 1 for layer in self.pairs[1:]}
+        if self.weights.relation:
+            own.add(layers - 1)
+            other.add(self.relation_layer)
+        return (
+            Taps(self.student.base_model.transformer, sorted(own)),
+            Taps(self.teacher.base_model.transformer, sorted(other)),
+        )
 
     def _freeze_untaught(self) -> None:
         """Leave out the student's weights that no term reaches."""
@@ -275,6 +276,24 @@ class DistillationStep(nn.Module):
         student = self._student_taps.queries_keys_values(last)
         teacher = self._teacher_taps.queries_keys_values(self.relation_layer)
         return objectives.relations(student, teacher, self.relation_heads, blocks)
+
+
+def _check_pair(
+    student: MaskedLM, teacher: PreTrainedModel, weights: Weights, relation_layer: int
+) -> None:
+    """Raise ValueError where the terms need another teacher, or another student."""
+    own, other = student.config, teacher.config
+    if weights.ce and not isinstance(teacher, MaskedLM):
+        raise ValueError("L_ce needs a teacher with a masked-LM head; this one is an encoder")
+    if weights.ce and own.vocab_size != other.vocab_size:
+        raise ValueError(
+            f"L_ce needs one vocabulary: the teacher has {other.vocab_size} entries, "
+            f"the student {own.vocab_size}; start from a student that has as many"
+        )
+    if not 0 <= relation_layer <= other.n_layers:
+        raise ValueError(
+            f"relation_layer must be 1 to {other.n_layers}, or 0 for the last; got {relation_layer}"
+        )
 
 
 def decoder_of(model: MaskedLM, tokens: Tensor) -> Decoder:
