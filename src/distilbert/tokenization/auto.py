@@ -6,10 +6,9 @@ from typing import Any, Literal, overload
 from distilbert.auto import AutoClass, reached
 from distilbert.checkpoint import is_bert
 from distilbert.fields import boolean
-from distilbert.hub import CONFIG_FILE as MODEL_CONFIG
-from distilbert.hub import read_json
+from distilbert.hub import CONFIG_FILE, read_json
 from distilbert.tokenization.fast import DistilBertTokenizerFast
-from distilbert.tokenization.files import CONFIG_FILE
+from distilbert.tokenization.files import TOKENIZER_CONFIG_FILE
 from distilbert.tokenization.slow import DistilBertTokenizer
 
 PathLike = str | os.PathLike[str]
@@ -74,8 +73,8 @@ class AutoTokenizer(AutoClass):
         """
         kind = DistilBertTokenizerFast if boolean("use_fast", use_fast) else DistilBertTokenizer
         source = reached(pretrained_model_name_or_path, options)
-        if source.find(MODEL_CONFIG) is not None and is_bert(source):
-            path = source.find(CONFIG_FILE)
+        if source.find(CONFIG_FILE) is not None and is_bert(source):
+            path = source.find(TOKENIZER_CONFIG_FILE)
             listed = None if path is None else read_json(path).get("model_input_names")
             if listed is None:
                 options.setdefault("model_input_names", _OF_BERT)
