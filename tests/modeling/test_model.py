@@ -448,3 +448,25 @@ def test_trace(return_dict, ids, tiny):
     mask[1, 3:] = 0
     key = "logits" if return_dict else 0
     torch.testing.assert_close(traced(ids, mask)[key], model(ids, mask)[key])
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")  # PyTorch's own, on tracing being old
+@pytest.mark.parametrize(
+    "read", [lambda o: o.logits, lambda o: o[0], lambda o: o[:1][0], lambda o: o["logits"]]
+)
+def test_trace_of_a_model_inside_another(read, ids, tiny):
+    """While it is traced too, an output is read as at any other time."""
+    model = d.DistilBertForSequenceClassification(tiny).eval()
+
+    class Outer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        def forward(self, ids, mask):
+            return read(self.inner(input_ids=ids, attention_mask=mask))
+
+    mask = torch.ones_like(ids)
+    traced = torch.jit.trace(Outer(), (ids, mask))
+    mask[1, 3:] = 0
+    torch.testing.assert_close(traced(ids, mask), model(ids, mask).logits)

@@ -134,9 +134,7 @@ def to_result(config: PretrainedConfig, output: ModelOutput, return_dict: bool |
     """Return the output, or a tuple of it if that was asked for or configured."""
     if return_dict is None:
         return_dict = config.return_dict
-    if not return_dict:
-        return output.to_tuple()
-    return dict(output) if torch.jit.is_tracing() else output  # the tracer knows no other mapping
+    return output if return_dict else output.to_tuple()
 
 
 def _warn_of_token_types() -> None:

@@ -1,9 +1,10 @@
-"""Outputs as pytrees: what DDP, `torch.export` and `torch.func` look into."""
+"""Outputs as what PyTorch looks into: pytrees (DDP, `torch.export`, `torch.func`), and dicts."""
 
 import json
 from functools import partial
 from typing import Any
 
+import torch
 from torch.utils._pytree import MappingKey, register_pytree_node
 
 from distilbert.outputs import ALL_OUTPUTS, ModelOutput
@@ -23,6 +24,10 @@ def _unflatten(cls: type[ModelOutput], values: Any, names: Any) -> ModelOutput:
     dict.update(output, zip(names, values, strict=True))
     return output
 
+
+# `torch.jit.trace` would compile the classes, and then could not return them; of what is ignored
+# it sees the dict.
+torch.jit.ignore(ModelOutput)
 
 for output_class in ALL_OUTPUTS:
     register_pytree_node(
