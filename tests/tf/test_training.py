@@ -114,6 +114,24 @@ def test_a_loss_of_keras(config, texts):
     model.fit(inputs, labels, sample_weight=weights, verbose=0)
 
 
+def test_compiled_again(config, texts, tmp_path):
+    """The loss and the metrics are those of the last `compile`, from a file too."""
+    model = d.TFDistilBertForSequenceClassification(without_dropout(config))
+    inputs, labels = texts
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
+    model.train_on_batch(inputs, labels)
+    model.save(tmp_path / "model.keras")
+    opened = keras.models.load_model(tmp_path / "model.keras")
+    assert opened.loss == "sparse_categorical_crossentropy"
+    assert opened.optimizer.iterations == 1
+    assert len(opened.optimizer.variables) == len(model.optimizer.variables)
+    expected = {"loss": pytest.approx(float(model(inputs, labels=labels).loss), rel=1e-4)}
+    for each in (model, opened):
+        assert "accuracy" in each.evaluate(inputs, labels, verbose=0, return_dict=True)
+        each.compile("adam", run_eagerly=True)
+        assert each.evaluate(inputs, labels, verbose=0, return_dict=True) == expected
+
+
 def test_metrics_leave_out_what_has_no_label(config, texts):
     inputs, _ = texts
     draw = np.random.default_rng(1)

@@ -103,6 +103,23 @@ class TaskModel(TFDistilBertPreTrainedModel):
 
     # What Keras's loops call
 
+    def compile(
+        self, optimizer: Any = "rmsprop", loss: Any = None, *args: Any, **options: Any
+    ) -> None:
+        """Set up training, as any Keras model; without a loss it is the task's.
+
+        Args:
+            args, options: of Keras's `compile`: `metrics`, `weighted_metrics`, `jit_compile`, …
+        """
+        # Keras keeps what an earlier call gave and this one does not.
+        self.loss = self._compile_loss = self._compile_metrics = None
+        super().compile(optimizer, loss, *args, **options)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as `get_compile_config` described; Keras does so only by its own `compile`."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
     def compute_loss(
         self,
         x: Any = None,
