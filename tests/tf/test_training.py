@@ -132,6 +132,16 @@ def test_compiled_again(config, texts, tmp_path):
         assert each.evaluate(inputs, labels, verbose=0, return_dict=True) == expected
 
 
+def test_the_loss_by_the_names_of_older_scripts(config, texts):
+    model = d.TFDistilBertForSequenceClassification(config)
+    expected = float(model(texts[0], labels=texts[1]).loss)
+    for loss in (model.compute_loss, model.hf_compute_loss):
+        model.compile("sgd", loss=loss, run_eagerly=True)
+        assert model.evaluate(*texts, verbose=0) == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(TypeError, match=r"labels among the inputs, and then \.loss"):
+        model.hf_compute_loss(texts[1], model(texts[0]).logits)
+
+
 def test_metrics_leave_out_what_has_no_label(config, texts):
     inputs, _ = texts
     draw = np.random.default_rng(1)

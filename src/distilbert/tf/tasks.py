@@ -109,8 +109,13 @@ class TaskModel(TFDistilBertPreTrainedModel):
         """Set up training, as any Keras model; without a loss it is the task's.
 
         Args:
+            loss: of Keras's; scripts for transformers say `model.compute_loss` or
+                `model.hf_compute_loss`, which is the task's, as None is.
             args, options: of Keras's `compile`: `metrics`, `weighted_metrics`, `jit_compile`, …
         """
+        is_stand_in = getattr(loss, "__func__", None) is TaskModel.hf_compute_loss
+        if is_stand_in or loss == self.compute_loss:
+            loss = None
         # Keras keeps what an earlier call gave and this one does not.
         self.loss = self._compile_loss = self._compile_metrics = None
         super().compile(optimizer, loss, *args, **options)
@@ -148,6 +153,17 @@ class TaskModel(TFDistilBertPreTrainedModel):
             mask = self._by_name((x,), {}).get("attention_mask")
             loss = self._loss(output, labels, mask)
         return loss + sum(self.losses) if self.losses else loss
+
+    def hf_compute_loss(self, *args: Any, **options: Any) -> Any:
+        """Stand for the task's loss in `compile(loss=model.hf_compute_loss)`, uncalled.
+
+        Raises:
+            TypeError: always; it says how the loss of a batch is had.
+        """
+        raise TypeError(
+            "hf_compute_loss only stands for the task's loss in compile, where it may be left out; "
+            "that of a batch is model(inputs) with the labels among the inputs, and then .loss"
+        )
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Update the metrics with labels and logits; labels of -100 weigh nothing.
