@@ -132,6 +132,23 @@ def test_compiled_again(config, texts, tmp_path):
         assert each.evaluate(inputs, labels, verbose=0, return_dict=True) == expected
 
 
+def test_what_a_tokenizer_returns(config, texts):
+    """It is a mapping but no dict, the only one that Keras knows."""
+    model = d.TFDistilBertForSequenceClassification(without_dropout(config))
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    inputs, labels = texts
+    encoded = d.BatchEncoding(inputs)
+    loss = pytest.approx(model.evaluate(inputs, labels, verbose=0), rel=1e-5)
+    history = model.fit(encoded, labels, validation_data=(encoded, labels), verbose=0).history
+    assert history == {"loss": [loss], "val_loss": [loss]}
+    assert model.evaluate(x=encoded, y=labels, verbose=0) == loss
+    assert model.train_on_batch(encoded, labels) == loss
+    assert model.test_on_batch(encoded, labels) == loss
+    expected = model(inputs).logits
+    for predicted in (model.predict(encoded, verbose=0), model.predict_on_batch(encoded)):
+        np.testing.assert_allclose(predicted.logits, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_the_loss_by_the_names_of_older_scripts(config, texts):
     model = d.TFDistilBertForSequenceClassification(config)
     expected = float(model(texts[0], labels=texts[1]).loss)

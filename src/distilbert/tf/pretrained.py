@@ -1,11 +1,12 @@
 """What every Keras class can do besides computing: inputs, files, sizes, embeddings."""
 
 import copy
+import functools
 import inspect
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Self, overload
 
 import keras
@@ -24,6 +25,23 @@ _FOREIGN: Table = {
     "use_safetensors": ((None, True), "leave it out, safetensors are read where there are some"),
 }
 _SHAPES = ("input_ids", "inputs_embeds", "attention_mask", "position_ids", "head_mask")
+
+
+def _taking_mappings(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """Let one of Keras's loops, which know only dicts, take what a tokenizer returns."""
+
+    def as_dict(given: Any) -> Any:
+        if type(given) is tuple:  # as validation_data
+            return tuple(map(as_dict, given))
+        is_other = isinstance(given, Mapping) and not isinstance(given, dict)
+        return dict(given) if is_other else given
+
+    @functools.wraps(loop)
+    def taking(self: Any, *args: Any, **options: Any) -> Any:
+        options = {name: as_dict(value) for name, value in options.items()}
+        return loop(self, *as_dict(args), **options)
+
+    return taking
 
 
 class TFDistilBertPreTrainedModel(keras.Model, Pushable):
@@ -58,6 +76,13 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
         self.built = True
 
     # Inputs
+
+    fit = _taking_mappings(keras.Model.fit)
+    evaluate = _taking_mappings(keras.Model.evaluate)
+    predict = _taking_mappings(keras.Model.predict)
+    train_on_batch = _taking_mappings(keras.Model.train_on_batch)
+    test_on_batch = _taking_mappings(keras.Model.test_on_batch)
+    predict_on_batch = _taking_mappings(keras.Model.predict_on_batch)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute; see `call` for the arguments, which may also be one dict, list or tuple."""
