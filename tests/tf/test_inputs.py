@@ -46,6 +46,29 @@ def test_every_form_of_inputs(ids, model):
         np.testing.assert_allclose(given.last_hidden_state, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_the_encoder_called_by_itself(ids, tiny):
+    """What it gives is read as transformers' main layer's: by position, the last state first."""
+    model = d.TFDistilBertForSequenceClassification(tiny)
+    keep = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 1, 0, 1, 1]])
+    expected = model(ids, keep, output_hidden_states=True, output_attentions=True)
+    named = {"input_ids": ids, "attention_mask": keep}
+    for output in (
+        model.distilbert(ids, keep),
+        model.distilbert(ids, attention_mask=keep),
+        model.distilbert(named),
+        model.distilbert(d.BatchEncoding(named)),
+        tf.function(model.distilbert)(tf.constant(ids), tf.constant(keep)),
+    ):
+        np.testing.assert_allclose(output[0], expected.hidden_states[-1], rtol=1e-5, atol=1e-5)
+        assert output.last_hidden_state is output[0]
+        assert len(output.hidden_states) == 3
+        np.testing.assert_allclose(
+            output.attentions[-1], expected.attentions[-1], rtol=1e-5, atol=1e-5
+        )
+    with pytest.raises(TypeError, match="input_ids"):
+        model.distilbert(named, input_ids=ids)
+
+
 def test_a_functional_model(ids, tiny):
     encoder = d.TFDistilBertModel(tiny)
     tokens = keras.Input((None,), dtype="int32")
@@ -79,8 +102,9 @@ def test_the_last_layer_computes_what_is_read(implementation, ids, tiny):
     tiny.attn_implementation = implementation
     encoder = d.TFDistilBertModel(tiny).distilbert
     keep = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 1, 0, 1, 1]])
-    states, weights = encoder(ids, keep)
-    first_states, first_weights = encoder(ids, keep, first_only=True)
+    _, states, weights = encoder(ids, keep).to_tuple()
+    first, first_states, first_weights = encoder(ids, keep, first_only=True).to_tuple()
+    assert first is first_states[-1]
     assert [x.shape for x in first_states] == [(3, 5, 32), (3, 5, 32), (3, 1, 32)]
     np.testing.assert_allclose(first_states[-1], states[-1][:, :1], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(first_weights[-1], weights[-1][:, :, :1], rtol=1e-5, atol=1e-5)

@@ -82,7 +82,7 @@ class TFDistilBertModel(TFDistilBertPreTrainedModel):
             training=training,
         )
         output = BaseModelOutput(
-            last_hidden_state=encoded[0][-1],
+            last_hidden_state=encoded.last_hidden_state,
             **layers_asked_for(self.config, encoded, output_attentions, output_hidden_states),
         )
         return to_result(self.config, output, return_dict)
@@ -100,16 +100,15 @@ def asks_for_layers(
 
 def layers_asked_for(
     config: Any,
-    encoded: tuple[list[Any], list[Any]],
+    encoded: BaseModelOutput,
     output_attentions: bool | None,
     output_hidden_states: bool | None,
 ) -> dict[str, Any]:
     """Return hidden states and attentions of all layers, each if asked for or configured."""
-    hidden_states, attentions = encoded
     weights, states = asks_for_layers(config, output_attentions, output_hidden_states)
     return {
-        "hidden_states": tuple(hidden_states) if states else None,
-        "attentions": tuple(attentions) if weights else None,
+        "hidden_states": encoded.hidden_states if states else None,
+        "attentions": encoded.attentions if weights else None,
     }
 
 

@@ -156,8 +156,7 @@ class TFDistiller(keras.Model):
 
     def _states(self, model: TFDistilBertForMaskedLM, given: Any, training: bool) -> Any:
         model.check_inputs(given)
-        hidden_states, _ = model.distilbert(**given, training=training)
-        return hidden_states[-1]
+        return model.distilbert(**given, training=training).last_hidden_state
 
     def get_config(self) -> dict[str, Any]:
         """Refuse to be written into a `.keras` file; weights can be (`save_weights`).

@@ -81,7 +81,7 @@ class TFDistilBertForTokenClassification(TaskModel):
             position_ids=position_ids,
             training=training,
         )
-        logits = self.classifier(self.dropout(encoded[0][-1], training=training))
+        logits = self.classifier(self.dropout(encoded.last_hidden_state, training=training))
         return self.finish(
             attention_mask,
             {"logits": losses.hide_masked(logits, self.real_tokens(attention_mask), 0.0)},
@@ -183,7 +183,9 @@ class TFDistilBertForQuestionAnswering(TaskModel):
             position_ids=position_ids,
             training=training,
         )
-        logits = self.qa_outputs(self.dropout(encoded[0][-1], training=training))  # (B, T, 2)
+        logits = self.qa_outputs(
+            self.dropout(encoded.last_hidden_state, training=training)
+        )  # (B, T, 2)
         lowest = inputs.lowest(inputs.dtype_of(logits))
         logits = losses.hide_masked(logits, self.real_tokens(attention_mask), lowest)
         return self.finish(

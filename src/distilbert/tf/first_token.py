@@ -113,7 +113,7 @@ class TFDistilBertForSequenceClassification(_FirstToken):
             ),
             training=training,
         )
-        values = {"logits": self.classify(encoded[0][-1], training)}
+        values = {"logits": self.classify(encoded.last_hidden_state, training)}
         return self.finish(
             attention_mask,
             values,
@@ -210,7 +210,7 @@ class TFDistilBertForMultipleChoice(_FirstToken):
             ),
             training=training,
         )
-        logits = ops.reshape(self.classify(encoded[0][-1], training), (-1, choices))
+        logits = ops.reshape(self.classify(encoded.last_hidden_state, training), (-1, choices))
         return self.finish(
             attention_mask,
             {"logits": logits},

@@ -153,7 +153,7 @@ class TFDistilBertForMaskedLM(TaskModel):
             position_ids=position_ids,
             training=training,
         )
-        logits = self.decode(encoded[0][-1])
+        logits = self.decode(encoded.last_hidden_state)
         values = {"logits": losses.hide_masked(logits, self.real_tokens(attention_mask), 0.0)}
         return self.finish(
             attention_mask,

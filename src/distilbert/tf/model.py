@@ -10,12 +10,14 @@ size, `C` width, `F` feed-forward width, `V` vocabulary. Linear layers get token
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
 from distilbert.config import PretrainedConfig
+from distilbert.outputs import BaseModelOutput
 from distilbert.tf.inputs import attention_bias, lowest
 from distilbert.tf.layers import (
     ACTIVATION_FUNCTIONS,
@@ -261,6 +263,12 @@ class Encoder(keras.layers.Layer):
             self.transformer = Transformer(config, dtype=self.dtype_policy)
         self.built = True
 
+    def __call__(self, input_ids: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Compute; see `call` for the arguments, which may also be one mapping."""
+        if isinstance(input_ids, Mapping):
+            return super().__call__(*args, **input_ids, **kwargs)
+        return super().__call__(input_ids, *args, **kwargs)
+
     def unpads(self, attention_mask: Any) -> bool:
         """Whether padding is dropped: `attn_implementation="varlen"` and a mask (B, T)."""
         return self.unpadded and attention_mask is not None and len(attention_mask.shape) == 2
@@ -274,8 +282,8 @@ class Encoder(keras.layers.Layer):
         position_ids: Any = None,
         first_only: bool = False,
         training: bool = False,
-    ) -> tuple[list[Any], list[Any]]:
-        """Return n_layers + 1 hidden states (B, T, C) and n_layers attention weights.
+    ) -> BaseModelOutput:
+        """Return the hidden states (B, T, C) and attention weights of all layers, asked for or not.
 
         Args:
             first_only: of the last layer nothing but first tokens is read: it computes no others.
@@ -284,11 +292,16 @@ class Encoder(keras.layers.Layer):
         bias = attention_bias(attention_mask, self.compute_dtype)
         if head_mask is not None:
             head_mask = ops.cast(head_mask, self.compute_dtype)
-        return self.transformer(
+        hidden_states, attentions = self.transformer(
             x,
             bias=bias,
             head_mask=head_mask,
             kept=places(attention_mask) if self.unpads(attention_mask) else None,
             first_only=first_only,
             training=training,
+        )
+        return BaseModelOutput(
+            last_hidden_state=hidden_states[-1],
+            hidden_states=tuple(hidden_states),
+            attentions=tuple(attentions),
         )

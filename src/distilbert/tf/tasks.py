@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from distilbert.outputs import ModelOutput
+from distilbert.outputs import BaseModelOutput, ModelOutput
 from distilbert.tf import inputs, losses
 from distilbert.tf.backbone import layers_asked_for, to_result
 from distilbert.tf.pretrained import TFDistilBertPreTrainedModel
@@ -73,7 +73,7 @@ class TaskModel(TFDistilBertPreTrainedModel):
         attention_mask: Any,
         values: dict[str, Any],
         labels: dict[str, Any],
-        encoded: tuple[list[Any], list[Any]],
+        encoded: BaseModelOutput,
         output_attentions: bool | None,
         output_hidden_states: bool | None,
         return_dict: bool | None,
@@ -83,7 +83,7 @@ class TaskModel(TFDistilBertPreTrainedModel):
         Args:
             values: the head's.
             labels: by name; None where there are none.
-            encoded: hidden states and attention weights of all layers.
+            encoded: what the encoder returns.
         """
         loss = None
         if all(value is not None for value in labels.values()):
