@@ -80,7 +80,7 @@ class Source:
         if folder.is_file():
             if filename == CONFIG_FILE and folder.suffix == ".json":
                 return folder  # the configuration itself, whatever it is called
-            raise OSError(f"{folder} is a file; give the folder that holds {filename}")
+            raise OSError(f"{folder} is a file; give the folder that holds it")
         return self._download(filename)
 
     def require(self, filename: str) -> Path:
