@@ -91,7 +91,7 @@ def test_a_folder_opens(task, head, folder, inputs, options, make_model, tokeniz
     place = folder(head)
     expected = distilbert.pipeline(task, make_model(head), tokenizer)(inputs, **options)
     pipe = distilbert.pipeline(task, str(place))
-    assert pipe.model.model.config.attn_implementation == "varlen"
+    assert pipe.model.config.attn_implementation == "varlen"
     assert_close(pipe(inputs, **options), expected)
     slow = distilbert.DistilBertTokenizer.from_pretrained(place)
     assert_close(distilbert.pipeline(task, place, slow)(inputs, **options), expected)
@@ -121,11 +121,61 @@ def test_a_bert_gets_its_segments(task, head, make_model, tokenizer, inputs, opt
     model = make_model(head, "Bert")
     seen = []
     pipe = distilbert.pipeline(task, model, tokenizer)
-    whole = pipe.model
-    pipe.model = lambda **arrays: seen.append(arrays["token_type_ids"]) or whole(**arrays)
+    model.register_forward_pre_hook(
+        lambda _, given, named: seen.append(named["token_type_ids"]), with_kwargs=True
+    )
     pipe(inputs, **options)
     in_pairs = task in ("question-answering", "multiple-choice", "zero-shot-classification")
     assert any(types.any() for types in seen) == in_pairs
+
+
+def test_the_model_is_the_one_that_was_given(task, head, make_model, tokenizer, inputs, options):
+    model = make_model(head)
+    pipe = distilbert.pipeline(task, model, tokenizer)
+    assert pipe.model is model
+    assert pipe.device == model.device
+    other = make_model(head, activation="relu")
+    expected = distilbert.pipeline(task, other, tokenizer)(inputs, **options)
+    pipe.model = other
+    assert_close(pipe(inputs, **options), expected)
+
+
+def test_the_model_that_a_folder_has_takes_tensors(folder):
+    fill = distilbert.pipeline("fill-mask", folder("ForMaskedLM"))
+    encoded = fill.tokenizer(["the small model", "un"], padding=True, return_tensors="pt")
+    assert fill.model(**encoded.to(fill.device)).logits.shape[:2] == encoded["input_ids"].shape
+
+
+def test_a_model_of_another_package_needs_a_configuration(tokenizer):
+    torch = pytest.importorskip("torch")
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words = torch.nn.Embedding(200, 2)
+
+        def forward(self, input_ids, attention_mask):
+            return {"logits": self.words(input_ids)[:, 1]}
+
+    with pytest.raises(TypeError, match="Model has no config; pass config="):
+        distilbert.pipeline("text-classification", Model(), tokenizer)
+    config = distilbert.DistilBertConfig(vocab_size=200)
+    classify = distilbert.pipeline("text-classification", Model(), tokenizer, config=config)
+    assert classify("the small model")[0]["label"] in ("LABEL_0", "LABEL_1")
+
+
+def test_a_pipeline_is_saved(task, head, make_model, tokenizer, inputs, options, tmp_path):
+    pipe = distilbert.pipeline(task, make_model(head), tokenizer)
+    pipe.save_pretrained(tmp_path)
+    assert_close(distilbert.pipeline(task, tmp_path)(inputs, **options), pipe(inputs, **options))
+
+
+def test_a_function_is_not_saved(tokenizer, tmp_path):
+    pipe = distilbert.pipeline("text-classification", CountingModel(), tokenizer)
+    assert pipe.device is None
+    with pytest.raises(TypeError, match=r"\(CountingModel\) has no save_pretrained; a model in"):
+        pipe.save_pretrained(tmp_path)
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_progress_bar_changes_no_answer(pipe, inputs, options, capsys):

@@ -40,7 +40,7 @@ def test_devices(folder):
     for precision in ({}, {"precision": "fp32"}):
         for device in ("cpu", -1, torch.device("cpu")):
             fill = distilbert.pipeline("fill-mask", place, device=device, **precision)
-            assert fill.model.model.device.type == "cpu"
+            assert fill.device.type == "cpu"
         for device in ("cuda:99", "gpu", -2):
             with pytest.raises(ValueError, match=f"device={device!r} cannot be used"):
                 distilbert.pipeline("fill-mask", place, device=device, **precision)

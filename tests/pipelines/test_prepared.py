@@ -38,14 +38,14 @@ def test_a_folder_opened_prepared(folder, task, head, inputs, options):
     place = folder(head)
     expected = distilbert.pipeline(task, place)(inputs, **options)
     pipe = distilbert.pipeline(task, place, precision="fp32")
-    assert isinstance(pipe.model.model, distilbert.PreparedModel)
+    assert isinstance(pipe.model, distilbert.PreparedModel)
     assert_alike(pipe(inputs, **options), expected)
 
 
 def test_options_of_prepared_models_need_a_precision(folder):
     place = folder("ForSequenceClassification")
     pipe = distilbert.pipeline("text-classification", place, precision="fp32", engine="torch")
-    assert pipe.model.model.engine == "torch"
+    assert pipe.model.engine == "torch"
     for name, value in {"threads": 1, "engine": "torch"}.items():
         with pytest.raises(TypeError, match=f"^{name} is an option of prepared models: .*precisio"):
             distilbert.pipeline("text-classification", place, **{name: value})

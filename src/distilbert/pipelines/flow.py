@@ -1,5 +1,6 @@
 """What all pipelines share: options, inputs read ahead, rows run in batches, answers in order."""
 
+import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -98,7 +99,7 @@ class Pipeline(ABC):
         model: a PyTorch model, or any callable that takes `input_ids` and `attention_mask`, NumPy
             int64 (B, T), and `token_type_ids` if the configuration has a `type_vocab_size`, as
             keywords, and returns the outputs by name or in order.
-        tokenizer: that of the model.
+        tokenizer: that of the model. It and the model are attributes of these names.
         config: the model's configuration; `model.config` by default.
         batch_tokens: most tokens that the model is given at a time, padding included.
         read_ahead: inputs that are sorted by length together.
@@ -130,9 +131,10 @@ class Pipeline(ABC):
         **options: Any,
     ) -> None:
         check_head(model, self.head, self.task)
-        self.model = as_arrays(model)
+        as_arrays(model)  # refuses what is none
+        self.model = model
         self.tokenizer = tokenizer
-        self.config: Any = getattr(self.model, "config", None) if config is None else config
+        self.config: Any = getattr(model, "config", None) if config is None else config
         if self.config is None:
             raise TypeError(f"{type(model).__name__} has no config; pass config=…")
         needed = max(tokenizer.get_vocab().values(), default=-1) + 1
@@ -156,6 +158,25 @@ class Pipeline(ABC):
             TypeError, ValueError: as the constructor raises them for its options.
         """
         self.options = self._checked(self.options, options)
+
+    @property
+    def device(self) -> Any:
+        """Where the model computes, if it says so, as any in PyTorch does; else None."""
+        return getattr(as_arrays(self.model), "device", None)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Write the model, with its own configuration, and the tokenizer into a folder.
+
+        Raises:
+            TypeError: the model is nothing that can be saved, such as a function.
+        """
+        if not hasattr(self.model, "save_pretrained"):
+            raise TypeError(
+                f"the model of this pipeline ({type(self.model).__name__}) has no save_pretrained; "
+                "a model in PyTorch or Keras that from_pretrained opened has it"
+            )
+        self.model.save_pretrained(save_directory)
+        self.tokenizer.save_pretrained(save_directory)
 
     def __call__(self, inputs: Any, *, progress: bool = False, **options: Any) -> Any:
         """Answer one input, a list of them, or lazily any other iterable or dataset.
@@ -197,7 +218,7 @@ class Pipeline(ABC):
     def compute(self, rows: Sequence[tuple[Row, Any]]) -> list[Any]:
         """Return what is kept of the model's outputs for each row, of one request or of many."""
         return run(
-            self.model,
+            as_arrays(self.model),
             [row for row, _ in rows],
             self.outputs,
             lambda i, outputs: self._take(*rows[i], outputs),

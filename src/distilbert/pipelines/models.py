@@ -58,8 +58,10 @@ def as_arrays(model: Any) -> Callable[..., Any]:
     return model
 
 
-def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Callable[..., Any]:
+def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Any:
     """Open a folder or hub repository in PyTorch; options as `from_pretrained` or `load` take.
+
+    It computes without padding.
 
     With a `precision` it is opened for inference only, by `distilbert.load`. Where there is only an
     exported `model.onnx`, ONNX Runtime opens it; `threads` is then the one option.
@@ -85,14 +87,13 @@ def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Calla
             'precision="fp32"'
         )
     require("torch")
-    from distilbert.modeling.arrays import ArrayModel, open_arrays
-
     if "precision" in options:
         from distilbert.inference import load
 
-        return ArrayModel(load(name, head=head, **options))
+        return load(name, head=head, **options)
+    from distilbert.modeling.opening import open_whole
 
-    return open_arrays(name, head, **options)
+    return open_whole(source, head, **{"attn_implementation": "varlen"} | options)
 
 
 def is_exported(source: Source) -> bool:
