@@ -17,12 +17,22 @@ INPUTS = {
 def test_outputs_are_the_model_s(tiny, attention):
     model = DistilBertForSequenceClassification(tiny)
     model.set_attn_implementation(attention)
-    model.train()
-    found = ArrayModel(model)(**INPUTS)
-    assert not model.training
+    found = ArrayModel(model.train())(**INPUTS)
+    model.eval()
     with torch.no_grad():
         expected = model(**{k: torch.from_numpy(v) for k, v in INPUTS.items()})
     np.testing.assert_allclose(found["logits"], expected.logits.numpy(), atol=1e-6)
+
+
+def test_each_module_keeps_its_mode(tiny):
+    model = DistilBertForSequenceClassification(tiny).train()
+    model.distilbert.transformer.layer[0].eval()
+    before = {name: module.training for name, module in model.named_modules()}
+    ArrayModel(model)(**INPUTS)
+    assert {name: module.training for name, module in model.named_modules()} == before
+    with pytest.raises(IndexError, match="input_ids"):
+        ArrayModel(model)(**{**INPUTS, "input_ids": INPUTS["input_ids"] + 10**6})
+    assert {name: module.training for name, module in model.named_modules()} == before
 
 
 def test_outputs_are_float32_and_without_gradients(tiny):

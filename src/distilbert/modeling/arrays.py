@@ -1,11 +1,12 @@
 """A PyTorch model as a function of NumPy arrays, which is what pipelines call."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from distilbert.modeling.pretrained import PreTrainedModel
 
@@ -15,8 +16,8 @@ class ArrayModel:
 
     Args:
         model: takes `input_ids`, `attention_mask` and, for a BERT,
-            `token_type_ids`. It is put into evaluation mode when it is called. A prepared model
-            (`distilbert.prepare`) may be in its place.
+            `token_type_ids`. Each of its modules that is in training mode is put into evaluation
+            mode for the call. A prepared model (`distilbert.prepare`) may be in its place.
     """
 
     def __init__(self, model: Any) -> None:
@@ -33,16 +34,31 @@ class ArrayModel:
 
     def __call__(self, **arrays: np.ndarray) -> dict[str, np.ndarray]:
         """Return the model's outputs by name, in float32; inputs are int64 (B, T)."""
-        self.model.eval()
         device = self.device
         inputs: dict[str, Any] = {k: torch.from_numpy(v).to(device) for k, v in arrays.items()}
         if self._is_ours:  # lengths known here need no device to be asked
             inputs["lengths"] = arrays["attention_mask"].sum(-1).tolist()
             inputs["return_dict"] = True
-        with torch.inference_mode():
+        with torch.inference_mode(), _evaluating(self.model):
             output: Mapping[str, Any] = self.model(**inputs)
         return {
             name: value.float().cpu().numpy()
             for name, value in output.items()
             if isinstance(value, Tensor)
         }
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Put modules that are in training mode into evaluation mode, and back in the end."""
+    # A prepared model, which is no module, always is in evaluation mode.
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    training = [module for module in modules if module.training]
+    # The flags of these alone: train() of a module would change those below it too.
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
