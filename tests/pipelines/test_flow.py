@@ -146,6 +146,45 @@ def test_the_model_that_a_folder_has_takes_tensors(folder):
     assert fill.model(**encoded.to(fill.device)).logits.shape[:2] == encoded["input_ids"].shape
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("preprocess", "change the inputs in __call__"),
+        ("forward", "override compute"),
+        ("_forward", "override compute"),
+        ("postprocess", "override answer"),
+        ("_sanitize_parameters", "take options of your own in __call__"),
+    ],
+)
+def test_methods_that_transformers_would_call_are_refused(name, remedy):
+    mixin = type("Mixin", (), {name: lambda self, *_: None})
+    with pytest.raises(TypeError, match=rf"^Own\.{name} would never be called: .*; {remedy}"):
+        type("Own", (mixin, distilbert.FillMaskPipeline), {})
+
+
+def test_what_a_subclass_may_override(pipe, inputs, options):
+    class Own(type(pipe)):
+        def __call__(self, inputs, **options):
+            return super().__call__(inputs, **options)
+
+        def compute(self, rows):
+            counted.append(len(rows))
+            return super().compute(rows)
+
+        def answer(self, request, kept):
+            counted.append("answer")
+            return super().answer(request, kept)
+
+    own = Own(pipe.model, pipe.tokenizer)
+    for given in (inputs, inputs[0], iter(inputs)):
+        counted = []
+        answers = own(given, **options)
+        if given is not inputs[0]:
+            assert_close(list(answers), pipe(inputs, **options))
+        assert len(counted) == 2
+        assert counted[1] == "answer"
+
+
 def test_a_model_of_another_package_needs_a_configuration(tokenizer):
     torch = pytest.importorskip("torch")
 

@@ -41,6 +41,15 @@ _FOREIGN: Table = {
     "use_fast": ((None, False, True), "leave it out, the slow tokenizer gives the same"),
 }
 
+# Methods of transformers' pipelines that its subclasses override, and what does that here.
+_NEVER_CALLED = {
+    "preprocess": "change the inputs in __call__ and pass them on",
+    "forward": "override compute, or pass a function of arrays as the model",
+    "_forward": "override compute, or pass a function of arrays as the model",
+    "postprocess": "override answer, or change the answers in __call__",
+    "_sanitize_parameters": "take options of your own in __call__",
+}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -119,6 +128,15 @@ class Pipeline(ABC):
     foreign: ClassVar[Table] = {}
     default_batch_tokens: ClassVar[int] = 4096
     with_choices: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, remedy in _NEVER_CALLED.items():
+            if hasattr(cls, name):
+                raise TypeError(
+                    f"{cls.__name__}.{name} would never be called: a pipeline's call is read, "
+                    f"compute and answer here; {remedy}"
+                )
 
     def __init__(
         self,
