@@ -407,7 +407,7 @@ def test_options_of_transformers_that_change_nothing(
         ("fill-mask", {"framework": "tf"}, "no option 'framework': leave it out"),
         ("fill-mask", {"tokenizer_kwargs": {"truncation": True}}, "say truncation=True"),
         ("fill-mask", {"model_kwargs": {"x": 1}}, "open the model with them by from_pretrained"),
-        ("fill-mask", {"device": "cpu"}, r"no option 'device': .* a model has model.to"),
+        ("fill-mask", {"dtype": "float32"}, r"no option 'dtype': .* a model has model.to"),
         ("text-classification", {"return_all_scores": True}, "say top_k=None"),
         ("token-classification", {"grouped_entities": True}, "say aggregation_strategy="),
         ("token-classification", {"is_split_into_words": True}, "join the words"),
@@ -421,6 +421,11 @@ def test_options_of_transformers_that_ask_for_something(
 ):
     with pytest.raises((TypeError, ValueError), match=message):
         distilbert.pipeline(task, make_model(HEAD_OF[task]), tokenizer, **options)
+
+
+def test_a_device_is_no_option_of_a_call(pipe, inputs):
+    with pytest.raises(TypeError, match="no option 'device': say it when the pipeline is made"):
+        pipe(inputs, device="cpu")
 
 
 def test_unknown_options(pipe, inputs):

@@ -46,6 +46,33 @@ def test_devices(folder):
                 distilbert.pipeline("fill-mask", place, device=device, **precision)
 
 
+def test_a_loaded_model_is_moved(make_model, tokenizer):
+    torch = pytest.importorskip("torch")
+    model = make_model("ForMaskedLM")
+    for device in ("cpu", -1, torch.device("cpu"), model.device):
+        for fill in (
+            distilbert.pipeline("fill-mask", model, tokenizer, device=device),
+            distilbert.FillMaskPipeline(model, tokenizer, device=device),
+        ):
+            assert fill.model is model
+            assert fill.device == torch.device("cpu")
+    with pytest.raises(ValueError, match="device='cuda:99' cannot be used"):
+        distilbert.pipeline("fill-mask", model, tokenizer, device="cuda:99")
+    prepared = distilbert.prepare(model)
+    fill = distilbert.pipeline("fill-mask", prepared, tokenizer, device="cpu")
+    assert fill.device == torch.device("cpu")
+    with pytest.raises(AttributeError, match="a prepared model has no 'to'"):
+        distilbert.pipeline("fill-mask", prepared, tokenizer, device="meta")
+    fill = distilbert.pipeline("fill-mask", model, tokenizer, device="meta")
+    assert fill.device == model.device == torch.device("meta")
+
+
+def test_a_function_has_no_device(tokenizer):
+    config = distilbert.DistilBertConfig(vocab_size=200)
+    with pytest.raises(TypeError, match="device=-1 is for models of PyTorch, and function says"):
+        distilbert.pipeline("fill-mask", lambda **_: None, tokenizer, config=config, device=-1)
+
+
 def test_a_tokenizer_elsewhere(folder, make_model, tokenizer, tmp_path):
     model, own = folder("ForMaskedLM"), tmp_path / "tokenizer"
     tokenizer.save_pretrained(own)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from distilbert.modeling.loading import choose_device
 from distilbert.modeling.pretrained import PreTrainedModel
 
 
@@ -31,6 +32,17 @@ class ArrayModel:
             self.model.device if self._is_ours else next(self.model.parameters()).device
         )
         return found
+
+    def to(self, device: Any) -> None:
+        """Move the model to a device, where it is not there.
+
+        Raises:
+            ValueError: there is no such device.
+            AttributeError: a prepared model, which stays where it was made.
+        """
+        place = torch.empty(0, device=choose_device(device)).device  # "cuda" has no number
+        if place != self.device:
+            self.model.to(place)
 
     def __call__(self, **arrays: np.ndarray) -> dict[str, np.ndarray]:
         """Return the model's outputs by name, in float32; inputs are int64 (B, T)."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from distilbert.fields import Check, integer, optional
 from distilbert.foreign_options import Table, without_foreign
 from distilbert.pipelines.inputs import is_dataset, items_of, length_of, named, until_error
-from distilbert.pipelines.models import as_arrays, check_head
+from distilbert.pipelines.models import as_arrays, check_head, move
 from distilbert.pipelines.running import Outputs, Row, run
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MOST_CHARACTERS_AHEAD = 1_000_000
 _OF_FOLDERS = "say it where a folder or hub id is opened; a model has model.to(…)"
 _FOREIGN: Table = {
     "batch_size": optional(integer(1)),  # any, as no answer depends on the batch
-    "device": ((None,), _OF_FOLDERS),
+    "device": ((None,), "say it when the pipeline is made"),
     "dtype": ((None,), _OF_FOLDERS),
     "feature_extractor": ((None,), "leave it out, texts have none"),
     "framework": ((None, "pt"), "leave it out, the model says what it is"),
@@ -110,15 +110,17 @@ class Pipeline(ABC):
             keywords, and returns the outputs by name or in order.
         tokenizer: that of the model. It and the model are attributes of these names.
         config: the model's configuration; `model.config` by default.
+        device: where a PyTorch model is moved to: what PyTorch takes, or -1 for the CPU.
         batch_tokens: most tokens that the model is given at a time, padding included.
         read_ahead: inputs that are sorted by length together.
         options: of the task; a call may replace them.
 
     Raises:
         TypeError: an option that the task has not or of the wrong type, or a model without
-            configuration.
+            configuration, or a device of what is no PyTorch model.
         ValueError: an option's value is impossible, the model has another head, or fewer embeddings
-            than the tokenizer has tokens.
+            than the tokenizer has tokens; or a device that is not there.
+        AttributeError: a prepared model is to be moved.
     """
 
     task: ClassVar[str]
@@ -144,6 +146,7 @@ class Pipeline(ABC):
         tokenizer: "BertStyleTokenizer",
         *,
         config: Any = None,
+        device: Any = None,
         batch_tokens: int | None = None,
         read_ahead: int = 256,
         **options: Any,
@@ -168,6 +171,8 @@ class Pipeline(ABC):
         self._with_types = getattr(self.config, "type_vocab_size", 0) > 1
         self.options = self.options_class()
         self.set_options(**options)
+        if device is not None:
+            move(model, device)
 
     def set_options(self, /, **options: Any) -> None:
         """Replace options that calls begin with.
@@ -332,7 +337,7 @@ class Pipeline(ABC):
         if unknown:
             raise TypeError(
                 f"{self.task} has no option {unknown[0]!r}; it has {', '.join(known)}, and when it "
-                "is made batch_tokens, config and read_ahead"
+                "is made batch_tokens, config, device and read_ahead"
             )
         chosen = replace(before, **own)
         self._check_options(chosen)

@@ -1,7 +1,6 @@
 """What may be in the place of a model; PyTorch's become functions of arrays here, and only here."""
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +35,7 @@ def _class_of(model: Any) -> type:
     return getattr(model, "model_class", type(model))
 
 
-def as_arrays(model: Any) -> Callable[..., Any]:
+def as_arrays(model: Any) -> Any:
     """Make a function of arrays of a PyTorch model, prepared or not.
 
     Anything else is called as it is.
@@ -56,6 +55,28 @@ def as_arrays(model: Any) -> Callable[..., Any]:
             "attention_mask can be made of anything that computes logits"
         )
     return model
+
+
+def torch_device(device: Any) -> Any:
+    """Return the name that PyTorch has of a device; -1 is transformers' of the CPU."""
+    return "cpu" if device == -1 else device
+
+
+def move(model: Any, device: Any) -> None:
+    """Move a PyTorch model to a device.
+
+    Raises:
+        ValueError: there is no such device.
+        TypeError: it is none of PyTorch.
+        AttributeError: it is prepared, for another device.
+    """
+    arrays = as_arrays(model)
+    if arrays is model:
+        raise TypeError(
+            f"device={device!r} is for models of PyTorch, and {type(model).__name__} says itself "
+            "where it computes: leave device out"
+        )
+    arrays.to(torch_device(device))
 
 
 def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Any:

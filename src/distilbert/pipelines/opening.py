@@ -11,7 +11,7 @@ from distilbert.pipelines.feature_extraction import (
 )
 from distilbert.pipelines.fill_mask import FillMaskPipeline
 from distilbert.pipelines.flow import Pipeline
-from distilbert.pipelines.models import open_model
+from distilbert.pipelines.models import open_model, torch_device
 from distilbert.pipelines.multiple_choice import MultipleChoicePipeline
 from distilbert.pipelines.question_answering import QuestionAnsweringPipeline
 from distilbert.pipelines.text_classification import TextClassificationPipeline
@@ -48,7 +48,7 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
             Runtime if it holds an export; or a model, or any callable in its place (see the task's
             class).
         tokenizer: a tokenizer, its folder or hub id; by default that beside the model.
-        options: of the task's class; for a folder or hub id also `device`, `dtype`,
+        options: of the task's class, `device` among them; for a folder or hub id also `dtype`,
             `attn_implementation`, `cache_dir`, `force_download`, `local_files_only`, `token`,
             `revision`, `subfolder` (the last two are the model's if the tokenizer is named as
             well); or `precision`, and with it `threads` and `engine`, to open it
@@ -94,7 +94,7 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         tokenizer = DistilBertTokenizerFast.from_pretrained(model, **reach)
     if opens_model:
         of_model = {key: options.pop(key) for key in _OF_MODEL & options.keys()}
-        if of_model.get("device") == -1:  # transformers' name of the CPU
-            of_model["device"] = "cpu"
+        if "device" in of_model:
+            of_model["device"] = torch_device(of_model["device"])
         model = open_model(model, cls.head, **reach, **of_model)
     return cls(model, tokenizer, **options)
