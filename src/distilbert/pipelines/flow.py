@@ -32,7 +32,7 @@ _FOREIGN: Table = {
     "model_kwargs": ((None, {}), "open the model with them by from_pretrained, and pass it"),
     "num_workers": optional(integer(0)),  # inputs are read by the caller's own thread
     "padding": (
-        (None, False, True, "longest", "do_not_pad"),
+        (None, False, True, "longest", "max_length", "do_not_pad"),
         "leave it out, no answer depends on padding",
     ),
     "tokenize_kwargs": ((None, {}), "say truncation=True or max_length=… without it"),
