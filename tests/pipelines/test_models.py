@@ -73,6 +73,40 @@ def test_a_function_has_no_device(tokenizer):
         distilbert.pipeline("fill-mask", lambda **_: None, tokenizer, config=config, device=-1)
 
 
+def test_a_configuration_elsewhere(folder, make_model, tokenizer):
+    labels = {0: "bad", 1: "so-so", 2: "good"}
+    head, task = "ForSequenceClassification", "text-classification"
+    other = folder(head, id2label=labels)
+    for classify in (
+        distilbert.pipeline(task, folder(head), config=str(other)),
+        distilbert.pipeline(task, make_model(head), tokenizer, config=other, local_files_only=True),
+        distilbert.pipeline(
+            task, make_model(head), tokenizer, config=other.parent, subfolder=other.name
+        ),
+    ):
+        assert classify("the small model")[0]["label"] in labels.values()
+    for config in ({"id2label": labels}, 3, [other]):
+        with pytest.raises(TypeError, match="^config must be a configuration, not "):
+            distilbert.pipeline(task, make_model(head), tokenizer, config=config)
+    with pytest.raises(TypeError, match=r"^config must be .* \(str\); .*from_pretrained opens"):
+        distilbert.TextClassificationPipeline(make_model(head), tokenizer, config="folder")
+
+
+def test_a_tokenizer_with_options(folder, make_model, tokenizer):
+    place, model = folder("ForMaskedLM"), make_model("ForMaskedLM")
+    options = {"use_fast": True, "model_max_length": 7}
+    for fill in (
+        distilbert.pipeline("fill-mask", model, (place, options)),
+        distilbert.pipeline("fill-mask", place, tokenizer=(str(place), options)),
+    ):
+        assert fill.tokenizer.model_max_length == 7
+    for pair in ((place,), (place, "use_fast"), (tokenizer, options), ()):
+        with pytest.raises(TypeError, match=r"must be \(folder, options\), got \("):
+            distilbert.pipeline("fill-mask", model, pair)
+    with pytest.raises(TypeError, match=r"^expected a tokenizer, not 3 \(int\)"):
+        distilbert.pipeline("fill-mask", model, 3)
+
+
 def test_a_tokenizer_elsewhere(folder, make_model, tokenizer, tmp_path):
     model, own = folder("ForMaskedLM"), tmp_path / "tokenizer"
     tokenizer.save_pretrained(own)

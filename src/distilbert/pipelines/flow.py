@@ -117,7 +117,8 @@ class Pipeline(ABC):
 
     Raises:
         TypeError: an option that the task has not or of the wrong type, or a model without
-            configuration, or a device of what is no PyTorch model.
+            configuration, a device of what is no PyTorch model, or what is no tokenizer or no
+            configuration.
         ValueError: an option's value is impossible, the model has another head, or fewer embeddings
             than the tokenizer has tokens; or a device that is not there.
         AttributeError: a prepared model is to be moved.
@@ -158,6 +159,16 @@ class Pipeline(ABC):
         self.config: Any = getattr(model, "config", None) if config is None else config
         if self.config is None:
             raise TypeError(f"{type(model).__name__} has no config; pass config=…")
+        if config is not None and not hasattr(config, "id2label"):
+            raise TypeError(
+                f"config must be a configuration, not {config!r:.60} ({type(config).__name__}); "
+                "distilbert.DistilBertConfig.from_pretrained opens a folder"
+            )
+        if not hasattr(tokenizer, "get_vocab"):
+            raise TypeError(
+                f"expected a tokenizer, not {tokenizer!r:.60} ({type(tokenizer).__name__}); "
+                "distilbert.DistilBertTokenizerFast.from_pretrained opens a folder"
+            )
         needed = max(tokenizer.get_vocab().values(), default=-1) + 1
         if needed > getattr(self.config, "vocab_size", needed):
             raise ValueError(

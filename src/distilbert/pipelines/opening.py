@@ -4,7 +4,8 @@ import difflib
 import os
 from typing import Any
 
-from distilbert.hub import REACH
+from distilbert.checkpoint import open_config
+from distilbert.hub import REACH, Source
 from distilbert.pipelines.feature_extraction import (
     FeatureExtractionPipeline,
     SentenceEmbeddingPipeline,
@@ -47,11 +48,12 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         model: a folder or hub id, opened in PyTorch without padding in the computation, or by ONNX
             Runtime if it holds an export; or a model, or any callable in its place (see the task's
             class).
-        tokenizer: a tokenizer, its folder or hub id; by default that beside the model.
-        options: of the task's class, `device` among them; for a folder or hub id also `dtype`,
+        tokenizer: a tokenizer, its folder or hub id, or a tuple of this and a dict of options of
+            `from_pretrained`; by default that beside the model.
+        options: of the task's class, `device` among them; `config` may be a folder or hub id. For a folder or hub id also `dtype`,
             `attn_implementation`, `cache_dir`, `force_download`, `local_files_only`, `token`,
-            `revision`, `subfolder` (the last two are the model's if the tokenizer is named as
-            well); or `precision`, and with it `threads` and `engine`, to open it
+            `revision`, `subfolder` (the last two are the model's if the tokenizer or configuration
+            is named as well); or `precision`, and with it `threads` and `engine`, to open it
             prepared (`distilbert.load`). A `device` is what PyTorch takes, such as "cuda" or 0, or
             -1 for the CPU.
 
@@ -81,15 +83,22 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
         raise ValueError(f"there is no task {task!r}{hint} There are {', '.join(sorted(TASKS))}")
     cls = TASKS[name]
     opens_model = isinstance(model, str | os.PathLike)
+    of_tokenizer: dict[str, Any] = {}
+    if isinstance(tokenizer, tuple):
+        tokenizer, of_tokenizer = _with_options(tokenizer)
     opens_tokenizer = isinstance(tokenizer, str | os.PathLike)
+    opens_config = isinstance(options.get("config"), str | os.PathLike)
     if tokenizer is None and not opens_model:
         raise ValueError("a model that is no folder or hub id needs its tokenizer: tokenizer=…")
     reach: dict[str, Any] = {}
-    if opens_model or opens_tokenizer:
+    if opens_model or opens_tokenizer or opens_config:
         reach = {key: options.pop(key) for key in REACH & options.keys()}
-    if opens_tokenizer:  # whose files may be elsewhere than the model's
-        elsewhere = {key: reach[key] for key in reach if not (opens_model and key in _OF_PLACE)}
-        tokenizer = DistilBertTokenizerFast.from_pretrained(tokenizer, **elsewhere)
+    # Where files are that may be elsewhere than the model's
+    elsewhere = {key: reach[key] for key in reach if not (opens_model and key in _OF_PLACE)}
+    if opens_config:
+        options["config"] = open_config(Source(options["config"], **elsewhere))
+    if opens_tokenizer:
+        tokenizer = DistilBertTokenizerFast.from_pretrained(tokenizer, **elsewhere | of_tokenizer)
     elif tokenizer is None:
         tokenizer = DistilBertTokenizerFast.from_pretrained(model, **reach)
     if opens_model:
@@ -98,3 +107,13 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
             of_model["device"] = torch_device(of_model["device"])
         model = open_model(model, cls.head, **reach, **of_model)
     return cls(model, tokenizer, **options)
+
+
+def _with_options(tokenizer: tuple[Any, ...]) -> tuple[Any, dict[str, Any]]:
+    """Return the place of a tokenizer and the options that it is to be opened with."""
+    match tokenizer:
+        case (str() | os.PathLike() as place, dict() as options):
+            return place, options
+    raise TypeError(
+        f"a tuple in the place of a tokenizer must be (folder, options), got {tokenizer!r:.60}"
+    )
