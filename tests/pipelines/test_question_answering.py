@@ -76,6 +76,17 @@ def test_one_context_for_several_questions_and_the_other_way(answerer):
     assert answer("a", "the small model") == paired[0]
 
 
+def test_long_questions_are_refused_if_asked(answerer):
+    answer = answerer("small", "##s", max_question_len=3)
+    given = {"question": "the un small", "context": "The un small models."}
+    assert answer(given) == answerer("small", "##s")(given)
+    with pytest.raises(
+        ValueError, match="^input 1: the question 'what is the un' has . tokens, and"
+    ):
+        answer([given, given | {"question": "what is the un"}])
+    assert answer(given | {"question": "what is the un"}, max_question_len=64)["score"] > 0
+
+
 def test_names_of_length(answerer):
     context = "the small model " * 9
     short = answerer("small", "model", doc_stride=4)

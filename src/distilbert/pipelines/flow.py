@@ -1,5 +1,6 @@
 """What all pipelines share: options, inputs read ahead, rows run in batches, answers in order."""
 
+import difflib
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -346,9 +347,11 @@ class Pipeline(ABC):
         known = [field.name for field in fields(self.options_class)]
         unknown = [name for name in own if name not in known]
         if unknown:
+            close = difflib.get_close_matches(unknown[0], known, 1)
+            hint = f"did you mean {close[0]}? It" if close else "it"
             raise TypeError(
-                f"{self.task} has no option {unknown[0]!r}; it has {', '.join(known)}, and when it "
-                "is made batch_tokens, config, device and read_ahead"
+                f"{self.task} has no option {unknown[0]!r}; {hint} has {', '.join(known)}, and when "
+                "it is made batch_tokens, config, device and read_ahead"
             )
         chosen = replace(before, **own)
         self._check_options(chosen)

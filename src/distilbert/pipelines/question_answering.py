@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from distilbert.fields import boolean, integer, optional
-from distilbert.foreign_options import Table
 from distilbert.pipelines.flow import Encoded, Options, Pipeline
 from distilbert.pipelines.inputs import text_of
 from distilbert.pipelines.running import Outputs, Row
@@ -25,6 +24,7 @@ class QuestionAnsweringOptions(Options):
         top_k: answers per question, the likeliest first.
         doc_stride: tokens of the context that consecutive windows share; by default 128, or half
             of a short window.
+        max_question_len: questions of more tokens are refused; none is ever cut.
         max_answer_len: longest answer, in tokens.
         handle_impossible_answer: whether "" may be the answer.
         align_to_words: whether answers are widened to whole words.
@@ -33,6 +33,7 @@ class QuestionAnsweringOptions(Options):
     top_k: int = 1
     max_seq_len: int | None = None
     doc_stride: int | None = None
+    max_question_len: int | None = None
     max_answer_len: int = 15
     handle_impossible_answer: bool = False
     align_to_words: bool = True
@@ -41,6 +42,7 @@ class QuestionAnsweringOptions(Options):
         "top_k": integer(1),
         "max_seq_len": optional(integer(1)),
         "doc_stride": optional(integer(0)),
+        "max_question_len": optional(integer(1)),
         "max_answer_len": integer(1),
         "handle_impossible_answer": boolean,
         "align_to_words": boolean,
@@ -62,7 +64,8 @@ class QuestionAnsweringPipeline(Pipeline):
         model, tokenizer, config, batch_tokens, read_ahead: see
             `distilbert.pipelines.flow.Pipeline`.
         options: `top_k` (1), `max_seq_len` or `max_length` (of a window, 384), `doc_stride` (128),
-            `max_answer_len` (15), `handle_impossible_answer` (False), `align_to_words` (True).
+            `max_question_len` (None), `max_answer_len` (15), `handle_impossible_answer` (False),
+            `align_to_words` (True).
 
     Raises:
         ValueError: a question without a context, or so long that windows have no room for one.
@@ -84,9 +87,6 @@ class QuestionAnsweringPipeline(Pipeline):
     head = "ForQuestionAnswering"
     outputs = ("start_logits", "end_logits")
     options_class = QuestionAnsweringOptions
-    foreign: ClassVar[Table] = {
-        "max_question_len": ((None,), "leave it out, questions are never cut")
-    }
     _expected = "a dict with question and context, or an iterable of these"
 
     def __call__(
@@ -142,12 +142,23 @@ class QuestionAnsweringPipeline(Pipeline):
         stride = min(USUAL_STRIDE, limit // 2) if stride is None else stride
         found = []
         for question, context in items:
+            self._check_question(question, options.max_question_len)
             windows = make_windows(self.tokenizer, [question], [context], limit, stride)
             if not any(map(len, windows.chars)) and not options.handle_impossible_answer:
                 raise ValueError(f"the context {context!r:.80} has no tokens")
             rows = zip(windows.input_ids, windows.token_type_ids, strict=True)
             found.append(Encoded([Row(*both) for both in rows], windows))
         return found
+
+    def _check_question(self, question: str, most: int | None) -> None:
+        if most is None:
+            return
+        count = len(self.tokenizer.tokenize(question))
+        if count > most:
+            raise ValueError(
+                f"the question {question!r:.80} has {count} tokens, and max_question_len={most}: "
+                "shorten it, or leave max_question_len out to have it read whole"
+            )
 
     def _take(self, row: Row, source: Windows, outputs: Outputs) -> Any:
         n = len(row.ids)
