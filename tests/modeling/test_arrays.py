@@ -3,9 +3,7 @@ import pytest
 import torch
 
 from distilbert import DistilBertForSequenceClassification, DistilBertModel
-from distilbert.hub import Source
-from distilbert.modeling.arrays import ArrayModel
-from distilbert.modeling.opening import open_whole
+from distilbert.modeling.arrays import ArrayModel, open_unpadded
 
 INPUTS = {
     "input_ids": np.array([[2, 7, 8, 3], [2, 9, 3, 0]]),
@@ -49,9 +47,9 @@ def test_a_model_that_returns_tuples(tiny):
 
 def test_a_folder_without_the_head(tiny, tmp_path):
     DistilBertModel(tiny).save_pretrained(tmp_path)
-    assert open_whole(Source(tmp_path), "Model").config.dim == 32
+    assert open_unpadded(tmp_path, "Model").config.dim == 32
     with pytest.raises(ValueError, match=r"not a whole DistilBertForMaskedLM: vocab_.* is missing"):
-        open_whole(Source(tmp_path), "ForMaskedLM")
+        open_unpadded(tmp_path, "ForMaskedLM")
 
 
 def test_a_tagger_is_no_classifier_though_their_layers_have_one_shape(tiny, tmp_path):
@@ -60,4 +58,4 @@ def test_a_tagger_is_no_classifier_though_their_layers_have_one_shape(tiny, tmp_
         ValueError,
         match="is a DistilBertForSequenceClassification, not a DistilBertForTokenClassification",
     ):
-        open_whole(Source(tmp_path), "ForTokenClassification")
+        open_unpadded(tmp_path, "ForTokenClassification")

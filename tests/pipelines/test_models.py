@@ -86,7 +86,7 @@ def test_a_configuration_elsewhere(folder, make_model, tokenizer):
     ):
         assert classify("the small model")[0]["label"] in labels.values()
     for config in ({"id2label": labels}, 3, [other]):
-        with pytest.raises(TypeError, match="^config must be a configuration, not "):
+        with pytest.raises(TypeError, match=r"^config must be a configuration, not "):
             distilbert.pipeline(task, make_model(head), tokenizer, config=config)
     with pytest.raises(TypeError, match=r"^config must be .* \(str\); .*from_pretrained opens"):
         distilbert.TextClassificationPipeline(make_model(head), tokenizer, config="folder")

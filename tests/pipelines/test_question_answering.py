@@ -81,7 +81,7 @@ def test_long_questions_are_refused_if_asked(answerer):
     given = {"question": "the un small", "context": "The un small models."}
     assert answer(given) == answerer("small", "##s")(given)
     with pytest.raises(
-        ValueError, match="^input 1: the question 'what is the un' has . tokens, and"
+        ValueError, match=r"^input 1: the question 'what is the un' has . tokens, and"
     ):
         answer([given, given | {"question": "what is the un"}])
     assert answer(given | {"question": "what is the un"}, max_question_len=64)["score"] > 0

@@ -1,5 +1,6 @@
 """A PyTorch model as a function of NumPy arrays, which is what pipelines call."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -8,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from distilbert.hub import REACH, Source
 from distilbert.modeling.loading import choose_device
+from distilbert.modeling.opening import open_whole
 from distilbert.modeling.pretrained import PreTrainedModel
 
 
@@ -16,9 +19,9 @@ class ArrayModel:
     """Calls a model without gradients, in evaluation mode.
 
     Args:
-        model: takes `input_ids`, `attention_mask` and, for a BERT,
-            `token_type_ids`. Each of its modules that is in training mode is put into evaluation
-            mode for the call. A prepared model (`distilbert.prepare`) may be in its place.
+        model: takes `input_ids`, `attention_mask` and, for a BERT, `token_type_ids`. Each of its
+            modules that is in training mode is put into evaluation mode for the call. A prepared
+            model (`distilbert.prepare`) may be in its place.
     """
 
     def __init__(self, model: Any) -> None:
@@ -58,6 +61,21 @@ class ArrayModel:
             for name, value in output.items()
             if isinstance(value, Tensor)
         }
+
+
+def open_unpadded(name: str | os.PathLike[str], head: str, **options: Any) -> Any:
+    """Open a DistilBERT or BERT that computes without padding.
+
+    Args:
+        head: the end of the class's name, such as "ForMaskedLM"; "Model" is the bare encoder.
+        options: of `from_pretrained`.
+
+    Raises:
+        OSError: it cannot be found.
+        ValueError: it is neither kind, or has not this head.
+    """
+    source = Source(name, **{k: v for k, v in options.items() if k in REACH})
+    return open_whole(source, head, **{"attn_implementation": "varlen"} | options)
 
 
 @contextmanager

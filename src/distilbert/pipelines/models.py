@@ -82,8 +82,6 @@ def move(model: Any, device: Any) -> None:
 def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Any:
     """Open a folder or hub repository in PyTorch; options as `from_pretrained` or `load` take.
 
-    It computes without padding.
-
     With a `precision` it is opened for inference only, by `distilbert.load`. Where there is only an
     exported `model.onnx`, ONNX Runtime opens it; `threads` is then the one option.
 
@@ -112,9 +110,9 @@ def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Any:
         from distilbert.inference import load
 
         return load(name, head=head, **options)
-    from distilbert.modeling.opening import open_whole
+    from distilbert.modeling.arrays import open_unpadded
 
-    return open_whole(source, head, **{"attn_implementation": "varlen"} | options)
+    return open_unpadded(name, head, **options)
 
 
 def is_exported(source: Source) -> bool:

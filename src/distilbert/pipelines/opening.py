@@ -50,18 +50,18 @@ def pipeline(task: str, model: Any, tokenizer: Any = None, **options: Any) -> An
             class).
         tokenizer: a tokenizer, its folder or hub id, or a tuple of this and a dict of options of
             `from_pretrained`; by default that beside the model.
-        options: of the task's class, `device` among them; `config` may be a folder or hub id. For a folder or hub id also `dtype`,
-            `attn_implementation`, `cache_dir`, `force_download`, `local_files_only`, `token`,
-            `revision`, `subfolder` (the last two are the model's if the tokenizer or configuration
-            is named as well); or `precision`, and with it `threads` and `engine`, to open it
-            prepared (`distilbert.load`). A `device` is what PyTorch takes, such as "cuda" or 0, or
-            -1 for the CPU.
+        options: of the task's class, `device` among them; `config` may be a folder or hub id. For
+            a model in one also `dtype`, `attn_implementation`; for anything in one `cache_dir`,
+            `force_download`, `local_files_only`, `token`, `revision`, `subfolder` (the last two are
+            the model's alone, if it is in one); or `precision`, and with it `threads` and `engine`,
+            to open the model prepared (`distilbert.load`). A `device` is what PyTorch takes, such
+            as "cuda" or 0, or -1 for the CPU.
 
     Raises:
         ImportError: a folder is to be opened and torch is not installed.
         OSError: files that cannot be found or reached.
-        TypeError: an unknown option, one of the wrong type, or one of a prepared model without
-            `precision`.
+        TypeError: an unknown option, one of the wrong type, one of a prepared model without
+            `precision`, or what is no model, tokenizer or configuration.
         ValueError: an unknown task, a model with another head, a device that is not there, no
             tokenizer for a model, or one with more tokens than the model has embeddings.
 
