@@ -1,5 +1,6 @@
 """An exported model gives what the model gives."""
 
+import json
 import subprocess
 import sys
 import weakref
@@ -220,6 +221,14 @@ def test_the_tokenizer_replaces_that_of_an_older_export(made, tmp_path, tiny_voc
     found = d.DistilBertTokenizerFast.from_pretrained(tmp_path / "onnx")
     assert found("The Small Extra") == words("The Small Extra")
     assert not (tmp_path / "onnx" / "added_tokens.json").exists()
+
+
+def test_the_tokenizer_of_an_exported_bert_says_that_it_is_one(made, tmp_path, tiny_vocab):
+    made("Model", "Bert", vocab_size=len(tiny_vocab)).save_pretrained(tmp_path / "model")
+    d.DistilBertTokenizerFast(tiny_vocab).save_pretrained(tmp_path / "model")
+    d.export_onnx(tmp_path / "model", tmp_path / "onnx")
+    said = json.loads((tmp_path / "onnx" / "tokenizer_config.json").read_text())
+    assert said["tokenizer_class"] == "BertTokenizer"
 
 
 def test_a_check_keeps_the_answers_of_two_batches_at_most(made, tmp_path, tiny_vocab, monkeypatch):

@@ -75,6 +75,10 @@ def test_pairs(finetune, tmp_path, kind):
     base = save_model(tmp_path / "base", kind)
     scores = finetune(model=base, second_text_column="second", **data, epochs=8.0, patience=5)
     assert scores["accuracy"] > 0.9
+    said = json.loads((tmp_path / "run" / "model" / "tokenizer_config.json").read_text())
+    assert (
+        said["tokenizer_class"] == {"bert": "Bert", "distilbert": "DistilBert"}[kind] + "Tokenizer"
+    )
     if kind == "bert":
         model = d.BertForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
         types = model.base_model.embeddings.token_type_embeddings.weight

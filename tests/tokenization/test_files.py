@@ -11,8 +11,8 @@ import pickle
 import pytest
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
-from distilbert import DistilBertTokenizer, DistilBertTokenizerFast
-from distilbert.tokenization.files import vocab_text
+from distilbert import BertConfig, DistilBertConfig, DistilBertTokenizer, DistilBertTokenizerFast
+from distilbert.tokenization.files import fit_to_model, vocab_text
 from distilbert.tokenization.spec import check_vocab
 
 BOTH = [DistilBertTokenizer, DistilBertTokenizerFast]
@@ -35,6 +35,41 @@ def same(a, b):
     assert dict(a(TEXTS, **options)) == dict(b(TEXTS, **options))
     ids = a(TEXTS).input_ids
     assert a.batch_decode(ids, skip_special_tokens=True) == b.batch_decode(ids, True)
+
+
+def fitted(folder, config, **content):
+    """Return what the file says of `content` for a model."""
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(content))
+    fit_to_model(folder, config)
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("speed", ["", "Fast"])
+@pytest.mark.parametrize("kind", ["Bert", "DistilBert"])
+def test_the_class_in_a_models_folder_is_that_of_the_model(tmp_path, kind, speed):
+    before = {"tokenizer_class": f"{kind}Tokenizer{speed}", "do_lower_case": False}
+    for config, name in (
+        (BertConfig(), "BertTokenizer"),
+        (BertConfig(type_vocab_size=1), "DistilBertTokenizer"),  # 1 would be no segment
+        (DistilBertConfig(), "DistilBertTokenizer"),
+    ):
+        after = fitted(tmp_path, config, **before)
+        assert (after["tokenizer_class"], after["do_lower_case"]) == (name, False)
+
+
+def test_other_classes_in_a_models_folder_stay(tmp_path):
+    """They may cut text otherwise; without one transformers asks config.json."""
+    name = "PreTrainedTokenizerFast"
+    assert fitted(tmp_path, BertConfig(), tokenizer_class=name)["tokenizer_class"] == name
+    assert "tokenizer_class" not in fitted(tmp_path, BertConfig())
+
+
+def test_a_model_without_segments_has_no_input_for_them(tmp_path):
+    names = ["input_ids", "token_type_ids", "attention_mask"]
+    after = fitted(tmp_path, DistilBertConfig(), model_input_names=names)
+    assert after["model_input_names"] == ["input_ids", "attention_mask"]
+    assert fitted(tmp_path, BertConfig(), model_input_names=names)["model_input_names"] == names
 
 
 @pytest.mark.parametrize("writer", BOTH)

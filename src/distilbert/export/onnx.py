@@ -15,7 +15,7 @@ from distilbert.export.weights import Weights
 from distilbert.harm import Check, Harm, compare, encode, require_tolerance
 from distilbert.hub import CONFIG_FILE, ONNX_WEIGHTS, Source, staged, write_json
 from distilbert.tokenization import DistilBertTokenizerFast
-from distilbert.tokenization.files import TOKENIZER_FILE, TOKENIZER_FILES, VOCAB_FILE
+from distilbert.tokenization.files import TOKENIZER_FILE, TOKENIZER_FILES, VOCAB_FILE, fit_to_model
 
 PRECISIONS = ("fp32", "int8")
 _OTHER_WEIGHTS = ("model*.safetensors*", "pytorch_model*.bin*", "tf_model*.h5*")
@@ -91,6 +91,7 @@ def export_onnx(
         write_json(scratch / CONFIG_FILE, config.to_diff_dict())
         if tokenizer is not None:
             tokenizer.save_pretrained(scratch)
+            fit_to_model(scratch, config)
     return harm
 
 

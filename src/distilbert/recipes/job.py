@@ -16,7 +16,7 @@ from distilbert.hub import WEIGHTS, Source, staged
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.runtime.launch import Launch
 from distilbert.tokenization import DistilBertTokenizerFast
-from distilbert.tokenization.files import TOKENIZER_FILES
+from distilbert.tokenization.files import TOKENIZER_FILES, fit_to_model
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 
@@ -138,7 +138,7 @@ def publish(model: PreTrainedModel, tokenizer: str | Path, folder: Path) -> None
     """Write a model and its tokenizer, which replace what is in the folder together.
 
     Args:
-        tokenizer: folder or hub id of the one whose files are copied.
+        tokenizer: folder or hub id of the one whose files are copied, and fitted to the model.
 
     Raises:
         OSError: they cannot be written (disk full); the folder is as it was.
@@ -146,21 +146,14 @@ def publish(model: PreTrainedModel, tokenizer: str | Path, folder: Path) -> None
     try:
         with staged(folder, replaces=(*WEIGHTS, *TOKENIZER_FILES)) as scratch:
             model.save_pretrained(scratch)
-            copy_tokenizer(tokenizer, scratch)
+            source = Source(tokenizer)
+            for file in TOKENIZER_FILES:
+                found = source.find(file)
+                if found is not None:
+                    shutil.copyfile(found, scratch / file)
+            fit_to_model(scratch, model.config)
     except OSError as error:
         raise OSError(
             f"the model could not be written to {folder}: {error}. Checkpoints are intact: make "
             "room, then start the same command again"
         ) from error
-
-
-def copy_tokenizer(name: str | Path, folder: Path) -> None:
-    """Copy the files of a tokenizer as they are, from a folder or hub repository.
-
-    A BERT's says there that it is one, so that whoever opens it gets segment ids for pairs.
-    """
-    source = Source(name)
-    for file in TOKENIZER_FILES:
-        found = source.find(file)
-        if found is not None:
-            shutil.copyfile(found, folder / file)

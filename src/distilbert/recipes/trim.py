@@ -14,7 +14,7 @@ from distilbert.distillation.block_writer import clean
 from distilbert.distillation.blocks import TextSource, blocks
 from distilbert.distillation.sources import open_sources, warn_of_left_out
 from distilbert.distillation.vocabulary import vocab_size_of
-from distilbert.hub import WEIGHTS, Source, make_folder, read_json, staged, write_json
+from distilbert.hub import WEIGHTS, Source, make_folder, staged
 from distilbert.modeling.opening import open_whole
 from distilbert.modeling.resizing import keep_tokens
 from distilbert.recipes.job import require_vectors
@@ -23,7 +23,7 @@ from distilbert.tokenization import (
     DistilBertTokenizer,
     DistilBertTokenizerFast,
 )
-from distilbert.tokenization.files import TOKENIZER_CONFIG_FILE, TOKENIZER_FILES
+from distilbert.tokenization.files import TOKENIZER_FILES, fit_to_model
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
 from distilbert.tokenization.trimming import needed_ids, trimmed
 
@@ -96,9 +96,7 @@ def main(settings: Settings) -> Path:
     with staged(out, replaces=(*WEIGHTS, *TOKENIZER_FILES)) as scratch:
         model.save_pretrained(scratch)
         trimmed(tokenizer, ids).save_pretrained(scratch)
-        if model.config.type_vocab_size:  # who opens a BERT's gets segment ids for pairs
-            path = scratch / TOKENIZER_CONFIG_FILE
-            write_json(path, read_json(path) | {"tokenizer_class": "BertTokenizer"})
+        fit_to_model(scratch, model.config)
     _logger.info(
         "%s: %d of %d tokens are kept, %.4g %% of what is in the texts; %.1f of %.1f million "
         "parameters",

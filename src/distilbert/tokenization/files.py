@@ -7,7 +7,8 @@ from typing import Any
 
 from tokenizers import AddedToken
 
-from distilbert.hub import Source, read_json
+from distilbert.hub import Source, read_json, write_json
+from distilbert.pretrained_config import PretrainedConfig
 from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, spec_of_json, typed
 from distilbert.tokenization.vocabulary import ROLES
 from distilbert.tokenization.wordpiece import load_vocab
@@ -25,6 +26,12 @@ DEFAULT_ROLES = {
     "pad_token": "[PAD]",
     "cls_token": "[CLS]",
     "mask_token": "[MASK]",
+}
+_CLASSES = {  # whose files serve a BERT and a DistilBERT alike, but for the name
+    "BertTokenizer",
+    "BertTokenizerFast",
+    "DistilBertTokenizer",
+    "DistilBertTokenizerFast",
 }
 _MOST_UNUSED = 1 << 20  # ids without a token that a vocab.txt may name
 # Read beside the roles, the options of cutting and the settings.
@@ -113,6 +120,26 @@ def open_files(source: Source) -> Opened:
     unknown = {name: value for name, value in config.items() if name not in known}
     says_case = content is not None or config.get("do_lower_case") is not None
     return Opened(replace(spec, added=added), roles, additional, says_case, settings, unknown)
+
+
+def fit_to_model(folder: Path, config: PretrainedConfig) -> None:
+    """Make tokenizer_config.json say what the model in the same folder takes.
+
+    Segment ids for pairs are those that it was trained with: transformers gives them by the class
+    that the file names, and our own `save_pretrained` names DistilBERT's.
+
+    Args:
+        config: of the model.
+    """
+    path = folder / CONFIG_FILE
+    content = read_json(path) if path.is_file() else {}
+    has_segments = config.type_vocab_size > 1
+    if content.get("tokenizer_class") in _CLASSES:
+        content["tokenizer_class"] = "BertTokenizer" if has_segments else "DistilBertTokenizer"
+    if not has_segments and content.get("model_input_names"):
+        names = content["model_input_names"]
+        content["model_input_names"] = [name for name in names if name != "token_type_ids"]
+    write_json(path, content)
 
 
 def _read(source: Source, filename: str) -> tuple[dict[str, Any], str]:
