@@ -50,9 +50,14 @@ def test_it_learns_and_keeps_the_best(finetune, masked_lm, tmp_path):
     model = d.DistilBertForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
     assert model.config.id2label == {0: "neg", 1: "pos"}
     assert model.config.problem_type == "single_label_classification"
-    for file in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+    for file in ("vocab.txt", "tokenizer.json"):
         published = (tmp_path / "run" / "model" / file).read_bytes()
         assert published == (Path(masked_lm) / file).read_bytes()
+    said, before = (
+        json.loads((folder / "tokenizer_config.json").read_text())
+        for folder in (tmp_path / "run" / "model", Path(masked_lm))
+    )
+    assert said == before | {"model_max_length": 24}
     tokenizer = d.DistilBertTokenizerFast.from_pretrained(tmp_path / "run" / "model")
     inputs = tokenizer(["the film was great", "a sad plot"], padding=True, return_tensors="pt")
     assert model(**inputs).logits.argmax(-1).tolist() == [1, 0]
@@ -76,9 +81,8 @@ def test_pairs(finetune, tmp_path, kind):
     scores = finetune(model=base, second_text_column="second", **data, epochs=8.0, patience=5)
     assert scores["accuracy"] > 0.9
     said = json.loads((tmp_path / "run" / "model" / "tokenizer_config.json").read_text())
-    assert (
-        said["tokenizer_class"] == {"bert": "Bert", "distilbert": "DistilBert"}[kind] + "Tokenizer"
-    )
+    name = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer"}[kind]
+    assert (said["tokenizer_class"], said["model_max_length"]) == (name, 24)
     if kind == "bert":
         model = d.BertForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
         types = model.base_model.embeddings.token_type_embeddings.weight

@@ -94,6 +94,7 @@ def test_from_a_checkpoint(pretrain, teacher, tmp_path):
     assert type(open_masked_lm(str(tmp_path / "run" / "model"))) is d.BertForMaskedLM
     said = json.loads((tmp_path / "run" / "model" / "tokenizer_config.json").read_text())
     assert said["tokenizer_class"] == "BertTokenizer"  # so that others give it segment ids
+    assert said["model_max_length"] == 512  # its positions: the corpus has no limit
     with pytest.raises(ValueError, match="layers 3 is for new models"):
         pretrain("other", model=teacher, layers=3)
     with pytest.raises(ValueError, match="kind distilbert is for new models"):

@@ -72,6 +72,32 @@ def test_a_model_without_segments_has_no_input_for_them(tmp_path):
     assert fitted(tmp_path, BertConfig(), model_input_names=names)["model_input_names"] == names
 
 
+@pytest.mark.parametrize(
+    ("content", "limit"),
+    [
+        ({}, 128),
+        ({"model_max_length": None}, 128),
+        ({"model_max_length": 1e30}, 128),
+        ({"model_max_length": 512}, 128),
+        ({"model_max_length": 64}, 64),
+        ({"max_len": 512}, 128),
+        ({"max_len": 64}, 64),
+        ({"max_len": 64, "model_max_length": 100}, 100),
+    ],
+)
+def test_the_limit_in_a_models_folder_is_at_most_its_positions(tmp_path, content, limit):
+    for kind in (BertConfig, DistilBertConfig):
+        after = fitted(tmp_path, kind(max_position_embeddings=128), **content)
+        assert after == {"model_max_length": limit}
+
+
+def test_a_models_folder_without_a_configuration_of_the_tokenizer_gets_one(tmp_path):
+    fit_to_model(tmp_path, BertConfig(max_position_embeddings=1024))
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text()) == {
+        "model_max_length": 1024
+    }
+
+
 @pytest.mark.parametrize("writer", BOTH)
 @pytest.mark.parametrize("reader", BOTH)
 @pytest.mark.parametrize("keep", ["all", "tokenizer.json", "without tokenizer.json"])

@@ -25,7 +25,6 @@ from distilbert.runtime.lock import held
 from distilbert.runtime.room import NO_ROOM
 from distilbert.runtime.scratch import remove_scratch
 from distilbert.tokenization import DistilBertTokenizerFast
-from distilbert.tokenization.options import UNBOUNDED
 
 _logger = logging.getLogger("distilbert")
 
@@ -130,18 +129,14 @@ def _prepare(
 
     def tokenizer_of() -> DistilBertTokenizerFast:
         if settings.tokenizer is not None:
-            tokenizer = open_tokenizer(settings.tokenizer, lowercase=settings.lowercase)
-        else:
-            _logger.info("learning a vocabulary of %d entries", settings.vocab_size)
-            tokenizer = train_tokenizer(
-                Sample(sources, settings.vocab_sample_mb * 1_000_000, for_training),
-                vocab_size=settings.vocab_size,
-                lowercase=settings.lowercase,
-                min_frequency=settings.min_frequency,
-            )
-        if tokenizer.model_max_length >= UNBOUNDED:  # new, or a bare vocab.txt
-            tokenizer.model_max_length = max(settings.max_length, 512)
-        return tokenizer
+            return open_tokenizer(settings.tokenizer, lowercase=settings.lowercase)
+        _logger.info("learning a vocabulary of %d entries", settings.vocab_size)
+        return train_tokenizer(
+            Sample(sources, settings.vocab_sample_mb * 1_000_000, for_training),
+            vocab_size=settings.vocab_size,
+            lowercase=settings.lowercase,
+            min_frequency=settings.min_frequency,
+        )
 
     tokenizer = place.tokenizer(tokenizer_of)
     started = time.monotonic()

@@ -9,6 +9,7 @@ from tokenizers import AddedToken
 
 from distilbert.hub import Source, read_json, write_json
 from distilbert.pretrained_config import PretrainedConfig
+from distilbert.tokenization.options import read_bound
 from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, spec_of_json, typed
 from distilbert.tokenization.vocabulary import ROLES
 from distilbert.tokenization.wordpiece import load_vocab
@@ -126,7 +127,8 @@ def fit_to_model(folder: Path, config: PretrainedConfig) -> None:
     """Make tokenizer_config.json say what the model in the same folder takes.
 
     Segment ids for pairs are those that it was trained with: transformers gives them by the class
-    that the file names, and our own `save_pretrained` names DistilBERT's.
+    that the file names, and our own `save_pretrained` names DistilBERT's. Texts that are cut have
+    as many tokens as the model has positions, or fewer if the file says so.
 
     Args:
         config: of the model.
@@ -139,6 +141,10 @@ def fit_to_model(folder: Path, config: PretrainedConfig) -> None:
     if not has_segments and content.get("model_input_names"):
         names = content["model_input_names"]
         content["model_input_names"] = [name for name in names if name != "token_type_ids"]
+    limit = content.get("model_max_length", content.pop("max_len", None))
+    content["model_max_length"] = min(
+        read_bound("model_max_length", limit), config.max_position_embeddings
+    )
     write_json(path, content)
 
 
