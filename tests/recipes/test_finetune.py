@@ -221,10 +221,12 @@ def test_going_on_from_a_fine_tuned_model(finetune, tmp_path):
     finetune(model=base, steps=2)
     model = d.DistilBertForSequenceClassification.from_pretrained(tmp_path / "run" / "model")
     assert model.config.id2label == {0: "pos", 1: "neg"}
-    base = save_model(tmp_path / "three", head="SequenceClassification", num_labels=3)
-    finetune("other", model=base, steps=2)
-    weights = load_file(tmp_path / "other" / "model" / "model.safetensors")
-    assert len(weights["classifier.weight"]) == 2
+    for number, names in enumerate((["a", "b", "c"], ["neg", "pos", "neg"])):
+        labels = {"id2label": dict(enumerate(names))}
+        base = save_model(tmp_path / "three", head="SequenceClassification", **labels)
+        finetune(f"other-{number}", model=base, steps=2)
+        weights = load_file(tmp_path / f"other-{number}" / "model" / "model.safetensors")
+        assert len(weights["classifier.weight"]) == 2
 
 
 def test_cutting_is_said(finetune, tmp_path, capfd):

@@ -18,6 +18,8 @@ def table(values, class_names=None):
         ([10, 9, 1], ("1", "9", "10")),
         ([True, False], ("False", "True")),
         (["b", "2", "a"], ("2", "a", "b")),
+        (["nan", "2", "a", "inf", "1"], ("1", "2", "a", "inf", "nan")),
+        ([1, "1", 0, "0", "10", 9], ("0", "1", "9", "10")),
     ],
 )
 def test_learned_names_are_in_order(values, names):
@@ -26,6 +28,12 @@ def test_learned_names_are_in_order(values, names):
     assert [names[i] for i in learned.numbers(table(values), "label", values)] == [
         str(v) for v in values
     ]
+
+
+def test_names_differ():
+    message = r"the label 'b' is there twice: a, b, c, b\. Give each a name of its own; a model's"
+    with pytest.raises(ValueError, match=message):
+        Labels(("a", "b", "c", "b"))
 
 
 def test_class_names_of_the_file():
@@ -76,6 +84,8 @@ def test_an_unknown_label():
 def test_one_class():
     with pytest.raises(ValueError, match="every row has the label 'a'; there is nothing to learn"):
         learn(table(["a", "a"]), "label", ["a", "a"])
+    with pytest.raises(ValueError, match="every row has the label '1'; there is nothing to learn"):
+        learn(table([1, "1"]), "label", [1, "1"])
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def read_data(settings: Settings, launch: Launch | None) -> Data:
         launch, task, table, settings.augment, settings.augmenter, settings.micro_tokens
     )
     tables = (table, other)
-    if set(config.id2label.values()) == set(labels.names):
+    if sorted(config.id2label.values()) == sorted(labels.names):
         labels = Labels(tuple(config.id2label.values()))  # their numbers stay as they are
     reader = Reader(task, labels, tokenizer, config.max_position_embeddings, settings.max_length)
     training, validation = (reader.read(table) for table in tables)

@@ -1,5 +1,6 @@
 """The names of labels, learned from data or taken from a model, and their numbers."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +15,22 @@ from distilbert.tasks.tables import Table
 class Labels:
     """Names of labels; a label's number is its place.
 
+    Raises:
+        ValueError: two have the same name.
+
     >>> Labels(("no", "yes")).find("Yes")
     1
     """
 
     names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        twice = [name for place, name in enumerate(self.names) if self._places[name] != place]
+        if twice:
+            raise ValueError(
+                f"the label {twice[0]!r} is there twice: {', '.join(self.names)}. Give each a name "
+                "of its own; a model's are in its config.json (id2label and label2id)"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -110,7 +122,8 @@ def _is_place(value: Any, names: Sequence[str]) -> bool:
 def learn(table: Table, column: str, values: Iterable[Any]) -> Labels:
     """Return the labels of a column: the file's class names, or its values in order.
 
-    Numbers are in the order of numbers, other values in that of the alphabet.
+    Numbers are in the order of numbers, other values in that of the alphabet. 1 and "1" have one
+    name, and are one label.
 
     Raises:
         ValueError: all values are the same, so that there is nothing to learn, or one has a lone
@@ -120,20 +133,21 @@ def learn(table: Table, column: str, values: Iterable[Any]) -> Labels:
         for name in value if isinstance(value, list) else [value]:
             if isinstance(name, str):
                 table.check_text(row, column, name)
-    distinct = set(values)
-    if len(distinct) < 2:
+    names = {str(value) for value in values}
+    if len(names) < 2:
         raise ValueError(
-            f"{table.path}: every row has the label {next(iter(distinct), None)!r}; there is "
+            f"{table.path}: every row has the label {next(iter(names), None)!r}; there is "
             "nothing to learn from one class"
         )
     if column in table.class_names:
         return Labels(tuple(table.class_names[column]))
-    return Labels(tuple(map(str, sorted(distinct, key=_order))))
+    return Labels(tuple(sorted(names, key=_order)))
 
 
-def _order(value: Any) -> tuple[int, float, str]:
-    """Numbers first, by size; a CSV file has them as text."""
+def _order(name: str) -> tuple[int, float, str]:
+    """Numbers first, by size."""
     try:
-        return 0, float(value), str(value)
-    except (TypeError, ValueError):
-        return 1, 0.0, str(value)
+        number = float(name)
+    except ValueError:
+        number = math.nan
+    return (0, number, name) if math.isfinite(number) else (1, 0.0, name)
