@@ -39,6 +39,14 @@ def test_f1_of_two_labels_is_that_of_the_second(tokenizer):
     assert examples.score(outputs)["f1"] == pytest.approx(2 / 3)
 
 
+def test_names_of_the_task_for_floats(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"text": "a", "label": 0.0}\n{"text": "b", "label": 1.0}\n')
+    task = Classification("mine", "f1", label_names=("other", "same"))
+    data = task.read(str(file))
+    assert (data.columns["label"], task.learn(data).names) == ([0, 1], ("other", "same"))
+
+
 @pytest.mark.parametrize("names", [("same", "other"), ("LABEL_0", "LABEL_1")])
 @pytest.mark.parametrize("knows", ["task", "file"])
 def test_f1_does_not_depend_on_how_a_model_numbers_its_labels(tokenizer, names, knows):
@@ -105,6 +113,14 @@ def test_a_value(tokenizer):
             task.examples(table(text=["a", "b"], score=["1", wrong]), labels, tokenizer, 16)
     with pytest.raises(ValueError, match="has one row; a correlation needs at least two"):
         task.examples(table(text=["a"], score=["1"]), labels, tokenizer, 16)
+
+
+@pytest.mark.parametrize("task", [Classification("mine", "f1"), Regression("mine", "pearson")])
+@pytest.mark.parametrize("missing", [None, float("nan"), " "])
+def test_a_label_that_is_missing(tokenizer, task, missing):
+    data = table(text=["a", "b", "c"], label=[0.0, missing, 1.0])
+    with pytest.raises(ValueError, match="line 3: 'label' is empty; fill it in or remove the row"):
+        task.examples(data, task.learn(data), tokenizer, 16)
 
 
 def test_a_text_with_a_lone_surrogate(tokenizer):

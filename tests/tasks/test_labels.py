@@ -20,6 +20,7 @@ def table(values, class_names=None):
         (["b", "2", "a"], ("2", "a", "b")),
         (["nan", "2", "a", "inf", "1"], ("1", "2", "a", "inf", "nan")),
         ([1, "1", 0, "0", "10", 9], ("0", "1", "9", "10")),
+        ([1.5, 10, -2, 9], ("-2", "1.5", "9", "10")),
     ],
 )
 def test_learned_names_are_in_order(values, names):
@@ -28,6 +29,23 @@ def test_learned_names_are_in_order(values, names):
     assert [names[i] for i in learned.numbers(table(values), "label", values)] == [
         str(v) for v in values
     ]
+
+
+def test_whole_floats_are_integers():
+    values = [1.0, 0.0, 2.0]
+    learned = learn(table(values), "label", [*values, 1, "2"])
+    assert learned.names == ("0", "1", "2")
+    for names, class_names in (
+        (("0", "1", "2"), None),
+        (("0.0", "1.0", "2.0"), None),  # of a model that was trained on the text of such numbers
+        (("no", "yes", "perhaps"), None),
+        (("no", "yes", "perhaps"), ["No", "Yes", "Perhaps"]),
+        (("LABEL_0", "LABEL_1", "LABEL_2"), ["No", "Yes", "Perhaps"]),
+    ):
+        data = table(values, class_names)
+        assert Labels(names).numbers(data, "label", values).tolist() == values
+    with pytest.raises(ValueError, match="row 3: the label 'Perhaps' is none of the model's"):
+        Labels(("no", "yes")).numbers(table(values, ["No", "Yes", "Perhaps"]), "label", values)
 
 
 def test_names_differ():

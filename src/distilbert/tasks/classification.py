@@ -11,7 +11,7 @@ import numpy as np
 from distilbert.distillation.text_files import decode
 from distilbert.tasks import metrics
 from distilbert.tasks.features import Features, encode
-from distilbert.tasks.labels import Labels, learn
+from distilbert.tasks.labels import Labels, as_whole, learn
 from distilbert.tasks.tables import Table, read_table
 from distilbert.tasks.task import Detail, Examples, Task, require_texts, require_values
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
@@ -91,7 +91,9 @@ class TextTask(Task):
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:
-    return all(isinstance(v, int) or (isinstance(v, str) and v.isdecimal()) for v in values)
+    return all(
+        isinstance(as_whole(v), int) or (isinstance(v, str) and v.isdecimal()) for v in values
+    )
 
 
 def _read_folders(folder: Path, text_column: str, label_column: str) -> Table:

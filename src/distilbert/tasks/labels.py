@@ -85,7 +85,7 @@ class Labels:
             known = {value: reading(value) for value in distinct}
             if None not in known.values():
                 return np.array([known[value] for value in values], np.int64)
-        unknown = next(value for value in distinct if readings[0](value) is None)
+        unknown = as_whole(next(value for value in distinct if readings[0](value) is None))
         name = class_names[unknown] if _is_place(unknown, class_names) else unknown
         place = list(values).index(unknown)
         where = table.where(place if rows is None else int(rows[place]))
@@ -98,16 +98,22 @@ class Labels:
         raise ValueError(message)
 
     def _by_name(self, value: Any) -> int | None:
-        return self._places.get(str(value))
+        return self._places.get(str(value), self._places.get(str(as_whole(value))))
 
     def _by_class_name(self, value: Any, class_names: Sequence[str]) -> int | None:
-        return self.find(class_names[value]) if _is_place(value, class_names) else None
+        place = as_whole(value)
+        return self.find(class_names[place]) if _is_place(place, class_names) else None
 
     def _by_number(self, value: Any) -> int | None:
-        text = str(value)
+        text = str(as_whole(value))
         if self._are_numbers:
             return None  # numbers are names here
         return int(text) if text.isdecimal() and int(text) < len(self) else None
+
+
+def as_whole(value: Any) -> Any:
+    """Return an integer for a float that is one: Parquet has such labels if some were missing."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _first_places(names: Sequence[str]) -> dict[str, int]:
@@ -122,8 +128,8 @@ def _is_place(value: Any, names: Sequence[str]) -> bool:
 def learn(table: Table, column: str, values: Iterable[Any]) -> Labels:
     """Return the labels of a column: the file's class names, or its values in order.
 
-    Numbers are in the order of numbers, other values in that of the alphabet. 1 and "1" have one
-    name, and are one label.
+    Numbers are in the order of numbers, other values in that of the alphabet. 1, 1.0 and "1" have
+    one name, and are one label.
 
     Raises:
         ValueError: all values are the same, so that there is nothing to learn, or one has a lone
@@ -133,7 +139,7 @@ def learn(table: Table, column: str, values: Iterable[Any]) -> Labels:
         for name in value if isinstance(value, list) else [value]:
             if isinstance(name, str):
                 table.check_text(row, column, name)
-    names = {str(value) for value in values}
+    names = {str(as_whole(value)) for value in values}
     if len(names) < 2:
         raise ValueError(
             f"{table.path}: every row has the label {next(iter(names), None)!r}; there is "

@@ -1,5 +1,6 @@
 """What a task is: which columns it reads, which head it needs, how its outputs are scored."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -101,7 +102,8 @@ def require_values(table: Table, column: str, values: Sequence[Any]) -> None:
         ValueError: one has none; the message names its row.
     """
     for row, value in enumerate(values):
-        if value is None or (isinstance(value, str) and not value.strip()):
+        is_nan = isinstance(value, float) and math.isnan(value)  # a missing number
+        if value is None or is_nan or (isinstance(value, str) and not value.strip()):
             raise ValueError(
                 f"{table.where(row)}: {column!r} is empty; fill it in or remove the row"
             )
