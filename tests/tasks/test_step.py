@@ -38,6 +38,12 @@ def make(kind, bert=False, **options):
     return getattr(d, f"BertFor{head}")(d.BertConfig(**fields))
 
 
+def test_a_bert_with_one_segment_reads_pairs():
+    model = make("single", bert=True, type_vocab_size=1).eval()
+    ids, types = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[0, 0, 1, 1]])
+    assert torch.equal(run(model, ids, types, [4]).logits, model(ids).logits)
+
+
 def features(kind, examples=7, seed=0):
     draw = np.random.default_rng(seed)
     rows = 2 if kind == "choice" else 1

@@ -54,7 +54,7 @@ def run(
     Never its attention weights, whatever its configuration says: nobody reads them here, and they
     cost the padded path.
     """
-    options = {"token_type_ids": types} if model.config.type_vocab_size else {}
+    options = {"token_type_ids": types} if model.config.type_vocab_size > 1 else {}
     return model(
         input_ids=ids,
         lengths=lengths,

@@ -133,7 +133,7 @@ def fit_to_model(folder: Path, config: PretrainedConfig) -> None:
     Args:
         config: of the model.
     """
-    path = folder / CONFIG_FILE
+    path = folder / TOKENIZER_CONFIG_FILE
     content = read_json(path) if path.is_file() else {}
     has_segments = config.type_vocab_size > 1
     if content.get("tokenizer_class") in _CLASSES:
