@@ -32,6 +32,15 @@ def test_hidden_states_and_attentions(pair, mask):
     assert (len(output.hidden_states), len(output.attentions)) == (layers + 1, layers)
 
 
+def test_dropout_has_the_same_places(pair):
+    """Code that sets the rate of every Dropout then drops where transformers does."""
+    ours, theirs = (
+        [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)]
+        for model in (pair.ours, pair.theirs)
+    )
+    assert sorted(ours) == sorted(theirs)
+
+
 def test_tuples(pair, tools):
     given = pair.inputs("right", labels=True)
     wants = {"output_hidden_states": True, "output_attentions": True, "return_dict": False}

@@ -267,7 +267,7 @@ class BertForQuestionAnswering(_OnBert, QuestionAnswering):
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
         self.qa_outputs = nn.Linear(self.config.dim, 2)
-        self.dropout = Dropout(0.0)
+        self.dropout = nn.Identity()
         self.post_init()
 
     def forward(  # type: ignore[override]

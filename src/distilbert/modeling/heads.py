@@ -166,7 +166,7 @@ class TokenClassification(Head):
 class QuestionAnswering(Head):
     """Score every token as the start and as the end of the answer."""
 
-    dropout: nn.Dropout
+    dropout: nn.Module  # BERT has none here
     qa_outputs: nn.Linear
 
     def forward(

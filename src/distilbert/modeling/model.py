@@ -225,8 +225,10 @@ class TransformerBlock(nn.Module):
     def __init__(self, config: PretrainedConfig, layer: int) -> None:
         super().__init__()
         self.attention = MultiHeadSelfAttention(config, layer)
-        # BERT drops out here as well, after attention; DistilBERT does not.
-        self.attention_dropout = Dropout(config.dropout if config.type_vocab_size else 0.0)
+        # BERT drops out here as well, after attention; DistilBERT does not, not even where other
+        # code sets the rate of every Dropout.
+        drops = bool(config.type_vocab_size)
+        self.attention_dropout = Dropout(config.dropout) if drops else nn.Identity()
         self.sa_layer_norm = nn.LayerNorm(config.dim, eps=config.layer_norm_eps)
         self.ffn = FFN(config)
         self.output_layer_norm = nn.LayerNorm(config.dim, eps=config.layer_norm_eps)
