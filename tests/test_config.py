@@ -177,9 +177,15 @@ def test_dtype_has_two_names_and_three_spellings(name):
 
     for value in ("bfloat16", "torch.bfloat16", torch.bfloat16):
         config = DistilBertConfig(**{name: value})
-        assert config.dtype == config.torch_dtype == "bfloat16"
+        kept = value if isinstance(value, torch.dtype) else "bfloat16"
+        assert config.dtype == config.torch_dtype == kept
         assert config.to_dict()["dtype"] == "bfloat16"
         assert "torch_dtype" not in config.to_dict()
+        assert config == DistilBertConfig(dtype="bfloat16")
+        assert '"dtype": "bfloat16"' in config.to_json_string()
+        for again in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):
+            assert again == config
+            assert again.dtype == kept
     for wrong in ("int8", "float", 32, torch.int64):
         with pytest.raises(ValueError, match="dtype must be"):
             DistilBertConfig(**{name: wrong})

@@ -104,12 +104,17 @@ def strings(name: str, value: Any) -> list[str]:
     return list(value)
 
 
-def dtype_name(name: str, value: Any) -> str:
-    """Return "float32" for "float32", "torch.float32" and `torch.float32`."""
-    text = str(value).removeprefix("torch.")
+def dtype(name: str, value: Any) -> Any:
+    """Return `torch.float32` as it is, and "float32" for "float32" and "torch.float32"."""
+    text = dtype_name(value)
     if text not in ("float32", "float16", "bfloat16", "float64"):
         raise ValueError(f"{name} must be float32, float16, bfloat16 or float64; got {value!r}")
-    return text
+    return text if isinstance(value, str) else value
+
+
+def dtype_name(value: Any) -> str:
+    """Return "float32" for "float32", "torch.float32" and `torch.float32`."""
+    return str(value).removeprefix("torch.")
 
 
 def label_names(name: str, value: Any) -> dict[int, str]:

@@ -30,7 +30,8 @@ class PretrainedConfig(ConfigFiles):
         tie_word_embeddings: the masked-LM decoder shares the word embeddings.
         chunk_size_feed_forward: tokens that go through the feed-forward layer at a time; 0 is all.
         architectures: class names that a file was written by.
-        dtype: type of the weights in the file, by name.
+        dtype: type of the weights in the file, by name; in a model that was opened, the
+            `torch.dtype` that its weights got.
         pruned_heads: heads removed, by layer.
         attn_implementation: eager | sdpa | varlen; a choice of the run, never written to a file.
         name_or_path: where it came from; never written to a file.
@@ -50,7 +51,7 @@ class PretrainedConfig(ConfigFiles):
         "tie_word_embeddings": fields.boolean,
         "chunk_size_feed_forward": fields.integer(0),
         "architectures": fields.optional(fields.strings),
-        "dtype": fields.optional(fields.dtype_name),
+        "dtype": fields.optional(fields.dtype),
         "pruned_heads": fields.heads_by_layer,
         "attn_implementation": fields.one_of(*fields.ATTENTION),
         "name_or_path": lambda name, value: os.fspath(value),
@@ -96,7 +97,7 @@ class PretrainedConfig(ConfigFiles):
     tie_word_embeddings: bool
     chunk_size_feed_forward: int
     architectures: list[str] | None
-    dtype: str | None
+    dtype: Any
     pruned_heads: dict[int, list[int]]
     attn_implementation: str
     name_or_path: str
@@ -334,6 +335,8 @@ class PretrainedConfig(ConfigFiles):
         content = {**self.__dict__.get("_extra", {}), **known, "model_type": self.model_type}
         for name in self._not_written:
             del content[name]
+        if content["dtype"] is not None:
+            content["dtype"] = fields.dtype_name(content["dtype"])
         return copy.deepcopy(content)
 
     def to_diff_dict(self) -> dict[str, Any]:

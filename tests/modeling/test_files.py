@@ -293,8 +293,13 @@ class TestSaving:
         name = str(dtype).removeprefix("torch.")
         for asked in ("auto", dtype, name, str(dtype)):
             assert same(load(tmp_path, dtype=asked), model)
-            assert load(tmp_path, torch_dtype=asked).dtype == dtype
-        assert load(tmp_path).dtype == torch.float32
+            again = load(tmp_path, torch_dtype=asked)
+            assert again.dtype == again.config.dtype == again.config.torch_dtype == dtype
+            assert again.distilbert.config.dtype == dtype
+        again = load(tmp_path)
+        assert again.dtype == again.config.dtype == torch.float32
+        again.save_pretrained(tmp_path / "again")
+        assert json.loads((tmp_path / "again/config.json").read_text())["dtype"] == "float32"
         assert same(load(tmp_path).to(dtype), model)
 
     def test_state_dict_instead_of_the_model_s(self, model, tmp_path):

@@ -415,11 +415,14 @@ class PreTrainedModel(nn.Module, Pushable):
         draws_itself = cls._init_weights is not PreTrainedModel._init_weights
         if draws_itself or not knows(model):
             model = cls(own)
+        model.config.dtype = loading.choose_dtype(
+            dtype if dtype is not None else torch_dtype, weights
+        )
         info = loading.load_weights(
             model,
             weights,
             name=str(source),
-            dtype=loading.choose_dtype(dtype if dtype is not None else torch_dtype, weights),
+            dtype=model.config.dtype,
             device=place,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             is_drawn=draws_itself,
