@@ -424,3 +424,13 @@ def test_a_misspelt_assignment_warns_once():
     config.num_lables = 4
     config.my_own_note = "kept"
     assert config.to_dict()["num_lables"] == 4
+
+
+def test_a_key_that_no_field_has_can_be_deleted():
+    config = DistilBertConfig(note=1)
+    del config.note
+    assert "note" not in config.to_dict()
+    for name in ("note", "dim", "hidden_size"):
+        with pytest.raises(AttributeError, match=f"'{name}' is not an attribute"):
+            delattr(config, name)
+    assert config.dim == 768

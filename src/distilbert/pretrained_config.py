@@ -210,6 +210,12 @@ class PretrainedConfig(ConfigFiles):
             return self._of_transformers[name]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
+    def __delattr__(self, name: str) -> None:
+        """Forget a key that no field has; fields stay."""
+        if name not in self.__dict__.get("_extra", {}):
+            raise AttributeError(f"{name!r} is not an attribute that can be deleted")
+        del self._extra[name]
+
     @property
     def num_labels(self) -> int:
         """How many labels `id2label` names; setting another number makes new names."""

@@ -169,6 +169,20 @@ class TestParts:
         with pytest.raises(ValueError, match="every layer is checkpointed"):
             model.gradient_checkpointing_enable(every_n_layers=2)
 
+    @pytest.mark.parametrize(
+        "cls", [d.DistilBertModel, d.DistilBertForTokenClassification, Weighted]
+    )
+    def test_checkpointing_as_a_field_of_the_configuration(self, cls, tiny, tmp_path):
+        assert not cls(tiny).is_gradient_checkpointing
+        tiny.gradient_checkpointing = True
+        model = cls(tiny)
+        assert model.is_gradient_checkpointing
+        assert not hasattr(model.config, "gradient_checkpointing")
+        assert tiny.gradient_checkpointing  # the model has a copy
+        model.save_pretrained(tmp_path)
+        assert not cls.from_pretrained(tmp_path).is_gradient_checkpointing
+        assert cls.from_pretrained(tmp_path, config=tiny).is_gradient_checkpointing
+
 
 def replica_of(model):
     """Return what DataParallel puts on each device: modules whose weights are no parameters."""

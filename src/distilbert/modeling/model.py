@@ -263,7 +263,8 @@ class Transformer(nn.Module):
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
         self.layer = nn.ModuleList(TransformerBlock(config, i) for i in range(config.n_layers))
-        self.gradient_checkpointing = False
+        # A field of older code, which `post_init` drops.
+        self.gradient_checkpointing = bool(getattr(config, "gradient_checkpointing", False))
 
     def forward(
         self,

@@ -59,6 +59,8 @@ class PreTrainedModel(nn.Module, Pushable):
             for module in part.modules():
                 self._init_weights(module)
         self.tie_weights()
+        if hasattr(self.config, "gradient_checkpointing"):  # the stack of blocks has read it
+            del self.config.gradient_checkpointing
 
     def _init_weights(self, module: nn.Module) -> None:
         """Give the weights of one module, without its parts, their first values.
