@@ -86,6 +86,24 @@ class TestWeights:
         with pytest.raises(OSError, match=r"no weights \(looked for model\.safetensors, model"):
             find_weights(Source(tmp_path), use_safetensors=True)
 
+    def test_one_file_of_weights_is_itself(self, tmp_path):
+        self.make(tmp_path, hub.SAFE_WEIGHTS, "best.pt", "config.json")
+        best, safe = tmp_path / "best.pt", tmp_path / hub.SAFE_WEIGHTS
+        for given in (best, str(best)):
+            assert find_weights(Source(given)) == {best: frozenset()}
+        assert find_weights(Source(safe), use_safetensors=True) == {safe: frozenset()}
+        for file, asked in ((best, True), (safe, False)):
+            with pytest.raises(OSError, match=f"{file.name} is not what use_safetensors={asked}"):
+                find_weights(Source(file), use_safetensors=asked)
+        assert Source(best).find("config.json") == tmp_path / "config.json"
+        with pytest.raises(OSError, match=r"best\.pt is a file; give the folder that holds a\.txt"):
+            Source(best).find("a.txt")
+        (tmp_path / "config.json").unlink()
+        with pytest.raises(
+            OSError, match=r"best\.pt has no file config\.json beside it: pass config="
+        ):
+            Source(best).require("config.json")
+
     def test_shards_say_what_they_hold(self, tmp_path):
         self.make(tmp_path, "a.safetensors", "b.safetensors")
         self.index(tmp_path, {"x": "b.safetensors", "y": "a.safetensors", "z": "b.safetensors"})

@@ -21,6 +21,7 @@ WEIGHTS = (SAFE_WEIGHTS, SAFE_INDEX, "model-?????-of-?????.safetensors")  # patt
 TORCH_WEIGHTS = "pytorch_model.bin"
 TORCH_INDEX = "pytorch_model.bin.index.json"
 ONNX_WEIGHTS = "model.onnx"
+SINGLE_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")  # suffixes of files given by their path
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Source:
 
     Args:
         name: path of a local folder, or a hub id such as `distilbert-base-uncased`. A folder
-            that exists wins over a hub id of the same name.
+            that exists wins over a hub id of the same name. The path of a file is that file, with
+            the `config.json` beside it if it holds weights.
         subfolder: folder inside it that holds the files.
     """
 
@@ -80,6 +82,9 @@ class Source:
         if folder.is_file():
             if filename == CONFIG_FILE and folder.suffix == ".json":
                 return folder  # the configuration itself, whatever it is called
+            if filename == CONFIG_FILE and folder.suffix in SINGLE_WEIGHTS:
+                beside = folder.with_name(filename)
+                return beside if beside.is_file() else None
             raise OSError(f"{folder} is a file; give the folder that holds it")
         return self._download(filename)
 
@@ -91,7 +96,8 @@ class Source:
         """
         path = self.find(filename)
         if path is None:
-            raise OSError(f"{self} has no file {filename}")
+            beside = " beside it: pass config=…" if Path(self.name).is_file() else ""
+            raise OSError(f"{self} has no file {filename}{beside}")
         return path
 
     def _download(self, filename: str) -> Path | None:
@@ -194,15 +200,21 @@ def find_weights(
 ) -> dict[Path, frozenset[str]]:
     """Return the files that hold a checkpoint's weights, each with what an index says it holds.
 
-    Safetensors come before `pytorch_model.bin`. A single file has no index and so no names.
+    Safetensors come before `pytorch_model.bin`. A single file has no index and so no names. A
+    source that is a file of weights itself is that file, whatever lies beside it.
 
     Args:
         use_safetensors: True allows safetensors only, False the old `.bin` only, None either.
 
     Raises:
-        OSError: no weights, or a shard is missing.
+        OSError: no weights, or a shard is missing, or the file is of the other kind.
         ValueError: an index that is malformed or points outside its folder.
     """
+    file = Path(source.name)
+    if file.is_file() and file.suffix in SINGLE_WEIGHTS:
+        if use_safetensors not in (None, file.suffix == ".safetensors"):
+            raise OSError(f"{file} is not what use_safetensors={use_safetensors} asks for")
+        return {file: frozenset()}
     kinds = []
     if use_safetensors is not False:
         kinds += [(SAFE_WEIGHTS, False), (SAFE_INDEX, True)]

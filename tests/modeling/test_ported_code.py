@@ -296,6 +296,25 @@ class TestFiles:
             with pytest.raises(TypeError, match=r"None takes both config=… and state_dict=…"):
                 d.DistilBertForMaskedLM.from_pretrained(None, **{name: given[name]})
 
+    @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "best.pt"])
+    def test_one_file_of_weights(self, name, tiny, tmp_path):
+        other, model = d.DistilBertForMaskedLM(tiny), d.DistilBertForMaskedLM(tiny)
+        other.save_pretrained(tmp_path)  # what lies beside it is not read
+        file = tmp_path / name
+        if name == "model.safetensors":
+            model.save_pretrained(tmp_path)
+        else:
+            torch.save(model.state_dict(), file)
+        for given in ({}, {"config": tiny}):
+            again = d.DistilBertForMaskedLM.from_pretrained(str(file), **given)
+            assert torch.equal(again.vocab_transform.weight, model.vocab_transform.weight)
+        (tmp_path / "config.json").unlink()
+        d.DistilBertForMaskedLM.from_pretrained(file, config=tiny)
+        with pytest.raises(
+            OSError, match=f"{name} has no file config.json beside it: pass config="
+        ):
+            d.DistilBertForMaskedLM.from_pretrained(file)
+
     def test_masks_for_layers_of_ones_own(self, tiny):
         model = d.DistilBertModel(tiny).half()
         lowest = torch.finfo(torch.float16).min

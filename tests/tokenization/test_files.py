@@ -639,3 +639,19 @@ def test_overrides_under_another_name_and_without_a_value(tmp_path, tiny_vocab, 
     assert opened.do_lower_case is False
     cls(tiny_vocab, strip_accents=True).save_pretrained(tmp_path)
     assert cls.from_pretrained(tmp_path, strip_accents=None).strip_accents is None
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_one_vocabulary_by_its_path(tmp_path, tiny_vocab, cls):
+    cls(tiny_vocab, do_lower_case=False, model_max_length=9).save_pretrained(tmp_path)
+    opened = cls.from_pretrained(tmp_path / "vocab.txt")
+    same(opened, cls(tmp_path / "vocab.txt"))  # what lies beside it is not read
+    assert opened.do_lower_case
+    again = cls.from_pretrained(str(tmp_path / "vocab.txt"), do_lower_case=False, unk_token="[PAD]")
+    assert (again.do_lower_case, again.unk_token) == (False, "[PAD]")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        with pytest.raises(OSError, match=rf"{name} is a file: .* or DistilBertTokenizerFast\("):
+            cls.from_pretrained(tmp_path / name)
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\na\n")
+    with pytest.raises(ValueError, match=r"vocab\.txt.*\[SEP\]"):
+        cls.from_pretrained(tmp_path / "vocab.txt")

@@ -372,7 +372,8 @@ class PreTrainedModel(nn.Module, Pushable):
         a DistilBERT class is converted (`BertConfig.to_distilbert`).
 
         Args:
-            pretrained_model_name_or_path: the folder or hub id; None where both `config` and
+            pretrained_model_name_or_path: the folder or hub id; or the path of one file of weights,
+                with `config` or a `config.json` beside it; None where both `config` and
                 `state_dict` are given.
             config: use this configuration instead of the files', or that of another folder.
             use_safetensors: True opens safetensors only, False `pytorch_model.bin` only.

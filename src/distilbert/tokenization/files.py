@@ -85,16 +85,25 @@ SETTINGS: dict[str, type | tuple[type, ...]] = {
 
 
 def open_files(source: Source) -> Opened:
-    """Read every tokenizer file of a folder or repository.
+    """Read every tokenizer file of a folder or repository, or one vocabulary alone.
 
     tokenizer.json comes before vocab.txt; where tokenizer_config.json differs from it in how text
     is cut, the configuration wins, as in transformers 4.
 
     Raises:
-        OSError: there is neither a tokenizer.json nor a vocab.txt.
+        OSError: there is neither a tokenizer.json nor a vocab.txt, or another file was given.
         ValueError: a file is malformed, files disagree about a token's id, or tokenizer.json puts
             other tokens around a text, or in the place of an unknown word, than ours do.
     """
+    file = Path(source.name)
+    if file.is_file():
+        if file.suffix != ".txt":
+            raise OSError(
+                f"{file} is a file: give its folder, or open it by itself: "
+                "DistilBertTokenizer(vocab_file=…) or DistilBertTokenizerFast(tokenizer_file=…)"
+            )
+        spec = Spec(load_vocab(file), origin=str(file))
+        return Opened(spec, dict(DEFAULT_ROLES), [], says_case=False)
     config, origin = _read(source, TOKENIZER_CONFIG_FILE)
     settings: dict[str, Any] = {}
     content: dict[str, Any] | None = None

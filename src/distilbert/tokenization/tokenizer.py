@@ -192,7 +192,8 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
         """Open the tokenizer of a folder or a hub repository, whichever of the two saved it.
 
         Args:
-            pretrained_model_name_or_path: path of a folder, or hub id.
+            pretrained_model_name_or_path: path of a folder, or hub id; or of one vocabulary, a
+                `.txt` file, which the constructor opens as `vocab_file`: nothing else is read.
             cache_dir: where downloads are kept.
             force_download: download again what is there already.
             local_files_only: never ask the hub.
