@@ -117,6 +117,38 @@ class TestParts:
             model.embeddings(IDS), model(IDS, output_hidden_states=True).hidden_states[0]
         )
 
+    @pytest.mark.parametrize("form", ["none", "2-D", "2-D floating", "boolean", "added"])
+    def test_blocks_by_themselves(self, form, tiny):
+        model = d.DistilBertModel(tiny).eval()
+        mask = {
+            "none": None, "2-D": MASK, "2-D floating": MASK.float(),
+            "boolean": MASK[:, None, None].bool(),
+            "added": model.get_extended_attention_mask(MASK),
+        }[form]  # fmt: skip
+        output = model(IDS, None if mask is None else MASK, output_hidden_states=True)
+        x = embedded = model.embeddings(IDS)
+        for number, block in enumerate(model.transformer.layer, 1):
+            context, _ = block.attention(x, mask)
+            by_parts = block.sa_layer_norm(context + x)
+            by_parts = block.output_layer_norm(block.ffn(by_parts) + by_parts)
+            x = block(x, mask)
+            torch.testing.assert_close(x, by_parts)
+            torch.testing.assert_close(x, output.hidden_states[number])
+        torch.testing.assert_close(model.transformer(embedded, mask)[0], x)
+        if mask is None:
+            assert torch.equal(model.transformer(embedded)[0], x)
+            assert torch.equal(block(embedded), block(embedded, None, None))
+
+    def test_blocks_by_themselves_on_what_is_none(self, tiny):
+        model = d.DistilBertModel(tiny).eval()
+        block, x = model.transformer.layer[0], model.embeddings(IDS)
+        with pytest.raises(ValueError, match=r"got \(4, 32\); a block returns .* without \[0\]"):
+            block(block(x, MASK)[0], MASK)
+        with pytest.raises(ValueError, match=r"attention_mask must be \(3, 4\).*got \(3, 3\)"):
+            block(x, MASK[:, :3])
+        with pytest.raises(TypeError, match=r"attention_mask must be a torch\.Tensor, got list"):
+            block(x, [None] * 2)
+
     def test_num_labels(self, tiny):
         model = d.DistilBertForSequenceClassification(tiny)
         assert model.num_labels == 3

@@ -161,6 +161,21 @@ def _check_mask(mask: Tensor, heads: int, shape: tuple[int, int]) -> None:
         )
 
 
+def mask_of_states(mask: Tensor | None, x: Tensor) -> Tensor | None:
+    """Bring a mask for hidden states (B, T, C) to one form, as `keep_mask` does.
+
+    Raises:
+        ValueError: hidden states of another shape, or a mask that does not fit them.
+        TypeError: the mask is no tensor.
+    """
+    if x.dim() != 3:
+        raise ValueError(
+            f"hidden states must be (batch, tokens, width), got {tuple(x.shape)}; a block returns "
+            "them by themselves: block(x, mask), without [0]"
+        )
+    return keep_mask(mask, None, (x.shape[0], x.shape[1]), x.device, 1)
+
+
 def choose_unpadding(
     config: PretrainedConfig,
     mask: Tensor | None,

@@ -147,6 +147,17 @@ class AttentionPlan:
         return x[:, :1] if self.layout is None else self.layout.first(x)
 
 
+def plan_of(plan: AttentionPlan | Tensor | None, x: Tensor) -> AttentionPlan:
+    """Return a plan as it is; for a mask or None, with which other code calls a part, a padded one.
+
+    Raises:
+        ValueError, TypeError: `x` is not (B, T, C), or it is no mask for it.
+    """
+    if isinstance(plan, AttentionPlan):
+        return plan
+    return AttentionPlan(None, inputs.mask_of_states(plan, x), step_by_step=True)
+
+
 class MultiHeadSelfAttention(nn.Module):
     """Every token looks at every token of its sequence."""
 
@@ -163,12 +174,13 @@ class MultiHeadSelfAttention(nn.Module):
         self.out_lin = nn.Linear(width, config.dim)
 
     def forward(
-        self, x: Tensor, plan: AttentionPlan, head_mask: Tensor | None
+        self, x: Tensor, plan: AttentionPlan | Tensor | None = None, head_mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """(…, C) -> (…, C), and the weights (B, H, T, T) if the plan shows them.
 
         With `plan.first_only`, which never goes with weights, as `plan.first` returns them.
         """
+        plan = plan_of(plan, x)
         device = x.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             x = x.to(torch.get_autocast_dtype(device))  # once instead of three times
@@ -234,12 +246,13 @@ class TransformerBlock(nn.Module):
         self.output_layer_norm = nn.LayerNorm(config.dim, eps=config.layer_norm_eps)
 
     def forward(
-        self, x: Tensor, plan: AttentionPlan, head_mask: Tensor | None
+        self, x: Tensor, plan: AttentionPlan | Tensor | None = None, head_mask: Tensor | None = None
     ) -> Tensor | tuple[Tensor, Tensor | None]:
         """(…, C) -> (…, C), and the weights (B, H, T, T) if the plan shows them.
 
         With `plan.first_only` as `plan.first` returns them.
         """
+        plan = plan_of(plan, x)
         context, weights = self.attention(x, plan, head_mask)
         if plan.first_only:
             x = plan.first(x)
@@ -269,14 +282,17 @@ class Transformer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        plan: AttentionPlan,
-        head_masks: Sequence[Tensor | None],
-        keep_hidden_states: bool,
+        plan: AttentionPlan | Tensor | None = None,
+        head_masks: Sequence[Tensor | None] | None = None,
+        keep_hidden_states: bool = False,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Return the last hidden state, all of them if kept, the weights if the plan shows them.
 
         All of them are n_layers + 1, the embeddings first.
         """
+        plan = plan_of(plan, x)
+        if head_masks is None:
+            head_masks = [None] * len(self.layer)
         hidden_states, attentions = [x], []
         of_all = replace(plan, first_only=False)
         for number, (block, head_mask) in enumerate(zip(self.layer, head_masks, strict=True), 1):
