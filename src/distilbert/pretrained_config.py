@@ -273,6 +273,10 @@ class PretrainedConfig(ConfigFiles):
             if len(heads) == self.n_heads:
                 raise ValueError(f"pruned_heads leaves no head in layer {layer}")
 
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Self:
+        """Return itself: there are no parts other than for text."""
+        return self
+
     # Reading
 
     @classmethod

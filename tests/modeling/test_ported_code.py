@@ -162,6 +162,20 @@ class TestParts:
         assert model.name_or_path == ""
         assert type(model).from_pretrained(tmp_path).name_or_path == str(tmp_path)
         assert model.main_input_name == "input_ids"
+        assert model.config.get_text_config() is model.config.get_text_config(decoder=True)
+        stack = model.distilbert.transformer
+        assert (stack.n_layers, stack.layer[0].attention.dim) == (2, 32)
+        model.prune_heads({0: [1, 2]})
+        assert [block.attention.dim for block in stack.layer] == [16, 32]
+        stack.cut(1)
+        assert stack.n_layers == 1
+
+    def test_the_loss_of_a_masked_lm_as_other_code_computes_it(self, tiny):
+        model = d.DistilBertForMaskedLM(tiny).eval()
+        output = model(IDS, MASK, labels=IDS.where(IDS > 3, -100))
+        labels = IDS.where(IDS > 3, -100).flatten()
+        by_hand = model.mlm_loss_fct(output.logits.flatten(0, 1), labels)
+        torch.testing.assert_close(by_hand, output.loss)
 
     def test_gradients_at_the_input_of_a_frozen_model(self, tiny):
         model = d.DistilBertModel(tiny).requires_grad_(False)

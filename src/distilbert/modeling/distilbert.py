@@ -57,6 +57,7 @@ class DistilBertForMaskedLM(_OnDistilBert, MaskedLM):
         (torch.Size([1, 4, 100]), torch.Size([]))
     """
 
+    mlm_loss_fct = nn.CrossEntropyLoss()  # for code that reads it; `forward` does not
     # Read by transformers' Trainer, which resumes from a file without the tied decoder.
     _keys_to_ignore_on_save = (DECODER,)
 

@@ -166,12 +166,12 @@ class MultiHeadSelfAttention(nn.Module):
         self.head_size = config.dim // config.n_heads
         self.pruned_heads = set(config.pruned_heads.get(layer, ()))
         self.n_heads = config.n_heads - len(self.pruned_heads)
-        width = self.n_heads * self.head_size
+        self.dim = self.n_heads * self.head_size  # of all heads together
         self.dropout = Dropout(config.attention_dropout)  # its rate is read, it is not called
-        self.q_lin = nn.Linear(config.dim, width)
-        self.k_lin = nn.Linear(config.dim, width)
-        self.v_lin = nn.Linear(config.dim, width)
-        self.out_lin = nn.Linear(width, config.dim)
+        self.q_lin = nn.Linear(config.dim, self.dim)
+        self.k_lin = nn.Linear(config.dim, self.dim)
+        self.v_lin = nn.Linear(config.dim, self.dim)
+        self.out_lin = nn.Linear(self.dim, config.dim)
 
     def forward(
         self, x: Tensor, plan: AttentionPlan | Tensor | None = None, head_mask: Tensor | None = None
@@ -275,6 +275,7 @@ class Transformer(nn.Module):
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
+        self.n_layers = config.n_layers
         self.layer = nn.ModuleList(TransformerBlock(config, i) for i in range(config.n_layers))
         # A field of older code, which `post_init` drops.
         self.gradient_checkpointing = bool(getattr(config, "gradient_checkpointing", False))
@@ -321,6 +322,7 @@ class Transformer(nn.Module):
     def cut(self, layers: int) -> None:
         """Drop all but the first layers."""
         del self.layer[layers:]
+        self.n_layers = len(self.layer)
 
 
 BLOCK_PARTS: dict[str, type[nn.Module]] = {

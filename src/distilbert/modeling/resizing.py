@@ -141,5 +141,5 @@ def _keep_heads(attention: MultiHeadSelfAttention, pruned: set[int]) -> None:
     columns = out.weight.unflatten(1, (attention.n_heads, -1))[:, kept].flatten(1, 2)
     out.weight = nn.Parameter(columns.clone(), requires_grad=out.weight.requires_grad)
     out.in_features = out.weight.shape[1]
-    attention.n_heads = len(kept)
+    attention.n_heads, attention.dim = len(kept), out.in_features
     attention.pruned_heads = pruned
