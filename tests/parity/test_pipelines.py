@@ -202,7 +202,7 @@ def test_contradiction_is_found_by_its_name(both):
         "ForSequenceClassification",
         settings={"id2label": names, "label2id": {name: i for i, name in names.items()}},
     )
-    logits = ours.model.model(
+    logits = ours.model(
         **ours.tokenizer("the model", "This example is small.", return_tensors="pt")
     ).logits[0]
     by_name, by_place = logits[[1, 2]].softmax(0)[1].item(), logits[[0, 2]].softmax(0)[1].item()

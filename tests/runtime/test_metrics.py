@@ -92,6 +92,6 @@ def test_tensorboard(tmp_path):
 
 def test_without_tensorboard(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(ImportError, match=r"pip install 'distilbert\[train\]'"):
+    with pytest.raises(ImportError, match="tensorboard is not installed: pip install tensorboard"):
         Metrics(tmp_path)
     assert not (tmp_path / "metrics.jsonl").exists()
