@@ -1,6 +1,8 @@
 """A missing package is named with the line that installs it."""
 
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -34,6 +36,22 @@ def test_what_is_missing_inside_another_package_is_not_blamed_on_it(tmp_path, mo
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="inner_of_test_that_is_not_there"):
         require("outer_of_test")
+
+
+@pytest.mark.parametrize(
+    ("name", "absent"),
+    [("DistilBertModel", "torch"), ("load", "torch"), ("AutoModel", "torch"),
+     ("TFDistilBertModel", "keras"), ("TFDistilBertModel", "tensorflow")],
+)  # fmt: skip
+def test_a_class_of_a_framework_that_is_not_installed(name, absent):
+    code = f"import sys; sys.modules[{absent!r}] = None; from distilbert import {name}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+    )  # fmt: skip
+    assert done.stderr.splitlines()[-1].startswith(
+        f"ImportError: {absent} is not installed: pip install {absent} (or"
+    )
 
 
 def test_an_extra_brings_what_is_said_to_come_with_it():

@@ -11,6 +11,7 @@ import distilbert as d
 from distilbert import cli
 from distilbert.native import library, processor
 from distilbert.recipes import bench, bench_runs, bench_task
+from distilbert.runtime.run import commit
 from distilbert.tasks.catalog import make_task
 
 from .reviews import VOCAB, save_model, write_reviews
@@ -58,6 +59,7 @@ def test_the_command(folder, tmp_path, tiny_bert, capsys, monkeypatch, engine):
     assert result["tokens"] == {"lat8": 8, "short": result["tokens"]["short"], "512": 96}
     assert list(result["error"]) == ["model", *rows]
     assert result["engine"] == rows
+    assert result["commit"] == commit()
     kinds = {name: "native" in result["linear_layers"][name].values() for name in rows}
     assert kinds == {name: each == "native" for name, each in rows.items()}
     for workload, seconds in result["seconds"].items():

@@ -247,4 +247,4 @@ def test_no_commit_outside_a_checkout(monkeypatch):
         raise FileNotFoundError("git")
 
     monkeypatch.setattr(subprocess, "run", absent)
-    assert running._commit() is None
+    assert running.commit() is None

@@ -41,6 +41,7 @@ from distilbert.recipes.bench_runs import (
     workloads,
 )
 from distilbert.runtime.console import Console
+from distilbert.runtime.run import commit
 from distilbert.tasks.catalog import make_task
 from distilbert.tokenization import BasicTokenizer, DistilBertTokenizerFast
 
@@ -167,6 +168,7 @@ def main(settings: Settings, peers: Mapping[str, Contender] | None = None) -> di
         "engine": {name: one.engine for name, one in prepared.items()},
         "linear_layers": {name: one.layers for name, one in prepared.items()},
         "distilbert": distilbert.__version__,
+        "commit": commit(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",

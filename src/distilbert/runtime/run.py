@@ -137,7 +137,7 @@ def _start(
         "fingerprint": _as_json(fingerprint, "fingerprint"),
         "machine": _machine() | _as_json(machine, "machine"),
         "versions": _versions(),
-        "commit": _commit(),
+        "commit": commit(),
         "starts": [],
         "scores": None,
     }
@@ -280,7 +280,7 @@ def _versions() -> dict[str, str | None]:
     return found
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """Return the commit of this package's source, `-dirty` if changed; None outside a checkout."""
     here = Path(__file__).resolve()
     describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

@@ -1,14 +1,5 @@
 """The network in Keras 3: DistilBERT, on TensorFlow or JAX; PyTorch is not needed."""
 
-from distilbert.extras import missing
-
-try:
-    import keras as keras
-except ModuleNotFoundError as error:  # Keras, or the backend that it is set to
-    if error.name not in ("keras", "tensorflow", "jax"):
-        raise
-    raise ImportError(missing(error.name), name=error.name) from None
-
 from distilbert.tf import pytrees
 from distilbert.tf.auto import (
     TFAutoModel,
