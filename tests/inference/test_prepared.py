@@ -495,3 +495,12 @@ def test_on_a_gpu(make, feed, right, head, precision, most):
     assert difference.norm() / expected[name][real].norm() < 2 * most
     with pytest.raises(ValueError, match=r"int8 needs .* and this is cuda without"):
         d.prepare(model, "int8")
+
+
+@pytest.mark.parametrize("sizes", [(7,), (20,) * 8])
+def test_autocast_changes_nothing(make, feed, right, engine, sizes):
+    ours = d.prepare(make())
+    inputs = feed("Model", right(*sizes))
+    expected = ours(**inputs)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(ours(**inputs)[0], expected)

@@ -1,11 +1,13 @@
 """Jobs on threads of their own."""
 
+import multiprocessing
 import os
 import threading
 
 import pytest
 import torch
 
+import distilbert as d
 from distilbert.inference import workers
 
 
@@ -63,3 +65,23 @@ def test_a_fork_makes_threads_of_its_own(two_threads):
         workers.run_all([lambda: done.append(1)] * 3)
         os._exit(len(done))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded, use of fork")
+def test_a_fork_answers_where_pytorch_computes(two_threads, make, feed, right):
+    """PyTorch's threads, which the parent has used, are not there."""
+    ours = d.prepare(make(), engine="torch")
+    inputs = feed("Model", right(30, 40))
+    expected = ours(**inputs)[0]
+    torch.ones(1_000_000).exp_()
+
+    def child():
+        os._exit(0 if torch.equal(ours(**inputs)[0], expected) else 3)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(60)
+    process.kill()
+    process.join()
+    assert process.exitcode == 0

@@ -8,7 +8,6 @@ nothing of it.
 import copy
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from functools import partial
 from types import MethodType
 from typing import Any, NoReturn
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from distilbert.harm import Check, Harm, Inputs, Reference, encode, require_tolerance
+from distilbert.inference import workers
 from distilbert.inference.checking import most_harmful
 from distilbert.inference.encoder import FastTransformer, require_own
 from distilbert.inference.graphs import GraphedTransformer
@@ -81,7 +81,7 @@ class PreparedModel:
         self.harm: Harm | None = None
         is_native = isinstance(network.base_model.transformer, NativeTransformer)
         self.engine = "native" if is_native else "torch"
-        self._around = threads.alone if is_native else nullcontext
+        self._around = threads.alone if is_native else workers.present
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute what the model computes; the arguments are those of its `forward`.
@@ -90,7 +90,8 @@ class PreparedModel:
             ValueError: `output_attentions` or `head_mask`, which only the model itself can do; or
                 any other input that the model refuses.
         """
-        with torch.no_grad(), self._around():
+        # Threads that compute slices know nothing of autocast, and layers have their own types.
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False), self._around():
             return self._network(*args, **kwargs)
 
     @property

@@ -6,8 +6,9 @@ for nobody. PyTorch's operators are run so; the native engine has threads of its
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Barrier, Lock
 
 import torch
@@ -16,17 +17,28 @@ from distilbert.native.memory import keep_for_next_layer
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = Lock()
+_is_fork = False
 
 
 def _start_afresh() -> None:
     """In a fork, which has no threads but the one that forked."""
-    global _lock
-    _lock = Lock()
+    global _lock, _is_fork
+    _lock, _is_fork = Lock(), True
     _pools.clear()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_afresh)
+
+
+@contextmanager
+def present() -> Iterator[None]:
+    """In a fork leave PyTorch one thread: it would wait for the others, which are not there."""
+    global _is_fork
+    if _is_fork:
+        torch.set_num_threads(1)
+        _is_fork = False
+    yield
 
 
 def run_all(jobs: Sequence[Callable[[], None]]) -> None:
