@@ -28,7 +28,10 @@ bin := $(VENV)/bin
 # Two test workers, one thread each: the same speed as one with two, and no oversubscription.
 threads := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
-.PHONY: quickstart test engine check format parity tf fixtures tables docs clean
+.PHONY: help quickstart test engine check format parity tf fixtures tables docs clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
 quickstart: $(VENV)/ready
 	TOKENIZERS_PARALLELISM=false $(bin)/distilbert quickstart

@@ -107,6 +107,13 @@ def test_lower_case_is_a_setting_of_a_bare_vocabulary_and_else_its_own(prepared,
         first("other", lowercase=False)
 
 
+def test_what_made_nothing_binds_to_nothing(prepared, tmp_path):
+    """A tokenizer that is not there is given right by the next command, in the same folder."""
+    with pytest.raises(OSError, match="nowhere"):
+        prepared(tokenizer=str(tmp_path / "nowhere"))
+    assert Corpus.open(prepared(validation_fraction=0)).tokens
+
+
 def test_an_empty_split_is_told(prepared, tmp_path, caplog):
     prepared(validation_fraction=0)
     told = "no validation split.*validation_fraction of 0, .* 20 documents.*in another folder"

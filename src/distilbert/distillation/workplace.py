@@ -74,6 +74,7 @@ class Workplace:
     ) -> None:
         self.folder = folder
         self.progress = folder / "progress"
+        self._marker = self.progress / "tokenizer.json"
         self._times = dict(times)
         self._plan = json.loads(json.dumps({"settings": settings, "sources": described}))
         manifest = self._read(folder / MANIFEST_FILE) if self.is_finished else None
@@ -83,6 +84,8 @@ class Workplace:
             return
         if not self.progress.is_dir():
             self._refuse_foreign()
+        if plan.is_file() and not self._has_begun():
+            plan.unlink()
         if plan.is_file():
             before = self._read(plan)
             self._compare(before)
@@ -101,6 +104,10 @@ class Workplace:
     def is_finished(self) -> bool:
         """Whether there is nothing left to do."""
         return (self.folder / MANIFEST_FILE).is_file()
+
+    def _has_begun(self) -> bool:
+        """Whether anything was made, even if only the tokenizer."""
+        return self._marker.is_file() or any(self.progress.glob("block-*.json"))
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
@@ -178,10 +185,9 @@ class Workplace:
             OSError: it cannot be saved.
             ValueError: it lacks a special token, or is not the one that was begun with.
         """
-        marker = self.progress / "tokenizer.json"
-        if marker.is_file():
+        if self._marker.is_file():
             tokenizer = DistilBertTokenizerFast.from_pretrained(self.folder)
-            if read_json(marker) == identity_of(tokenizer):
+            if read_json(self._marker) == identity_of(tokenizer):
                 return tokenizer
         if any(self.progress.glob("block-*.json")):
             raise ValueError(
@@ -193,7 +199,7 @@ class Workplace:
         tokenizer.save_pretrained(self.folder)
         # What was saved is what is used, in this process, in others and after an interruption.
         tokenizer = DistilBertTokenizerFast.from_pretrained(self.folder)
-        write_whole(marker, identity_of(tokenizer))
+        write_whole(self._marker, identity_of(tokenizer))
         return tokenizer
 
     def record(self, number: int) -> dict[str, Any] | None:

@@ -90,8 +90,8 @@ def open_masked_lm(name: str, *, needs_head: bool = True, **options: Any) -> Mas
     model, new = _open(_class_of(Source(name), "ForMaskedLM"), name, **options)
     if new and needs_head:
         raise ValueError(
-            f"{name} has no masked-LM head ({new[0]} is missing): continue its pre-training "
-            "first, or leave out the terms that need the head"
+            f"{name} has no masked-LM head ({new[0]} is missing): distilbert pretrain --model "
+            f"{name} gives it one; distill needs none with --ce 0"
         )
     return model
 

@@ -363,7 +363,7 @@ def _percent(share: float | None) -> str:
 def _show(result: dict[str, Any]) -> None:
     console = Console()
     title = f"{result['model']}, {result['threads']} threads"
-    console.print(page.grid(*page.cells(_rows(result)), title))
+    console.print_table(page.grid(*page.cells(_rows(result)), title))
     limits = ", ".join(f"{name} {rate:.0f}" for name, rate in result["gflops_limit"].items())
     console.print(f"In brackets: share of this machine's matrix products, GFLOP/s: {limits}")
     for name, start in result.get("cold_start", {}).items():
@@ -375,7 +375,7 @@ def _show(result: dict[str, Any]) -> None:
     if "task" in result:
         task = result["task"]
         title = f"{task['task']}, {task['texts']} texts"
-        console.print(page.grid(*page.cells(_task_rows(task)), title))
+        console.print_table(page.grid(*page.cells(_task_rows(task)), title))
     if "pass" in result:
         for name, seconds in result["pass"]["seconds"].items():
             console.print(f"{result['pass']['texts']} texts one by one, {name}: {seconds:.2f} s")

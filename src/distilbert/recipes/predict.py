@@ -37,10 +37,10 @@ class Settings:
     """Answer texts with a model, as JSON lines in the order of the texts.
 
     Args:
-        task: task to answer: fill-mask, text-classification, token-classification,
-            question-answering, multiple-choice, zero-shot-classification, feature-extraction or
-            sentence-embedding.
-        model: folder or hub id of a BERT or DistilBERT with the task's head.
+        task: task to answer: fill-mask, text-classification (or sentiment-analysis),
+            token-classification (or ner), question-answering, multiple-choice,
+            zero-shot-classification, feature-extraction or sentence-embedding.
+        model: folder or hub id of a BERT or DistilBERT with the task's head, or of an export.
         input: text file (a text per line), JSON lines, CSV or TSV to answer; "-" is standard input.
         output: file of JSON lines to write, or "-" for standard output. Each is the record of the
             input with its prediction.

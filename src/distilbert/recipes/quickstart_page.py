@@ -9,7 +9,6 @@ from distilbert.runtime.console import Console
 from distilbert.runtime.metrics import read_metrics
 
 _NONE = "–"
-_WIDTH = 120  # of the printed table, whatever the terminal's
 
 
 def lines_of(rows: Sequence[Row]) -> list[dict[str, str]]:
@@ -65,11 +64,11 @@ def print_tables(
     rows: Sequence[Row], said: Sequence[str], filled: Sequence[Mapping[str, str]]
 ) -> None:
     """Print all to standard output."""
-    console = Console(width=max(Console().width, _WIDTH))
-    console.print(page.grid(*page.cells(lines_of(rows))))
+    console = Console()
+    console.print_table(page.grid(*page.cells(lines_of(rows))))
     for text in said:
         console.print(text, markup=False, highlight=False)
-    console.print(page.grid(*page.cells(filled)))
+    console.print_table(page.grid(*page.cells(filled)))
 
 
 def write_report(

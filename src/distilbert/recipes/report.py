@@ -81,20 +81,20 @@ def show(result: Result) -> None:
         for part in ("scores", "size", "speed")
         for name, value in result.get(part, {}).items()
     ]
-    console.print(page.grid(["", result["task"]], rows, result["model"]))
+    console.print_table(page.grid(["", result["task"]], rows, result["model"]))
     if "detail" in result:
         detail = result["detail"]
         rows = [
             [f"{each:.4f}" if isinstance(each, float) else str(each) for each in row]
             for row in detail["rows"]
         ]
-        console.print(page.grid(detail["columns"], rows, detail["title"]))
+        console.print_table(page.grid(detail["columns"], rows, detail["title"]))
 
 
 def show_comparison(comparison: Comparison) -> None:
     """Print a comparison, to standard output."""
     head, *rows = comparison.rows()
-    Console().print(page.grid(head, rows, f"compared with {comparison.names[0]}"))
+    Console().print_table(page.grid(head, rows, f"compared with {comparison.names[0]}"))
 
 
 def write_report(folder: Path, comparison: Comparison) -> Path:

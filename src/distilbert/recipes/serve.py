@@ -27,9 +27,9 @@ class Settings:
     returns; `GET /` says what is served, `GET /health` that it works.
 
     Args:
-        task: task to answer: fill-mask, text-classification, token-classification,
-            question-answering, multiple-choice, zero-shot-classification, feature-extraction or
-            sentence-embedding.
+        task: task to answer: fill-mask, text-classification (or sentiment-analysis),
+            token-classification (or ner), question-answering, multiple-choice,
+            zero-shot-classification, feature-extraction or sentence-embedding.
         model: folder or hub id of a BERT or DistilBERT with the task's head, or of an export.
         host: address to listen at; 0.0.0.0 is all of this machine's. There is no password.
         port: port to listen at; 0 takes one that is free.
