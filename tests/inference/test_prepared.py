@@ -283,15 +283,17 @@ def test_what_only_the_model_can_do(make, feed, right):
     for asked in ({"output_attentions": True}, {"head_mask": torch.ones(4)}):
         with pytest.raises(ValueError, match="call the model that it was made from"):
             prepared(**inputs, **asked)
-    for name in ("train", "state_dict", "save_pretrained", "parameters", "half", "to"):
+    for name in ("state_dict", "save_pretrained", "parameters", "half", "to"):
         with pytest.raises(AttributeError, match=f"no '{name}'.*prepare that one again"):
             getattr(prepared, name)
+    with pytest.raises(AttributeError, match=r"no 'train'.*prepare that one again"):
+        prepared.train()
     with pytest.raises(AttributeError, match=r"no 'colour'$"):
         _ = prepared.colour
     for use in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="load in each process; threads may share one"):
             use(prepared)
-    assert prepared.eval() is prepared
+    assert prepared.eval() is prepared.train(False) is prepared
 
 
 def test_bad_inputs_get_the_model_s_errors(make):

@@ -103,6 +103,14 @@ class PreparedModel:
         """Return itself: it is always in evaluation mode."""
         return self
 
+    def train(self, mode: bool = True) -> "PreparedModel":
+        """Return itself for `train(False)`, which is `eval()`.
+
+        Raises:
+            AttributeError: it is to be trained.
+        """
+        return self.__getattr__("train") if mode else self
+
     def __getattr__(self, name: str) -> NoReturn:
         if hasattr(PreTrainedModel, name):
             raise AttributeError(
