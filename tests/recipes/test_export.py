@@ -41,7 +41,7 @@ def test_an_exported_model_predicts_without_pytorch(model, tmp_path, capsys, pre
     flags = ["--model", model, "--out", out, "--precision", precision, "--check", texts]
     assert main(["export", *flags]) == 0
     said = capsys.readouterr().err
-    assert f" MB in {precision}; against fp32 on 3 texts: error " in said
+    assert f" MB in {precision}, from 0.1 MB of weights; against fp32 on 3 texts: error " in said
     (tmp_path / "some.txt").write_text("the small model\na model\n")
     given = ["predict", "--task", "text-classification", "--input", str(tmp_path / "some.txt")]
     done = subprocess.run(
@@ -58,6 +58,18 @@ def test_an_exported_model_predicts_without_pytorch(model, tmp_path, capsys, pre
     assert [a["score"] for a in found] == pytest.approx(
         [a["score"] for a in expected], abs=tolerance
     )
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_what_an_export_gains_and_that_it_was_not_checked(model, tmp_path, capsys, precision):
+    flags = ["--model", model, "--out", str(tmp_path / "edge"), "--precision", precision]
+    assert main(["export", *flags]) == 0
+    sizes = [(tmp_path / name).stat().st_size / 1e6
+             for name in ("edge/model.onnx", "model/model.safetensors")]  # fmt: skip
+    said = capsys.readouterr().err
+    assert f"{sizes[0]:.1f} MB in {precision}, from {sizes[1]:.1f} MB of weights" in said
+    unchecked = "; not checked: do so with --check TEXTS, or `distilbert evaluate` on labelled data"
+    assert (unchecked in said) == (precision == "int8")  # in fp32 there is only rounding
 
 
 def test_too_large_an_error_writes_nothing(model, tmp_path, capsys):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distilbert.export import export_onnx
-from distilbert.hub import ONNX_WEIGHTS
+from distilbert.hub import ONNX_WEIGHTS, Source, find_weights
 from distilbert.pipelines.records import read_records
 from distilbert.tokenization import DistilBertTokenizerFast
 
@@ -54,8 +54,20 @@ def main(settings: Settings) -> Path:
         tolerance=settings.tolerance,
     )
     path = Path(settings.out) / ONNX_WEIGHTS
-    found = "" if harm is None else f"; against fp32 on {len(texts or ())} texts: {harm}"
-    _logger.info("%s: %.1f MB in %s%s", path, path.stat().st_size / 1e6, settings.precision, found)
+    if harm is not None:
+        found = f"; against fp32 on {len(texts or ())} texts: {harm}"
+    elif settings.precision == "fp32":
+        found = ""  # equal up to rounding
+    else:
+        found = "; not checked: do so with --check TEXTS, or `distilbert evaluate` on labelled data"
+    _logger.info(
+        "%s: %.1f MB in %s, from %.1f MB of weights%s",
+        path,
+        path.stat().st_size / 1e6,
+        settings.precision,
+        sum(file.stat().st_size for file in find_weights(Source(settings.model))) / 1e6,
+        found,
+    )
     return Path(settings.out)
 
 
