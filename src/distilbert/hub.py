@@ -231,7 +231,7 @@ def find_weights(
     where = " in the local cache" if source.is_offline else ""
     export = ""
     if source.find(ONNX_WEIGHTS) is not None:
-        export = f"; {ONNX_WEIGHTS} is an export, which pipelines, predict and serve open"
+        export = f"; {ONNX_WEIGHTS} is an export, which pipelines, predict, serve and evaluate open"
     raise OSError(f"{source} has no weights{where} (looked for {names}){export}")
 
 

@@ -217,7 +217,7 @@ class TestForeign:
             load(folder)
         (folder / "model.onnx").touch()
         with pytest.raises(
-            OSError, match=r"model\.onnx is an export, which pipelines, predict and"
+            OSError, match=r"model\.onnx is an export, which pipelines, predict, serve and"
         ):
             load(folder)
 

@@ -19,7 +19,7 @@ from distilbert.recipes.finetune import main as finetune
 
 from .conftest import TEACHER
 from .reviews import save_model
-from .test_finetune import QUICK
+from .test_finetune import QUICK, examples_of, write_lines
 
 
 def test_classification(fresh, evaluate, reviews, masked_lm, tmp_path, capsys):
@@ -42,6 +42,63 @@ def test_classification(fresh, evaluate, reviews, masked_lm, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "accuracy" in printed
     assert "confusion" in printed
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "bert"])
+@pytest.mark.parametrize(
+    ("task", "head"),
+    [
+        ("classification", "SequenceClassification"),
+        ("token-classification", "TokenClassification"),
+        ("question-answering", "QuestionAnswering"),
+        ("multiple-choice", "MultipleChoice"),
+    ],
+)
+def test_an_export_has_the_scores_of_its_model(evaluate, reviews, tmp_path, task, head, kind):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    model, out = Path(save_model(tmp_path / "model", kind, head)), tmp_path / "onnx"
+    names = {"classification": ["neg", "pos"], "token-classification": ["B-BAD", "B-GOOD", "O"]}
+    cls = getattr(d, f"{'Bert' if kind == 'bert' else 'DistilBert'}For{head}")
+    labels = dict(enumerate(names[task])) if task in names else {0: "a", 1: "b"}
+    cls.from_pretrained(model, id2label=labels, ignore_mismatched_sizes=True).save_pretrained(model)
+    d.export_onnx(model, out)
+    data = reviews["validation"]
+    if task != "classification":
+        data = write_lines(tmp_path / "data.jsonl", examples_of(task, 40, seed=1))
+    options = {"data": data, "task": task, "stride": 4 if task[0] == "q" else None}
+    expected, found = (evaluate(model=str(each), **options) for each in (model, out))
+    assert found["scores"] == pytest.approx(expected["scores"], abs=1e-5)
+    size = (out / "model.onnx").stat().st_size
+    assert found["size"] == {**expected["size"], "megabytes": size / 1e6}
+    assert found["speed"].keys() == expected["speed"].keys()
+    assert found.get("detail") == expected.get("detail")
+
+
+def test_a_model_is_compared_with_its_export(evaluate, two_models, reviews, tmp_path, capsys):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    model, out = two_models[0], str(tmp_path / "onnx")
+    d.export_onnx(model, out, precision="int8")
+    found = evaluate(compare=(model, out), data=reviews["validation"])
+    assert found["retention"][out]["classification"] == pytest.approx(1, abs=0.1)
+    sizes = [found["results"][name]["classification"]["size"] for name in (model, out)]
+    assert f"{sizes[1]['megabytes'] / sizes[0]['megabytes']:.1%}" in capsys.readouterr().out
+    assert sizes[1]["parameters"] == sizes[0]["parameters"]
+
+
+def test_what_an_export_cannot_be_scored_on(evaluate, reviews, masked_lm, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    out, data = str(tmp_path / "onnx"), reviews["validation"]
+    d.export_onnx(masked_lm, out)
+    for settings in ({"task": "mlm"}, {"task": "stsb", "embedding": True}):
+        with pytest.raises(ValueError, match="is an export, which can be scored on labelled"):
+            evaluate(model=out, data=data, **settings)
+    with pytest.raises(ValueError, match="is an export, which has its own precision"):
+        evaluate(model=out, data=data, precision="bf16")
+    with pytest.raises(ValueError, match="is a DistilBertForMaskedLM, not a DistilBertForSequence"):
+        evaluate(model=out, data=data)
 
 
 def test_names_in_brackets_are_printed_as_they_are(capsys):

@@ -1,7 +1,8 @@
 """`distilbert evaluate`: what a model scores on a task, how large it is and how fast.
 
-Any checkpoint, this package's or transformers', DistilBERT or BERT, on labelled examples; or a
-masked LM on the validation split of a corpus, with exactly what its training printed.
+Any checkpoint, this package's or transformers', DistilBERT or BERT, or its export, on labelled
+examples; or a masked LM on the validation split of a corpus, with exactly what its training
+printed.
 """
 
 import logging
@@ -15,11 +16,13 @@ import numpy as np
 import torch
 
 from distilbert.distillation.masking import Masking
-from distilbert.hub import CONFIG_FILE, json_text, read_json
+from distilbert.hub import CONFIG_FILE, Source, json_text, read_json
 from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import open_encoder, open_masked_lm
 from distilbert.modeling.pretrained import PreTrainedModel
+from distilbert.pipelines.models import is_exported
 from distilbert.recipes.embedding import embeddings, sts_scores
+from distilbert.recipes.exported import Exported
 from distilbert.recipes.given import given
 from distilbert.recipes.job import open_model_tokenizer
 from distilbert.recipes.masked_lm import check_vocabulary, masked_lm_scores, open_source
@@ -30,6 +33,7 @@ from distilbert.recipes.task_job import (
     check_cut,
     labels_of,
     longest_of,
+    open_exported,
     open_trained,
     outputs_of,
     refuse_not_finite,
@@ -56,7 +60,7 @@ class Settings:
     """Score a model on a task, or compare models or their results.
 
     Args:
-        model: folder or hub id of a BERT or DistilBERT with the task's head.
+        model: folder or hub id of a BERT or DistilBERT with the task's head, or of its export.
         data: labelled examples, in a format that `distilbert finetune` trains on; for mlm the
             folder that `distilbert prepare` wrote.
         task: task to score: one of `distilbert finetune`, or mlm (guessing masked tokens).
@@ -82,7 +86,8 @@ class Settings:
         mask_smoothing: mlm: a token is masked with a probability proportional to its frequency to
             the power of minus this, rare ones more often; 0 masks all alike. Training uses 0.7 in
             distill, 0 in pretrain, unless told otherwise.
-        precision: number format of the computation: fp32, or mixed precision in bf16 or fp16.
+        precision: number format of the computation: fp32, or mixed precision in bf16 or fp16; an
+            export has its own.
     """
 
     model: str | None = None
@@ -128,6 +133,11 @@ def _evaluate(settings: Settings, model: str, launch: Launch) -> dict[str, Any]:
         raise ValueError("say which data to evaluate on")
     for name in given(settings, _OF_TASKS if settings.task == MASKED_LM else _OF_MASKED_LM):
         raise ValueError(f"{settings.task} has no {name}: leave it out")
+    if (settings.embedding or settings.task == MASKED_LM) and is_exported(Source(model)):
+        raise ValueError(
+            f"{model} is an export, which can be scored on labelled examples only: give the model "
+            "that it was made from"
+        )
     if settings.embedding:
         return _embedding(settings, model, settings.data, launch)
     if settings.task == MASKED_LM:
@@ -252,7 +262,14 @@ def _make_task(settings: Settings) -> Task:
 
 def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str, Any]:
     task = _make_task(settings)
-    model, tokenizer = open_trained(name, task)
+    runner = None
+    if is_exported(Source(name)):
+        if given(settings, ("precision",)):
+            raise ValueError(f"{name} is an export, which has its own precision: leave it out")
+        model, tokenizer, runner = open_exported(name, task)
+    else:
+        model, tokenizer = open_trained(name, task)
+        model.to(launch.device)
     reader = Reader(
         task,
         labels_of(model),
@@ -263,9 +280,8 @@ def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str,
     table = task.read(data)
     examples = reader.read(table)
     _logger.info("%s", reader.note(table, examples))
-    model.to(launch.device)
     started = time.perf_counter()
-    outputs, loss = outputs_of(launch, model, examples.features, settings.micro_tokens)
+    outputs, loss = outputs_of(launch, model, examples.features, settings.micro_tokens, runner)
     seconds = time.perf_counter() - started
     refuse_not_finite(name, outputs)
     result: dict[str, Any] = {
@@ -274,9 +290,9 @@ def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str,
         "task": task.name,
         "metric": task.metric,
         "scores": {"loss": loss, **examples.score(outputs)},
-        "size": _size(model),
+        "size": _size(model) | ({"megabytes": runner.megabytes} if runner else {}),
         "speed": {
-            "latency_ms": _latency_ms(launch, model, examples.features),
+            "latency_ms": _latency_ms(launch, model, runner, examples.features),
             "examples_per_s": len(examples.features) / seconds,
         },
         "cut": examples.cut,
@@ -297,15 +313,15 @@ def _size(model: PreTrainedModel) -> dict[str, float]:
 
 
 @torch.no_grad()
-def _latency_ms(launch: Launch, model: Head, features: Features) -> float:
+def _latency_ms(launch: Launch, model: Head, runner: Exported | None, features: Features) -> float:
     """Return the median time of one example at a time."""
     model.eval()
     times = []
     for number in range(min(_LATENCY_RUNS, len(features))):
         batch = features.batch(np.array([number]))
         started = time.perf_counter()
-        ids, types, lengths, *_ = to_inputs(batch, model.device)
+        ids, types, lengths, *_ = to_inputs(batch, launch.device)
         with launch.autocast():
-            logits_of(model, run(model, ids, types, lengths), lengths).cpu()
+            logits_of(model, run(runner or model, ids, types, lengths), lengths).cpu()
         times.append(time.perf_counter() - started)
     return 1000 * statistics.median(times)

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from distilbert.checkpoint import read_config
+from distilbert.hub import Source
 from distilbert.inference import PreparedModel
 from distilbert.modeling.heads import Head, MultipleChoice, QuestionAnswering
-from distilbert.modeling.opening import open_head
+from distilbert.modeling.opening import class_for, open_head
+from distilbert.recipes.exported import Exported
 from distilbert.recipes.job import Job, open_model_tokenizer, publish
 from distilbert.runtime.launch import Launch
 from distilbert.runtime.optimisation import check_finite
@@ -142,7 +145,7 @@ def outputs_of(
     model: Head,
     features: Features,
     batch_tokens: int,
-    prepared: PreparedModel | None = None,
+    runner: PreparedModel | Exported | None = None,
     description: str = "",
 ) -> tuple[np.ndarray, float]:
     """Return the outputs for all examples, float32, (E, L) or (N, L), and their mean loss.
@@ -150,8 +153,9 @@ def outputs_of(
     Every rank computes a part and returns the whole. The model is put back into the mode it was in.
 
     Args:
+        model: on the device of the run; without weights, if there is a runner.
         batch_tokens: real tokens that are computed at a time.
-        prepared: computes in the place of the model that it was made from.
+        runner: computes in the place of the model that it was made from.
         description: what is waited for; without it nothing is shown.
 
     Raises:
@@ -160,8 +164,8 @@ def outputs_of(
     was_training = model.training
     model.eval()
     shape = (features.outputs, _width(model, features))
-    outputs = torch.zeros(shape, device=model.device)
-    total = torch.zeros((), dtype=torch.float64, device=model.device)
+    outputs = torch.zeros(shape, device=launch.device)
+    total = torch.zeros((), dtype=torch.float64, device=launch.device)
     examples = len(features)
     progress = Progress(
         total=examples, description=description, is_main=launch.is_main and bool(description)
@@ -169,11 +173,11 @@ def outputs_of(
     done = 0
     with progress:
         for batch in in_order(features, batch_tokens, rank=launch.rank, ranks=launch.ranks):
-            ids, types, lengths, labels, _ = to_inputs(batch, model.device)
-            with nullcontext() if prepared else launch.autocast():
-                logits = logits_of(model, run(prepared or model, ids, types, lengths), lengths)
+            ids, types, lengths, labels, _ = to_inputs(batch, launch.device)
+            with nullcontext() if runner else launch.autocast():
+                logits = logits_of(model, run(runner or model, ids, types, lengths), lengths)
             total += loss_sum(model, logits, labels).double()
-            places = torch.from_numpy(batch.places).to(model.device)
+            places = torch.from_numpy(batch.places).to(launch.device)
             if features.has_outputs_per_token:
                 logits = logits[real_tokens(batch.lengths, logits.shape[1]).to(logits.device)]
             outputs[places] = logits
@@ -217,6 +221,25 @@ def open_trained(name: str, task: Task) -> tuple[Head, DistilBertTokenizerFast]:
             tokenizer does not fit it.
     """
     model = open_head(name, task.head, is_trained=True, attn_implementation="varlen")
+    return model, _fit(name, model, task)
+
+
+def open_exported(name: str, task: Task) -> tuple[Head, DistilBertTokenizerFast, Exported]:
+    """Open the export of such a model: the model without its weights, tokenizer, and what computes.
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+        OSError, ValueError: as `open_trained`.
+    """
+    source = Source(name)
+    cls: type[Any] = class_for(source, f"For{task.head}")
+    with torch.device("meta"):
+        model = cls(read_config(source, cls.config_class, {}))
+    return model, _fit(name, model, task), Exported(name)
+
+
+def _fit(name: str, model: Head, task: Task) -> DistilBertTokenizerFast:
+    """Set what the model is for, and return its tokenizer."""
     outputs = model.config.num_labels
     if task.problem_type == "regression" and outputs != 1:
         raise ValueError(
@@ -224,7 +247,7 @@ def open_trained(name: str, task: Task) -> tuple[Head, DistilBertTokenizerFast]:
             f"{task.name} needs one, a number; choose the task that the model is for"
         )
     model.config.problem_type = task.problem_type
-    return model, open_model_tokenizer(name, model.config)
+    return open_model_tokenizer(name, model.config)
 
 
 def label_fields(task: Task, labels: Labels) -> dict[str, Any]:

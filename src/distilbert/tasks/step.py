@@ -49,7 +49,7 @@ def to_inputs(batch: Batch, device: torch.device) -> Inputs:
 def run(
     model: Any, ids: Tensor, types: Tensor, lengths: list[Any], hidden: bool = False
 ) -> ModelOutput:
-    """Return what a model, prepared or not, gives; a BERT gets the token types.
+    """Return what a model, prepared, exported or neither, gives; a BERT gets the token types.
 
     Never its attention weights, whatever its configuration says: nobody reads them here, and they
     cost the padded path.
@@ -79,9 +79,9 @@ def logits_of(model: Head, output: ModelOutput, lengths: list[Any]) -> Tensor:
     )
 
 
-def real_tokens(lengths: list[int], columns: int) -> Tensor:
-    """(B, T), true where a token is real; on the CPU."""
-    return torch.arange(columns) < torch.tensor(lengths)[:, None]
+def real_tokens(lengths: list[Any], columns: int) -> Tensor:
+    """(B, T), or (E, rows, T) of a list per example, true where a token is real; on the CPU."""
+    return torch.arange(columns) < torch.tensor(lengths)[..., None]
 
 
 def loss_sum(
