@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -95,6 +96,35 @@ def test_what_is_published_and_reported(distill, fresh, corpus, teacher, tmp_pat
     loss, right, count = masked_lm_sums(student, source.validation(50)).tolist()
     assert right / count == scores["accuracy"]
     assert loss / count == pytest.approx(scores["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "tolerance"),
+    [({}, 0), ({"attention": 1.0}, 0), ({"precision": "bf16"}, 0.02)],
+    ids=["prepared teacher", "plain teacher", "bf16"],
+)
+def test_what_is_kept_of_the_teacher(
+    distill, evaluate, teacher, corpus, caplog, settings, tolerance
+):
+    caplog.set_level(logging.INFO, logger="distilbert")
+    scores = distill(**settings)
+    found = re.search(
+        r"the student keeps (.*)% of the teacher's (.*)% masked-token accuracy, with (.*)% of its "
+        r"parameters \((.*)% in the layers\)",
+        caplog.text,
+    )
+    kept, accuracy, whole, layers = map(float, found.groups())
+    right = evaluate(model=teacher, data=corpus, task="mlm", mask_smoothing=0.7)
+    assert accuracy == pytest.approx(100 * right["scores"]["accuracy"], abs=0.06 + 100 * tolerance)
+    assert kept == pytest.approx(100 * 100 * scores["accuracy"] / accuracy, rel=0.01)
+    assert layers == 50
+    assert 50 < whole < 100
+
+
+def test_what_is_kept_is_not_asked_without_the_teachers_head(distill, bare_teacher, caplog):
+    caplog.set_level(logging.INFO, logger="distilbert")
+    distill(teacher=bare_teacher, ce=0.0)
+    assert "the student keeps" not in caplog.text
 
 
 def test_the_paper(distill, teacher, corpus, caplog):

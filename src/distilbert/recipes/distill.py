@@ -6,6 +6,7 @@ teacher's, and the triple loss. Interrupted, it continues when the same command 
 
 import dataclasses
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,13 @@ from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.opening import open_masked_lm
 from distilbert.recipes.job import refuse_replacing
 from distilbert.recipes.loop import train
-from distilbert.recipes.masked_lm import MaskedLMJob, begin, check_vocabulary, longest_of
+from distilbert.recipes.masked_lm import (
+    MaskedLMJob,
+    begin,
+    check_vocabulary,
+    longest_of,
+    masked_lm_scores,
+)
 from distilbert.recipes.plan import BETAS, EPS
 from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
@@ -163,7 +170,7 @@ _TERMS = ("ce", "mlm", "cos", "hidden", "attention", "relation")
 
 
 def main(settings: Settings) -> dict[str, float]:
-    """Distil, and return the student's validation loss and accuracy.
+    """Distil, say what is kept of the teacher, and return the student's loss and accuracy.
 
     Raises:
         OSError: a file or folder cannot be read or written.
@@ -177,6 +184,7 @@ def main(settings: Settings) -> dict[str, float]:
     weights = Weights(**{name: getattr(settings, name) for name in _TERMS})
     teacher = open_masked_lm(settings.teacher, needs_head=weights.ce > 0)
     check_vocabulary(settings.teacher, teacher, corpus)
+    teacher_sizes = _sizes(teacher)  # before layers are left out or prepared
     student, origin = make_student(settings, teacher, corpus)
     fingerprint = {"corpus": corpus.hash, "teacher": checkpoint.fingerprint(teacher)}
     if settings.start not in ("teacher", "random"):
@@ -205,7 +213,25 @@ def main(settings: Settings) -> dict[str, float]:
         launch.barrier()
         note = f"student: {origin}, {student.num_parameters():,} parameters"
         job = MaskedLMJob(step, student, source)
-        return train(launch, run, job, plan, "distill", [note])
+        scores = train(launch, run, job, plan, "distill", [note])
+    if weights.ce:  # then the teacher is whole, with its head
+        accuracy = masked_lm_scores(launch, teacher, source)["accuracy"]
+        whole, layers = (a / b for a, b in zip(_sizes(student), teacher_sizes, strict=True))
+        _logger.info(
+            "the student keeps %.1f%% of the teacher's %.1f%% masked-token accuracy, with %.0f%% "
+            "of its parameters (%.0f%% in the layers)",
+            100 * (scores["accuracy"] / accuracy if accuracy else math.nan),
+            100 * accuracy,
+            100 * whole,
+            100 * layers,
+        )
+    return scores
+
+
+def _sizes(model: MaskedLM) -> tuple[int, int]:
+    """Return the number of parameters, of all and without embeddings and head."""
+    encoder = model.base_model
+    return model.num_parameters(), encoder.num_parameters(exclude_embeddings=True)
 
 
 def with_recipe(settings: Settings) -> Settings:

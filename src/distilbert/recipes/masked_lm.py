@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -68,8 +69,13 @@ class MaskedLMJob(Job):
 
 
 def masked_lm_scores(launch: Launch, model: MaskedLM, source: StepSource) -> dict[str, float]:
-    """Return loss and accuracy at the masked tokens of the validation split, of all ranks."""
-    with launch.autocast():
+    """Return loss and accuracy at the masked tokens of the validation split, of all ranks.
+
+    Args:
+        model: weights in fp32 are computed with in the run's precision; others, as a teacher's, in
+            their own.
+    """
+    with launch.autocast() if model.dtype == torch.float32 else nullcontext():
         sums = masked_lm_sums(model, validation_batches(source, launch.rank))
     if launch.ranks > 1:
         sums = launch.reduce_sum(sums)
