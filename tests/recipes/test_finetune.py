@@ -442,6 +442,23 @@ def test_a_teacher_is_enough(finetune, task_teacher, reviews, tmp_path):
     assert model.config.id2label == {0: "neg", 1: "pos"}
 
 
+def test_what_the_teacher_scores(finetune, evaluate, task_teacher, reviews, tmp_path, capfd):
+    """Whose labels have other numbers; one with too few positions still teaches."""
+    right = evaluate(model=task_teacher, data=reviews["validation"])["scores"]
+    capfd.readouterr()
+    finetune(teacher=task_teacher, steps=1)
+    said = f"teacher: validation accuracy {right['accuracy']:.4f}, "
+    assert said in capfd.readouterr().err
+    rows = Path(reviews["train"]).read_text().splitlines()
+    (tmp_path / "short.csv").write_text("\n".join(row for row in rows if len(row.split()) < 8))
+    short = shutil.copytree(task_teacher, tmp_path / "short")
+    model = d.BertForSequenceClassification.from_pretrained(task_teacher)
+    model.resize_position_embeddings(10)
+    model.save_pretrained(short)
+    finetune("short", teacher=str(short), steps=1, train=str(tmp_path / "short.csv"))
+    assert "teacher: validation" not in capfd.readouterr().err
+
+
 def test_all_terms_of_a_teacher(finetune, task_teacher, tmp_path):
     scores = finetune(teacher=task_teacher, hidden=0.5, attention=0.5)
     assert scores["accuracy"] > 0.95

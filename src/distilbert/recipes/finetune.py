@@ -277,7 +277,7 @@ def _class_weights(
 
 
 def with_teacher(settings: Settings, launch: Launch, data: Data) -> Data:
-    """Add the teacher, where there is one, and its outputs for the training data.
+    """Add the teacher, where there is one, its outputs for the training data and its scores.
 
     Raises:
         OSError, ValueError: there is no such teacher, or it does not fit.
@@ -287,23 +287,25 @@ def with_teacher(settings: Settings, launch: Launch, data: Data) -> Data:
         for name in given(settings, names):
             raise ValueError(f"{name} needs a teacher: say which with teacher")
         return data
-    features = data.training.features
-    teacher = open_teacher(
-        settings.teacher, data.task, data.labels, data.tokenizer, int(features.lengths.max())
-    )
-    taught = teach(
+    longest = int(data.training.features.lengths.max())
+    teacher = open_teacher(settings.teacher, data.task, data.labels, data.tokenizer, longest)
+    taught, said = teach(
         launch,
         settings.teacher,
         teacher,
         data.labels,
-        features,
+        data.training,
+        data.validation,
         batch_tokens=settings.micro_tokens,
     )
     training = dataclasses.replace(data.training, features=taught)
     known = {**data.fingerprint, "teacher": checkpoint.fingerprint(teacher)}
     if launch.device.type == "cpu" and settings.hidden and not settings.attention:
         use_fast_stack(teacher, settings.precision)
-    return dataclasses.replace(data, training=training, teacher=teacher, fingerprint=known)
+    notes = (*data.notes, said) if said else data.notes
+    return dataclasses.replace(
+        data, training=training, teacher=teacher, notes=notes, fingerprint=known
+    )
 
 
 def fit(

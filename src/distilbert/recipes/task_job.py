@@ -127,7 +127,7 @@ class TaskJob(Job):
 
     def describe(self, scores: dict[str, float]) -> str:
         """Return the scores in words."""
-        return "validation " + ", ".join(f"{name} {score:.4f}" for name, score in scores.items())
+        return f"validation {in_words(scores)}"
 
     def publish(self, launch: Launch, folder: Path) -> None:
         """Write the model and its tokenizer."""
@@ -137,6 +137,11 @@ class TaskJob(Job):
         if launch.is_main:
             publish(self.model, self.tokenizer, folder)
         launch.barrier()
+
+
+def in_words(scores: dict[str, float]) -> str:
+    """Return scores with their names."""
+    return ", ".join(f"{name} {score:.4f}" for name, score in scores.items())
 
 
 @torch.no_grad()

@@ -7,11 +7,17 @@ import numpy as np
 from distilbert.inference.prepared import build
 from distilbert.modeling.heads import Head
 from distilbert.recipes.job import tokenizer_difference
-from distilbert.recipes.task_job import labels_of, open_trained, outputs_of, refuse_not_finite
+from distilbert.recipes.task_job import (
+    in_words,
+    labels_of,
+    open_trained,
+    outputs_of,
+    refuse_not_finite,
+)
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.features import Features
 from distilbert.tasks.labels import Labels
-from distilbert.tasks.task import Task
+from distilbert.tasks.task import Examples, Task
 from distilbert.tokenization import DistilBertTokenizerFast
 
 
@@ -74,11 +80,15 @@ def teach(
     name: str,
     teacher: Head,
     labels: Labels,
-    features: Features,
+    training: Examples,
+    validation: Examples,
     *,
     batch_tokens: int,
-) -> Features:
-    """Return the features with the teacher's outputs, computed once for all epochs.
+) -> tuple[Features, str]:
+    """Return the training features with the teacher's outputs, and in words what it scores.
+
+    The outputs are computed once for all epochs. Nothing is said where the validation has longer
+    rows than the teacher has positions for.
 
     Args:
         batch_tokens: real tokens that are computed at a time.
@@ -86,11 +96,17 @@ def teach(
     teacher.to(launch.device, launch.dtype).eval()
     # A prepared model has no fp16: there the teacher answers as it is.
     prepared = None if launch.precision == "fp16" else build(teacher, launch.precision)
-    outputs, _ = outputs_of(
-        launch, teacher, features, batch_tokens, prepared, description="answers of the teacher"
-    )
-    refuse_not_finite(name, outputs)
     order = _order(name, teacher, labels)
-    if order:
-        outputs = np.ascontiguousarray(outputs[:, order])
-    return dataclasses.replace(features, teacher_logits=outputs)
+
+    def answers(features: Features, description: str) -> np.ndarray:
+        # Its loss is none: the labels have the student's numbers.
+        outputs, _ = outputs_of(launch, teacher, features, batch_tokens, prepared, description)
+        refuse_not_finite(name, outputs)
+        return np.ascontiguousarray(outputs[:, order]) if order else outputs
+
+    said = ""
+    if validation.features.lengths.max() <= teacher.config.max_position_embeddings:
+        scores = validation.score(answers(validation.features, "score of the teacher"))
+        said = f"teacher: validation {in_words(scores)}"
+    taught = answers(training.features, "answers of the teacher")
+    return dataclasses.replace(training.features, teacher_logits=taught), said
