@@ -66,6 +66,7 @@ def test_only_the_text_is_cut(tokenizer):
         ({"candidate_labels": " , "}, "candidate_labels is empty"),
         ({"candidate_labels": ["a", ""]}, "a candidate label is empty"),
         ({"candidate_labels": "a", "hypothesis_template": "This"}, "must have {} where the label"),
+        ({"candidate_labels": "a", "hypothesis_template": "{} {}"}, "where the label goes, once"),
         ({"candidate_labels": "a", "hypothesis_template": 3}, "must have {} where the label"),
     ],
 )

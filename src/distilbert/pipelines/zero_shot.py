@@ -21,8 +21,8 @@ def _labels(name: str, value: Any) -> tuple[str, ...]:
 
 def _template(name: str, value: Any) -> str:
     """A sentence with a place for the label."""
-    if not isinstance(value, str) or "{}" not in value:
-        raise ValueError(f"{name}={value!r} must have {{}} where the label goes")
+    if not isinstance(value, str) or value.count("{}") != 1:
+        raise ValueError(f"{name}={value!r:.80} must have {{}} where the label goes, once")
     return value
 
 
