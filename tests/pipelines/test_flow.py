@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import distilbert
-from distilbert.pipelines.flow import _with_bar, softmax
+from distilbert.pipelines.flow import softmax
 from distilbert.pipelines.inputs import text_of
 from distilbert.pipelines.opening import TASKS
+from distilbert.pipelines.progress import with_bar
 
 from .conftest import HEAD_OF
 
@@ -230,7 +231,7 @@ def test_a_progress_bar_of_nobody_knows_how_many_shows_the_speed(capsys):
             time.sleep(0.02)
             yield i
 
-    assert list(_with_bar(slowly(), None)) == list(range(20))
+    assert list(with_bar(slowly(), None)) == list(range(20))
     assert "it/s" in capsys.readouterr().err
 
 
@@ -637,7 +638,72 @@ def test_texts_that_become_many_rows_end_it_sooner(tokenizer, make_model, monkey
         "zero-shot-classification", make_model("ForSequenceClassification"), tokenizer
     )
     labels = ["small", "model", "able", "the", "un"]
-    assert read_before_an_answer(classify, "the " * 20, candidate_labels=labels) == 3
+    options = {"candidate_labels": labels, "hypothesis_template": "{}"}
+    assert read_before_an_answer(classify, "the " * 20, **options) == 3
+
+
+def test_reading_counts_the_tokens_of_its_rows(task, head, make_model, tokenizer, inputs, options):
+    pipe = distilbert.pipeline(task, make_model(head), tokenizer, read_ahead=2)
+    if task == "token-classification":
+        inputs = [*inputs, "the small model " * 40]  # several windows
+    for asked in (inputs, inputs[0]):
+        counted = []
+        request = pipe.read(asked, counted.append, **options)
+        assert sum(counted) == sum(len(row.ids) for row, _ in request.rows)
+        assert len(counted) > 1 or asked == inputs[0]
+
+
+class EnoughError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("task", "inputs", "options"),
+    [
+        ("text-classification", ["the"] * 1000 + [""], {}),
+        ("zero-shot-classification", "the", {"candidate_labels": ["the"] * 9999 + ["un " * 50]}),
+        ("multiple-choice", {"text": "the", "choices": ["the"] * 29_999 + ["un " * 50]}, {}),
+    ],
+)
+def test_no_more_is_read_than_is_counted(task, inputs, options, make_model, tokenizer):
+    pipe = distilbert.pipeline(task, make_model(HEAD_OF[task]), tokenizer)
+
+    def count(tokens):
+        raise EnoughError
+
+    with pytest.raises(ValueError, match=r"is empty|at most 48 fit"):
+        pipe.read(inputs, **options)
+    with pytest.raises(EnoughError):  # before the last row, which is wrong
+        pipe.read(inputs, count, **options)
+
+
+@pytest.mark.parametrize(
+    ("task", "stride", "tokens"),
+    # 1000 windows, but for those of the first tokens: with [CLS], [SEP] and the question.
+    [("token-classification", {"stride": 45}, 46), ("question-answering", {"doc_stride": 42}, 43)],
+)
+def test_windows_are_counted_before_they_are_made(
+    task, stride, tokens, make_model, tokenizer, monkeypatch
+):
+    pipe = distilbert.pipeline(task, make_model(HEAD_OF[task]), tokenizer)
+    text = "the " * 1000
+    inputs = {"question": "un?", "context": text} if "question" in task else text
+    counted = []
+
+    def count(tokens):
+        counted.append(tokens)
+        raise EnoughError
+
+    windows = tokenizer.__class__.__call__
+
+    def call(self, *args, **options):
+        assert not options.get("return_overflowing_tokens"), "windows were made"
+        return windows(self, *args, **options)
+
+    monkeypatch.setattr(tokenizer.__class__, "__call__", call)
+    with pytest.raises(EnoughError):
+        pipe.read(inputs, count, **stride)
+    assert counted == [(1000 - tokens + 1) * 48]
 
 
 def test_making_a_pipeline_of_a_callable_needs_no_framework():

@@ -90,7 +90,7 @@ def test_what_is_served_and_that_it_works(ask):
         ({"inputs": "1", "parameters": []}, 400, "must be an object"),
         ({"inputs": "1", "parameters": {"inputs": 1}}, 400, "no option 'inputs'"),
         ({"inputs": "1", "parameters": {"self": 1}}, 400, "no option 'self'"),
-        ({"inputs": ["1 " * 50] * 3}, 413, "156 tokens in all, and at most 100 may wait"),
+        ({"inputs": ["1 " * 50] * 3}, 413, "more tokens than may wait (100)"),
         ({"inputs": "1", "parameters": {"topk": 1}}, 400, "no option 'topk'"),
         ({"inputs": "1", "parameters": {"top_k": "x"}}, 400, "top_k"),
         ({"inputs": 1}, 400, "expected a text"),
@@ -190,6 +190,56 @@ def test_a_full_server_does_not_even_read(ask, turns, pipe, model, monkeypatch):
     monkeypatch.setattr(pipe, "read", lambda *_, **__: pytest.fail("this was read"))
     assert ask({"inputs": "2"})[0] == 503
     turns.waiting_tokens -= 1
+
+
+def test_no_more_is_read_than_may_wait(ask, pipe):
+    pipe.read_ahead = 10
+    status, answer, _ = ask({"inputs": ["1"] * 300 + [""]})
+    assert status == 413, answer  # the last one, which is wrong, was not read
+    assert ask({"inputs": "1"})[0] == 200
+
+
+@pytest.fixture
+def endless_reading(pipe, monkeypatch):
+    """Events of the beginning and the end of a reading that only `count` can end."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def read(inputs, count):
+        begun.set()
+        try:
+            while True:
+                count(0)
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(pipe, "read", read)
+    return begun, ended
+
+
+def test_what_nobody_waits_for_is_not_read_on(port, server, endless_reading):
+    begun, ended = endless_reading
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as caller:
+        caller.sendall(head + b'{"inputs": ""}')
+        assert begun.wait(10)
+        assert not ended.is_set()
+    assert ended.wait(10)
+    _wait_for(lambda: not server.server_state.tasks)
+
+
+def test_what_is_not_done_when_the_server_ends_is_told_so(ask, server, endless_reading):
+    begun, ended = endless_reading
+    server.config.timeout_graceful_shutdown = 1
+    found = []
+    caller = threading.Thread(target=lambda: found.append(ask({"inputs": ""})))
+    caller.start()
+    assert begun.wait(10)
+    server.should_exit = True
+    caller.join(10)
+    assert found[0][0] == 503
+    assert "the server ends" in found[0][1]["error"]
+    assert ended.wait(10)
 
 
 def test_health_says_when_nothing_is_computed_any_more(ask, turns):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from distilbert.fields import boolean, one_of
 from distilbert.foreign_options import Table
 from distilbert.pipelines.flow import Encoded, Options, Pipeline
-from distilbert.pipelines.inputs import text_of
+from distilbert.pipelines.inputs import Count, text_of
 from distilbert.pipelines.running import Outputs, Row
 
 POOLING = ("none", "mean", "first")
@@ -74,8 +74,11 @@ class FeatureExtractionPipeline(Pipeline):
     def _read(self, item: Any, options: FeatureOptions) -> str:
         return text_of(item)
 
-    def _encode(self, items: list[str], options: FeatureOptions) -> list[Encoded]:
-        rows = self._rows(items, None, options, options.truncation)
+    def _encode(
+        self, items: list[str], options: FeatureOptions, count: Count | None
+    ) -> list[Encoded]:
+        texts = ((text, None) for text in items)
+        rows = self._rows(texts, options, options.truncation, count)
         return [Encoded([row], options) for row in rows]
 
     def _take(self, row: Row, source: FeatureOptions, outputs: Outputs) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from distilbert.fields import integer, optional
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
-from distilbert.pipelines.inputs import text_of, words
+from distilbert.pipelines.inputs import Count, text_of, words
 from distilbert.pipelines.running import Outputs, Row
 
 
@@ -112,11 +112,12 @@ class FillMaskPipeline(Pipeline):
             raise ValueError(f"{text!r:.80} has no {mask}; write it where a token is to be found")
         return text
 
-    def _encode(self, items: list[str], options: FillMaskOptions) -> list[Encoded]:
+    def _encode(
+        self, items: list[str], options: FillMaskOptions, count: Count | None
+    ) -> list[Encoded]:
         encoded, targets = [], self._target_ids(options)
-        for text, row in zip(
-            items, self._rows(items, None, options, options.truncation), strict=True
-        ):
+        rows = self._rows(((text, None) for text in items), options, options.truncation, count)
+        for text, row in zip(items, rows, strict=True):
             places = np.flatnonzero(np.array(row.ids) == self.tokenizer.mask_token_id)
             if not len(places):
                 raise ValueError(

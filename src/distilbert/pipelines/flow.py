@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,14 +13,25 @@ from numpy.typing import NDArray
 
 from distilbert.fields import Check, integer, optional
 from distilbert.foreign_options import Table, without_foreign
-from distilbert.pipelines.inputs import is_dataset, items_of, length_of, named, until_error
+from distilbert.pipelines.inputs import (
+    Count,
+    characters,
+    is_dataset,
+    items_of,
+    length_of,
+    named,
+    until_error,
+    until_full,
+)
 from distilbert.pipelines.models import as_arrays, check_head, move
+from distilbert.pipelines.progress import with_bar
 from distilbert.pipelines.running import Outputs, Row, run
 
 if TYPE_CHECKING:
     from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 MOST_CHARACTERS_AHEAD = 1_000_000
+_CHARACTERS_ENCODED = 100_000  # at a time: not all rows of a request are in memory twice
 
 _OF_FOLDERS = "say it where a folder or hub id is opened; a model has model.to(…)"
 _FOREIGN: Table = {
@@ -231,23 +241,28 @@ class Pipeline(ABC):
         is_list = isinstance(inputs, list | tuple)
         answers = self._stream(items_of(inputs), self._checked(self.options, options), not is_list)
         if progress:
-            answers = _with_bar(answers, length_of(inputs))
+            answers = with_bar(answers, length_of(inputs))
         return list(answers) if is_list else answers
 
     # A call in three steps, for whoever has many callers and computes for them together
 
-    def read(self, inputs: Any, /, **options: Any) -> Request:
+    def read(self, inputs: Any, count: Count | None = None, /, **options: Any) -> Request:
         """Check and encode one input, or all of a list; compute nothing.
+
+        Args:
+            count: is told of tokens, again and again, while the rows are made, and may raise to
+                have no more of them made.
 
         Raises:
             TypeError, ValueError: as a call raises them for its inputs and options.
         """
         chosen = self._checked(self.options, options)
         if self._comes_alone(inputs):
-            encoded = self._encode([self._read(inputs, chosen)], chosen)
+            encoded = self._encode([self._read(inputs, chosen)], chosen, count)
         else:
-            read = [*self._reads(enumerate(items_of(inputs)), chosen)]
-            encoded = [*self._encode_numbered(read, chosen)]
+            encoded, numbered = [], enumerate(items_of(inputs))
+            while ahead := [*self._read_ahead(numbered, chosen)]:
+                encoded += self._encode_numbered(ahead, chosen, count)
         return Request(inputs, encoded, chosen)
 
     def compute(self, rows: Sequence[tuple[Row, Any]]) -> list[Any]:
@@ -282,7 +297,7 @@ class Pipeline(ABC):
 
     def _size(self, item: Any, options: Any) -> int:
         """Return how many characters an input, as `_read` returns it, has in all its rows."""
-        return _characters(item)
+        return characters(item)
 
     def _alone(self, item: Any, answer: Any) -> Any:
         """Return the answer to an input that comes alone, not in a list."""
@@ -293,8 +308,8 @@ class Pipeline(ABC):
         """Check one input."""
 
     @abstractmethod
-    def _encode(self, items: list[Any], options: Any) -> list[Encoded]:
-        """Turn inputs, as `_read` returns them, into rows."""
+    def _encode(self, items: list[Any], options: Any, count: Count | None) -> list[Encoded]:
+        """Turn inputs, as `_read` returns them, into rows, and tell `count` of their tokens."""
 
     @abstractmethod
     def _decode(self, encoded: Encoded, kept: list[Any], options: Any) -> Any:
@@ -373,7 +388,7 @@ class Pipeline(ABC):
             ahead = until_error(self._read_ahead(numbered, options), errors)
             if not ahead:
                 break
-            encoded = until_error(self._encode_numbered(ahead, options), errors)
+            encoded = until_error(self._encode_numbered(ahead, options, None), errors)
             if errors and not answers_before_errors:
                 break
             request = Request([], encoded, options)
@@ -386,12 +401,8 @@ class Pipeline(ABC):
         self, numbered: Iterator[tuple[int, Any]], options: Any
     ) -> Iterator[tuple[int, Any]]:
         """Read checked inputs until there are enough to fill batches of similar lengths."""
-        characters = 0
-        for number, read in self._reads(islice(numbered, self.read_ahead), options):
-            yield number, read
-            characters += self._size(read, options)
-            if characters >= MOST_CHARACTERS_AHEAD:
-                return
+        reads = self._reads(islice(numbered, self.read_ahead), options)
+        return until_full(reads, lambda each: self._size(each[1], options), MOST_CHARACTERS_AHEAD)
 
     def _reads(
         self, numbered: Iterable[tuple[int, Any]], options: Any
@@ -401,33 +412,48 @@ class Pipeline(ABC):
                 read = self._read(item, options)
             yield number, read
 
-    def _encode_numbered(self, ahead: list[tuple[int, Any]], options: Any) -> Iterator[Encoded]:
+    def _encode_numbered(
+        self, ahead: list[tuple[int, Any]], options: Any, count: Count | None
+    ) -> Iterator[Encoded]:
         try:
-            encoded = self._encode([item for _, item in ahead], options)
+            encoded = self._encode([item for _, item in ahead], options, count)
         except (TypeError, ValueError):
             for number, item in ahead:  # one by one, to find the one that is wrong
                 with named(number):
-                    encoded = self._encode([item], options)
+                    encoded = self._encode([item], options, None)  # they have been counted
                 yield from encoded
         else:
             yield from encoded
 
     def _rows(
         self,
-        texts: Sequence[str],
-        pairs: Sequence[Any] | None,
+        texts: Iterable[tuple[str, str | None]],
         options: Any,
         truncation: bool | str,
+        count: Count | None,
     ) -> list[Row]:
-        """Encode texts, or pairs, as a row each.
+        """Encode texts, each with another one or None, as a row each.
 
         Raises:
             ValueError: a text without a token, or a row that is too long and not to be cut.
         """
+        rows: list[Row] = []
+        left = iter(texts)
+        while block := [*until_full(left, characters, _CHARACTERS_ENCODED)]:
+            made = self._rows_at_once(block, options, truncation)
+            if count is not None:
+                count(sum(len(row.ids) for row in made))
+            rows += made
+        return rows
+
+    def _rows_at_once(
+        self, texts: list[tuple[str, str | None]], options: Any, truncation: bool | str
+    ) -> list[Row]:
         limit = self._limit(options)
+        pairs: list[Any] = [pair for _, pair in texts]
         encoded = self.tokenizer(
-            list(texts),
-            None if pairs is None else list(pairs),
+            [text for text, _ in texts],
+            pairs,
             truncation=truncation,
             max_length=limit if truncation else None,
             return_token_type_ids=True,
@@ -438,7 +464,7 @@ class Pipeline(ABC):
             Row(*both) for both in zip(encoded["input_ids"], encoded["token_type_ids"], strict=True)
         ]
         special = [self.tokenizer.num_special_tokens_to_add(pair=pair) for pair in (False, True)]
-        for text, pair, row in zip(texts, pairs or [None] * len(texts), rows, strict=True):
+        for (text, pair), row in zip(texts, rows, strict=True):
             if len(row.ids) <= special[pair is not None]:
                 raise ValueError(f"the text {text!r:.80} has no tokens")
             if len(row.ids) > limit:
@@ -453,25 +479,3 @@ def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     """Return probabilities over the last axis, in float64."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
     return shifted / shifted.sum(-1, keepdims=True)
-
-
-def _characters(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    return sum(map(_characters, value)) if isinstance(value, tuple | list) else 0
-
-
-def _with_bar(answers: Iterable[Any], total: int | None) -> Iterator[Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
-
-    bar = Progress(
-        BarColumn(),
-        TaskProgressColumn(show_speed=True),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=Console(stderr=True),
-        # Where standard output is no terminal, what the caller prints must not go to the bar's.
-        redirect_stdout=sys.stdout.isatty(),
-    )
-    with bar:
-        yield from bar.track(answers, total=total, description="")

@@ -1,6 +1,6 @@
 """What pipelines are given: one input after the other, checked, with its number in an error."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from operator import length_hint
 from typing import Any, TypeVar
@@ -8,6 +8,10 @@ from typing import Any, TypeVar
 from distilbert.errors import reworded
 
 Item = TypeVar("Item")
+
+Count = Callable[[int], None]
+"""Is told the tokens of rows as they are made; what it raises, but for TypeError and ValueError,
+which are about inputs, ends that."""
 
 
 def is_dataset(inputs: Any) -> bool:
@@ -38,6 +42,23 @@ def until_error(items: Iterable[Item], errors: list[Exception]) -> list[Item]:
     except Exception as error:  # is raised once what came before it is answered
         errors.append(error)
     return found
+
+
+def until_full(items: Iterator[Item], size: Callable[[Item], int], most: int) -> Iterator[Item]:
+    """Yield items until they have `most` characters together; the rest can be read on."""
+    total = 0
+    for item in items:
+        yield item
+        total += size(item)
+        if total >= most:
+            return
+
+
+def characters(value: Any) -> int:
+    """Return how many there are in a text, or in all texts of a list or tuple."""
+    if isinstance(value, str):
+        return len(value)
+    return sum(map(characters, value)) if isinstance(value, tuple | list) else 0
 
 
 @contextmanager

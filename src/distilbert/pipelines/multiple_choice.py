@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
-from distilbert.pipelines.inputs import text_of
+from distilbert.pipelines.inputs import Count, text_of
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,11 @@ class MultipleChoicePipeline(Pipeline):
             raise ValueError(f"there must be at least two choices, got {len(item[1])}")
         return text_of(item[0]), [text_of(choice, "a choice") for choice in item[1]]
 
-    def _encode(self, items: list[Any], options: MultipleChoiceOptions) -> list[Encoded]:
-        texts = [text for text, choices in items for _ in choices]
-        pairs = [choice for _, choices in items for choice in choices]
-        rows = iter(self._rows(texts, pairs, options, options.truncation))
+    def _encode(
+        self, items: list[Any], options: MultipleChoiceOptions, count: Count | None
+    ) -> list[Encoded]:
+        pairs = ((text, choice) for text, choices in items for choice in choices)
+        rows = iter(self._rows(pairs, options, options.truncation, count))
         return [Encoded([next(rows) for _ in choices], choices) for _, choices in items]
 
     def _take(self, row: Any, source: Any, outputs: Any) -> Any:

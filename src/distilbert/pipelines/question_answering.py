@@ -8,7 +8,7 @@ import numpy as np
 
 from distilbert.fields import boolean, integer, optional
 from distilbert.pipelines.flow import Encoded, Options, Pipeline
-from distilbert.pipelines.inputs import text_of
+from distilbert.pipelines.inputs import Count, text_of
 from distilbert.pipelines.running import Outputs, Row
 from distilbert.tasks.answers import find_answers, log_probabilities
 from distilbert.tasks.windows import Windows, make_windows
@@ -136,14 +136,16 @@ class QuestionAnsweringPipeline(Pipeline):
             )
         return text_of(item["question"], "the question"), text_of(item["context"], "the context")
 
-    def _encode(self, items: list[Any], options: QuestionAnsweringOptions) -> list[Encoded]:
+    def _encode(
+        self, items: list[Any], options: QuestionAnsweringOptions, count: Count | None
+    ) -> list[Encoded]:
         limit = self._limit(options)
         stride = options.doc_stride
         stride = min(USUAL_STRIDE, limit // 2) if stride is None else stride
         found = []
         for question, context in items:
             self._check_question(question, options.max_question_len)
-            windows = make_windows(self.tokenizer, [question], [context], limit, stride)
+            windows = make_windows(self.tokenizer, [question], [context], limit, stride, count)
             if not any(map(len, windows.chars)) and not options.handle_impossible_answer:
                 raise ValueError(f"the context {context!r:.80} has no tokens")
             rows = zip(windows.input_ids, windows.token_type_ids, strict=True)

@@ -10,7 +10,7 @@ from distilbert.errors import reworded
 from distilbert.fields import integer, one_of, optional, string
 from distilbert.foreign_options import Table
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
-from distilbert.pipelines.inputs import text_of
+from distilbert.pipelines.inputs import Count, text_of
 
 FUNCTIONS = ("softmax", "sigmoid", "none")
 
@@ -117,9 +117,10 @@ class TextClassificationPipeline(Pipeline):
             raise ValueError("both texts of the pair are empty")
         return text, pair
 
-    def _encode(self, items: list[Any], options: TextClassificationOptions) -> list[Encoded]:
-        texts, pairs = [text for text, _ in items], [pair for _, pair in items]
-        rows = self._rows(texts, pairs, options, options.truncation)
+    def _encode(
+        self, items: list[Any], options: TextClassificationOptions, count: Count | None
+    ) -> list[Encoded]:
+        rows = self._rows(items, options, options.truncation, count)
         return [Encoded([row], None) for row in rows]
 
     def _take(self, row: Any, source: Any, outputs: Any) -> Any:

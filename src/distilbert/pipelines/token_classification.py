@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from distilbert.fields import integer, one_of, optional
 from distilbert.foreign_options import Table
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
-from distilbert.pipelines.inputs import text_of, words
+from distilbert.pipelines.inputs import Count, text_of, words
 from distilbert.pipelines.running import Outputs, Row
 from distilbert.tasks.entities import split_tag
+from distilbert.tokenization.truncation import tokens_in_windows
 
 STRATEGIES = ("none", "simple", "first", "average", "max")
 
@@ -119,9 +120,15 @@ class TokenClassificationPipeline(Pipeline):
     def _read(self, item: Any, options: TokenClassificationOptions) -> str:
         return text_of(item)
 
-    def _encode(self, items: list[str], options: TokenClassificationOptions) -> list[Encoded]:
+    def _encode(
+        self, items: list[str], options: TokenClassificationOptions, count: Count | None
+    ) -> list[Encoded]:
         limit = self._limit(options)
         stride = limit // 4 if options.stride is None else options.stride
+        if count is not None:
+            special = self.tokenizer.num_special_tokens_to_add()
+            for ids in self.tokenizer(items, add_special_tokens=False, verbose=False)["input_ids"]:
+                count(tokens_in_windows(len(ids), limit - special, stride, special))
         rows = self.tokenizer(
             items,
             truncation=True,

@@ -9,7 +9,7 @@ import numpy as np
 from distilbert.fields import boolean
 from distilbert.foreign_options import Table
 from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
-from distilbert.pipelines.inputs import text_of, words
+from distilbert.pipelines.inputs import Count, text_of, words
 
 
 def _labels(name: str, value: Any) -> tuple[str, ...]:
@@ -147,19 +147,15 @@ class ZeroShotClassificationPipeline(Pipeline):
         return text_of(item)
 
     def _size(self, item: str, options: ZeroShotOptions) -> int:
-        return len(options.candidate_labels) * len(item)
+        return len(options.candidate_labels) * (len(item) + len(options.hypothesis_template))
 
-    def _encode(self, items: list[str], options: ZeroShotOptions) -> list[Encoded]:
-        labels = options.candidate_labels
-        hypotheses = [options.hypothesis_template.replace("{}", label) for label in labels]
-        rows = iter(
-            self._rows(
-                [text for text in items for _ in labels],
-                hypotheses * len(items),
-                options,
-                "only_first" if options.truncation else False,
-            )
-        )
+    def _encode(
+        self, items: list[str], options: ZeroShotOptions, count: Count | None
+    ) -> list[Encoded]:
+        labels, template = options.candidate_labels, options.hypothesis_template
+        pairs = ((text, template.replace("{}", label)) for text in items for label in labels)
+        truncation = "only_first" if options.truncation else False
+        rows = iter(self._rows(pairs, options, truncation, count))
         return [Encoded([next(rows) for _ in labels], text) for text in items]
 
     def _take(self, row: Any, source: Any, outputs: Any) -> Any:

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Any
+from threading import Event
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -16,7 +17,9 @@ from starlette.routing import Route
 
 from distilbert.pipelines.flow import Request
 from distilbert.pipelines.records import as_json
-from distilbert.serving.turns import BusyError, Turns
+from distilbert.serving.turns import BusyError, TooMuchError, Turns
+
+Result = TypeVar("Result")
 
 CLOSED_BY_CALLER = 499
 """A status that nobody reads, known from nginx."""
@@ -39,16 +42,25 @@ def make_app(turns: Turns, about: dict[str, Any], most_bytes: int = 1_000_000) -
     """
 
     async def predict(http: HTTPRequest) -> Response:
+        is_over = Event()
         try:
             body = await _body(http, most_bytes)
             turns.require_room()  # or reading would be in vain
-            request = await run_in_threadpool(_read, turns, body)
-            kept = await _computed(http, turns, request)
+            reading = run_in_threadpool(_read, turns, body, is_over)
+            request = await _while_awaited(http, reading)
+            kept = await _while_awaited(http, asyncio.wrap_future(turns.ask(request)))
+            answer = await run_in_threadpool(_written, turns, request, kept)
         except ClientDisconnect:
             return Response(status_code=CLOSED_BY_CALLER)
+        except TooMuchError as error:
+            raise HTTPException(413, str(error)) from None
         except BusyError as error:
             raise HTTPException(503, str(error), {"Retry-After": "1"}) from None
-        return _response(await run_in_threadpool(_written, turns, request, kept))
+        except asyncio.CancelledError:
+            raise HTTPException(503, "the server ends, and this was not done in time") from None
+        finally:
+            is_over.set()
+        return _response(answer)
 
     async def show(http: HTTPRequest) -> Response:
         return _response(as_json(about))
@@ -81,12 +93,25 @@ async def _body(http: HTTPRequest, most_bytes: int) -> bytes:
     return bytes(body)
 
 
-def _read(turns: Turns, body: bytes) -> Request:
+def _read(turns: Turns, body: bytes, is_over: Event) -> Request:
     """Return what is asked.
 
+    A short request can have any number of rows: no more are made than may wait, nor for nobody.
+
     Raises:
+        TooMuchError, BusyError: as `Turns.require_room`.
+        ClientDisconnect: it is over.
         HTTPException: it cannot be answered; the reason is the caller's to read.
     """
+    total = 0
+
+    def count(tokens: int) -> None:
+        nonlocal total
+        total += tokens
+        if is_over.is_set():
+            raise ClientDisconnect
+        turns.require_room(total)
+
     try:
         asked = json.loads(body)
         if not isinstance(asked, dict) or "inputs" not in asked:
@@ -97,7 +122,7 @@ def _read(turns: Turns, body: bytes) -> Request:
         parameters = {} if parameters is None else parameters
         if not isinstance(parameters, dict):
             raise TypeError(f"parameters must be an object, not {parameters!r:.60}")
-        return turns.pipeline.read(asked["inputs"], **parameters)
+        return turns.pipeline.read(asked["inputs"], count, **parameters)
     except UnicodeDecodeError as error:
         raise HTTPException(400, f"the body is not UTF-8: {error}") from None
     except json.JSONDecodeError as error:
@@ -108,28 +133,23 @@ def _read(turns: Turns, body: bytes) -> Request:
         raise HTTPException(400, str(error)) from None
 
 
-async def _computed(http: HTTPRequest, turns: Turns, request: Request) -> list[Any]:
-    """Return what is kept of a request's rows, as long as the caller waits for it.
+async def _while_awaited(http: HTTPRequest, work: Awaitable[Result]) -> Result:
+    """Return what work gives, as long as the caller waits for it.
 
     Raises:
-        BusyError: too much waits.
-        HTTPException: it is too much for any time.
         ClientDisconnect: the caller has gone.
     """
-    try:
-        kept: asyncio.Future[list[Any]] = asyncio.wrap_future(turns.ask(request))
-    except ValueError as error:
-        raise HTTPException(413, str(error)) from None
+    result = asyncio.ensure_future(work)
     # After the body a caller says nothing but that he has gone.
     gone: asyncio.Future[Any] = asyncio.ensure_future(http.receive())
     try:
-        await asyncio.wait([kept, gone], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([result, gone], return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
+            raise ClientDisconnect
     finally:  # what nobody waits for is not computed, at the end of the server too
         gone.cancel()
-        kept.cancel()
-    if kept.cancelled():
-        raise ClientDisconnect
-    return kept.result()
+        result.cancel()
+    return result.result()
 
 
 def _written(turns: Turns, request: Request, kept: list[Any]) -> str:

@@ -15,6 +15,10 @@ class BusyError(RuntimeError):
     """More would wait than may: ask again later."""
 
 
+class TooMuchError(RuntimeError):
+    """More than may ever wait: ask in parts."""
+
+
 @dataclass(eq=False)
 class _Asked:
     """A request that has not been computed yet."""
@@ -63,13 +67,12 @@ class Turns:
         """Do nothing if so many tokens more may wait.
 
         Raises:
-            ValueError: they never may.
+            TooMuchError: they never may.
             BusyError: not now.
         """
         if tokens > self.most_waiting:
-            raise ValueError(
-                f"this has {tokens:,} tokens in all, and at most {self.most_waiting:,} may wait: "
-                "ask in parts"
+            raise TooMuchError(
+                f"this has more tokens than may wait ({self.most_waiting:,}): ask in parts"
             )
         if self.waiting_tokens + tokens > self.most_waiting:
             raise BusyError(
@@ -83,7 +86,7 @@ class Turns:
         Once it is cancelled, no more of it is computed.
 
         Raises:
-            ValueError, BusyError: as `require_room`.
+            TooMuchError, BusyError: as `require_room`.
             RuntimeError: it does not work, or no more.
         """
         asked = _Asked(request.rows)

@@ -4,13 +4,14 @@ A window is `[CLS] question [SEP] a part of the context [SEP]`; consecutive ones
 pieces of the context.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
+from distilbert.tokenization.truncation import tokens_in_windows
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def make_windows(
     contexts: Sequence[str],
     max_length: int = 384,
     stride: int = 128,
+    count: Callable[[int], None] | None = None,
 ) -> Windows:
     """Cut contexts into windows, each with its question.
 
@@ -53,6 +55,7 @@ def make_windows(
         questions, contexts: as many of each.
         max_length: tokens per window, special ones included.
         stride: pieces that consecutive windows of a context share.
+        count: is told the tokens of each context's windows before there are any; it may raise.
 
     Raises:
         ValueError: a different number of each, or a question so long that its windows have no
@@ -74,6 +77,11 @@ def make_windows(
                 f"{max_length} leave {max(room, 0)} for the context, which must be more than "
                 f"stride={stride}; raise max_length, lower stride or shorten the question"
             )
+    if count is not None:
+        bodies = tokenizer(contexts, add_special_tokens=False, verbose=False)["input_ids"]
+        for head, body in zip(heads, bodies, strict=True):
+            around = special + len(head)
+            count(tokens_in_windows(len(body), max_length - around, stride, around))
     rows = tokenizer(
         questions,
         contexts,

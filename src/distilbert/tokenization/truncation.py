@@ -76,10 +76,24 @@ def windows(length: int, size: int, stride: int, side: Side) -> list[Window]:
             "the special tokens and the other text; lower stride or raise max_length"
         )
     step = size - stride
-    count = -(-(length - size) // step) + 1
+    count = _window_count(length, size, stride)
     if side == "right":
         return [(at, min(at + size, length)) for at in range(0, count * step, step)]
     return [(max(at - size, 0), at) for at in range(length, length - count * step, -step)]
+
+
+def tokens_in_windows(length: int, size: int, stride: int, around: int) -> int:
+    """Return how many tokens the windows over a text have, with those `around` each of them.
+
+    >>> tokens_in_windows(6, 4, 1, around=2)
+    11
+    """
+    count = _window_count(length, size, stride)
+    return length + (count - 1) * stride + count * around
+
+
+def _window_count(length: int, size: int, stride: int) -> int:
+    return 1 if length <= size else -(-(length - size) // (size - stride)) + 1
 
 
 def keep(length: int, size: int, side: Side) -> Window:
