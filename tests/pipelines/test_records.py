@@ -91,6 +91,12 @@ def test_standard_input(monkeypatch):
         assert [record["text"] for _, record in read_records("-", "txt")] == ["é", "b"]
 
 
+def test_standard_input_that_is_closed(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(OSError, match="standard input is closed"):
+        next(read_records("-", "txt"))
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "message"),
     [

@@ -55,7 +55,7 @@ def read_records(path: str, kind: str) -> Iterator[Record]:
         kind: txt, jsonl, csv or tsv.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
+        OSError: there is no such file, or it cannot be read; or standard input is closed.
         ValueError: it is not UTF-8, or not of this kind.
     """
     if kind == "txt":
@@ -85,6 +85,8 @@ def as_json(content: Any) -> str:
 
 def _lines(path: str) -> Iterator[str]:
     if path == STDIN:
+        if sys.stdin is None:  # as Python has it where a process is started without
+            raise OSError("standard input is closed: name a file, or pipe the texts in")
         offset = 0
         for line in sys.stdin.buffer:
             # Files that begin with this mark lose it too.
