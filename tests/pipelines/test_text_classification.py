@@ -98,9 +98,9 @@ def test_bad_input(tokenizer):
         classify([["the", "model"]])
     with pytest.raises(ValueError, match="has no tokens"):
         classify("\u200b\u00ad")
-    with pytest.raises(ValueError, match="top_k must be at least 1, got 0; None gives all"):
+    with pytest.raises(ValueError, match=r"top_k must be at least 1, got 0; None .* gives all"):
         classify("the", top_k=0)
-    with pytest.raises(TypeError, match="top_k must be an integer, got '3'; None gives all"):
+    with pytest.raises(TypeError, match=r"top_k must be an integer, got '3'; None .null in JSON"):
         classify("the", top_k="3")
     with pytest.raises(ValueError, match="must be one of softmax, sigmoid, none"):
         classify("the", function_to_apply="relu")

@@ -23,7 +23,8 @@ def _labels_per_text(name: str, value: Any) -> Any:
         return integer(1)(name, value)
     except (TypeError, ValueError) as error:
         raise reworded(
-            error, f"{error}; None gives all labels, 'best' the best one without a list"
+            error,
+            f"{error}; None (null in JSON) gives all labels, 'best' the best one without a list",
         ) from None
 
 
