@@ -45,6 +45,21 @@ def test_what_is_no_library_is_left_out(unopened, monkeypatch, make, tmp_path):
         assert d.prepare(make()).engine == "torch"
 
 
+@pytest.mark.skipif(not NAMES or sys.platform != "linux", reason="no ELF file was compiled")
+def test_a_library_that_was_not_copied_to_its_end_is_left_out(
+    unopened, monkeypatch, make, tmp_path
+):
+    whole = building.path_of(NAMES[0]).read_bytes()
+    cut = tmp_path / "engine.so"
+    monkeypatch.setattr(library, "path_of", lambda name: cut)
+    monkeypatch.setattr(processor, "has_instructions", lambda name: True)
+    for size in (len(whole) // 2, len(whole) - 1):
+        cut.write_bytes(whole[:size])
+        with pytest.warns(UserWarning, match="engine.so is left out: .* is not whole"):
+            assert d.prepare(make()).engine == "torch"
+        library.engine.cache_clear()
+
+
 @pytest.mark.skipif(len(NAMES) < 2, reason="no two are compiled")
 def test_the_best_that_the_processor_can_run(unopened, monkeypatch):
     assert library.engine()._name == str(building.path_of(NAMES[0]))

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import struct
 import warnings
 from ctypes import (
     POINTER,
@@ -174,8 +175,10 @@ def open_library(path: Path) -> ctypes.CDLL:
     """Load a library and declare its functions.
 
     Raises:
-        OSError: it cannot be loaded, or was compiled from other sources than those that are here.
+        OSError: it cannot be loaded, is not whole, or was compiled from other sources than are
+            here.
     """
+    _check_whole(path)
     library = ctypes.CDLL(str(path))
     library.distilbert_sources.restype = c_char_p
     if library.distilbert_sources().decode() != digest():
@@ -197,6 +200,20 @@ def open_library(path: Path) -> ctypes.CDLL:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=library.distilbert_start_afresh)
     return library
+
+
+def _check_whole(path: Path) -> None:
+    """Raise OSError for an ELF file whose end, the table of sections, is missing.
+
+    The loader would map the file all the same, and the process die of SIGBUS.
+    """
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(b"\x7fELF\2") and len(head) == 64:
+        (table,) = struct.unpack_from("=Q", head, 40)
+        size, count = struct.unpack_from("=HH", head, 58)
+        if table + size * count > path.stat().st_size:
+            raise OSError(f"{path} is not whole; install the package again")
 
 
 @cache
