@@ -90,6 +90,7 @@ def test_a_trained_head_is_that_of_the_class_that_wrote_it(tmp_path, bert_config
             open_head(folder, head, is_trained=True)
         assert type(open_head(folder, head)).__name__ == f"{kind}For{head}"  # drawn anew, or not
     assert open_head(folder, "SequenceClassification", is_trained=True).config.num_labels == 1
+    assert type(open_head(folder, "Model", is_trained=True)).__name__ == f"{kind}Model"
     path = tmp_path / "config.json"
     content = json.loads(path.read_text())
     del content["architectures"]

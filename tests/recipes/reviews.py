@@ -14,12 +14,12 @@ VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *GOOD, *BAD, *OTHER]
 
 def save_model(folder, kind="distilbert", head="MaskedLM", **options):
     shape = {"vocab_size": len(VOCAB), "max_position_embeddings": 24, "n_layers": 2, "n_heads": 2,
-             "dim": 32, "hidden_dim": 64}  # fmt: skip
+             "dim": 32, "hidden_dim": 64, **options}  # fmt: skip
     torch.manual_seed(0)
     if kind == "bert":
         model = getattr(d, f"BertFor{head}")(d.BertConfig(**shape))
     else:
-        model = getattr(d, f"DistilBertFor{head}")(d.DistilBertConfig(**shape, **options))
+        model = getattr(d, f"DistilBertFor{head}")(d.DistilBertConfig(**shape))
     model.save_pretrained(folder)
     d.DistilBertTokenizerFast({word: i for i, word in enumerate(VOCAB)}).save_pretrained(folder)
     return str(folder)

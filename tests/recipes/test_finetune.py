@@ -516,6 +516,175 @@ def test_a_teacher_of_a_value_may_have_learned_it_from_another_column(finetune, 
     assert np.isfinite(scores["loss"])
 
 
+def write_pairs(path, kind, count, seed):
+    """Two reviews that agree or not; a review and the one that answers it, word by word; one."""
+    draw = np.random.default_rng(seed)
+    answers = dict(zip(BAD + GOOD, OTHER, strict=True))
+    rows = []
+    for _ in range(count):
+        first, second = (review(draw, int(is_good)) for is_good in draw.integers(0, 2, 2))
+        texts = {"sentence1": " ".join(first[0]), "sentence2": " ".join(second[0])}
+        is_good = [words[place] in GOOD for words, place in (first, second)]
+        if kind == "together":
+            words = [str(word) for word in draw.choice(BAD + GOOD, 2, replace=False)]
+            texts = {"sentence1": " ".join(words), "sentence2": " ".join(map(answers.get, words))}
+        elif kind == "similar":
+            texts["label"] = 1 + 4 * (is_good[0] == is_good[1])
+        else:
+            del texts["sentence2"]
+        rows.append(texts)
+    return write_lines(path, rows)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Return a function that gives the files of a kind of training data and of validation data."""
+
+    def files(kind, other=None):
+        parts = (("train", kind, 200, 0), ("validation", other or kind, 40, 1))
+        return {name: write_pairs(tmp_path / f"{name}.jsonl", *rest) for name, *rest in parts} | {
+            "task": "embedding"
+        }
+
+    return files
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "bert"])
+@pytest.mark.parametrize(("data", "metric"), [("similar", "spearman"), ("together", "mrr")])
+def test_embeddings(finetune, evaluate, pairs, tmp_path, capfd, data, metric, kind):
+    """The folder is a bare encoder; whoever reads its embeddings finds what was learnt."""
+    files = pairs(data)
+    base = save_model(tmp_path / "base", kind)
+    before = evaluate(model=base, data=files["validation"], task="embedding")
+    scores = finetune(model=base, **files, epochs=10.0)
+    assert before["metric"] == metric
+    assert before["scores"][metric] < 0.6
+    assert scores[metric] > 0.8
+    said = capfd.readouterr().err
+    assert {"similar": "pairs with similarities of 1 to 5", "together": "belong together"}[
+        data
+    ] in said
+    folder = tmp_path / "run" / "model"
+    model = str(folder)
+    assert evaluate(model=model, data=files["validation"], task="embedding")[
+        "scores"
+    ] == pytest.approx(scores, abs=1e-5)
+    cls = d.BertModel if kind == "bert" else d.DistilBertModel
+    assert json.loads((folder / "config.json").read_text())["architectures"] == [cls.__name__]
+    assert cls.from_pretrained(folder).config.problem_type is None
+    if data == "similar":
+        options = {"task": "regression", "text_column": "sentence1"}
+        other = evaluate(model=model, data=files["validation"], embedding=True, **options,
+                         second_text_column="sentence2")  # fmt: skip
+        assert other["scores"]["spearman"] == pytest.approx(scores["spearman"], abs=1e-6)
+        find = d.pipeline("sentence-embedding", model)
+        same, different = find(["good", "great", "awful"])[0] @ np.stack(
+            [find("nice"), find("sad")], 1
+        )
+        assert same > 0.5 > different
+
+
+def test_embeddings_of_a_teacher(finetune, evaluate, pairs, tmp_path):
+    """A student of other random weights, from pairs without their labels, and from texts alone."""
+    files = pairs("similar")
+    finetune("teacher", **files, epochs=10.0)
+    teacher = str(tmp_path / "teacher" / "model")
+    student = save_model(tmp_path / "base", n_layers=1)
+    start = evaluate(model=student, data=files["validation"], task="embedding")["scores"]
+    assert start["spearman"] < 0.3
+    for data, options in (("similar", {"labels": 0.0}), ("texts", {"epochs": 10.0})):
+        files = pairs(data, "similar")
+        scores = finetune(data, model=student, teacher=teacher, **files, **options)
+        assert scores["spearman"] > 0.7
+        terms = [line for line in numbers(tmp_path / data) if "ce" in line]
+        assert "labels" not in terms[0]
+        assert terms[-1]["ce"] < 0.5 * terms[0]["ce"]
+
+
+def test_embeddings_by_all_terms_of_a_teacher(finetune, pairs, tmp_path):
+    files = pairs("together")
+    teacher = save_model(tmp_path / "teacher", head="MaskedLM", n_layers=4)
+    finetune(**files, teacher=teacher, hidden=0.5, attention=0.5, steps=10)
+    [line] = [line for line in numbers(tmp_path / "run") if "ce" in line]
+    assert line.keys() >= {"labels", "ce", "hidden", "attention"}
+
+
+def test_texts_alone_are_scored_by_the_teacher(finetune, pairs, masked_lm, tmp_path):
+    """A model that is its own teacher has nothing to learn."""
+    files = pairs("texts") | {"validation": "0.2"}
+    base = save_model(tmp_path / "base", dropout=0.0, attention_dropout=0.0)
+    scores = finetune(model=base, teacher=base, **files, steps=2, learning_rate=1e-9)
+    assert scores == {"loss": pytest.approx(0, abs=1e-6)}
+    with pytest.raises(
+        ValueError, match=r"train.jsonl has texts alone, and no teacher .* second_t"
+    ):
+        finetune("none", **files)
+    with pytest.raises(ValueError, match=r"has texts alone, without labels that labels=0.7 could"):
+        finetune("none", **files, teacher=masked_lm, labels=0.7)
+    with pytest.raises(ValueError, match=r"metric must be one of loss; got 'spearman'"):
+        finetune("none", **files, teacher=masked_lm, metric="spearman")
+    assert not (tmp_path / "none").exists()
+
+
+def test_embeddings_that_cannot_be(finetune, evaluate, pairs, masked_lm, tmp_path):
+    files = pairs("similar", "together")
+    with pytest.raises(
+        ValueError, match="metric must be one of loss, mrr, accuracy; got 'pearson'"
+    ):
+        finetune(**files, metric="pearson")
+    with pytest.raises(ValueError, match="embedding has no temperature"):
+        finetune(**files, teacher=masked_lm, temperature=3.0)
+    wide = save_model(tmp_path / "wide", dim=16)
+    with pytest.raises(ValueError, match=r"wide has embeddings of width 16, the student of 32"):
+        finetune(**files, teacher=wide)
+    with pytest.raises(ValueError, match="embedding has no augment: it is for tasks that label"):
+        finetune(**files, augment=1, augmenter=masked_lm)
+    texts = write_pairs(tmp_path / "texts.jsonl", "texts", 5, 0)
+    with pytest.raises(ValueError, match=r"texts.jsonl has texts alone, and no teacher"):
+        evaluate(model=masked_lm, data=texts, task="embedding")
+    with pytest.raises(ValueError, match=r"texts.jsonl has texts alone, and no teacher"):
+        finetune(**{**files, "validation": texts})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("data", ["similar", "together"])
+def test_embeddings_go_on_with_the_same_bits(finetune, pairs, tmp_path, monkeypatch, data):
+    """With dropout, as models come."""
+    files = pairs(data)
+    options = {"steps": 12, "save_every": 4, **files}
+    whole = finetune("whole", **options)
+    score = recipe.TaskJob.validate
+
+    def stop(job, launch, done):
+        if done == 8:
+            raise RuntimeError("killed")
+        return score(job, launch, done)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recipe.TaskJob, "validate", stop)
+        with pytest.raises(RuntimeError, match="killed"):
+            finetune("parts", **options)
+    assert checkpoint.latest(tmp_path / "parts" / "checkpoints").step == 4
+    assert finetune("parts", **options) == whole
+    one, other = (tmp_path / name / "model" / "model.safetensors" for name in ("whole", "parts"))
+    assert one.read_bytes() == other.read_bytes()
+    if data == "together":  # its batch is never split
+        finetune("small", **options, micro_tokens=40)
+        small = (tmp_path / "small" / "model" / "model.safetensors").read_bytes()
+        assert small == one.read_bytes()
+
+
+def test_embeddings_by_the_command(fresh, pairs, masked_lm, tmp_path, capfd):
+    files = pairs("similar")
+    command = ["finetune", "--task", "embedding", "--model", masked_lm, "--train", files["train"]]
+    command += ["--validation", files["validation"], "--out", str(tmp_path / "run"), "--steps", "2"]
+    assert cli.main([*command, "--seeds", "1", "2"]) == 0
+    said = capfd.readouterr().err
+    assert "the best, step 2: validation loss" in said
+    assert "spearman" in said
+    assert (tmp_path / "run" / "model" / "tokenizer.json").exists()
+
+
 def test_frozen_layers_stay_and_rates_fall(finetune, masked_lm, tmp_path):
     finetune(steps=3, frozen_layers=1, layer_decay=0.5)
     before = load_file(f"{masked_lm}/model.safetensors")

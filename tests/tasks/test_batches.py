@@ -35,6 +35,17 @@ def test_a_step_does_not_depend_on_how_it_is_split():
     assert examples(3, micro_tokens=500) == examples(3, micro_tokens=20, ranks=3, prefetch=0)
 
 
+def test_a_batch_that_is_contrasted_is_one_micro_batch():
+    options = {"seed": 1, "batch_size": 16, "micro_tokens": 20}
+    with TaskSource(features(), contrasts=True, **options) as source:
+        [[micro]], counts = source.step(0)
+    assert len(micro) == counts.targets == 16
+    with pytest.raises(ValueError, match="whole batch, which 2 processes would split"):
+        TaskSource(features(), contrasts=True, ranks=2, **options)
+    with pytest.raises(ValueError, match="batch_size must be at least 2, got 1"):
+        TaskSource(features(), contrasts=True, **{**options, "batch_size": 1})
+
+
 def test_counts():
     labels = np.array([0, 2, -100, 2])
     assert count(labels, 9).weight == 3

@@ -57,7 +57,7 @@ def test_every_task_says_what_it_is(name):
     assert task.name == name
     assert task.metric in task.scores
     assert task.head in ("SequenceClassification", "TokenClassification", "QuestionAnswering",
-                         "MultipleChoice")  # fmt: skip
+                         "MultipleChoice", "Model")  # fmt: skip
 
 
 def test_options():

@@ -25,17 +25,19 @@ KINDS = {
     "span": ("QuestionAnswering", {}),
     "choice": ("MultipleChoice", {}),
 }  # fmt: skip
+ALL = {**KINDS, "similarity": ("Model", {})}
 
 
 def make(kind, bert=False, **options):
-    head, own = KINDS[kind]
+    head, own = ALL[kind]
+    cls = head if head == "Model" else f"For{head}"
     fields = {**SHAPE, **own, **options}
     torch.manual_seed(0)
     if not bert:
-        return getattr(d, f"DistilBertFor{head}")(d.DistilBertConfig(**fields))
+        return getattr(d, f"DistilBert{cls}")(d.DistilBertConfig(**fields))
     for name in ("seq_classif_dropout", "qa_dropout"):
         fields.pop(name, None)
-    return getattr(d, f"BertFor{head}")(d.BertConfig(**fields))
+    return getattr(d, f"Bert{cls}")(d.BertConfig(**fields))
 
 
 def test_a_bert_with_one_segment_reads_pairs():
@@ -46,14 +48,14 @@ def test_a_bert_with_one_segment_reads_pairs():
 
 def features(kind, examples=7, seed=0):
     draw = np.random.default_rng(seed)
-    rows = 2 if kind == "choice" else 1
+    rows = 2 if kind in ("choice", "similarity") else 1
     lengths = draw.integers(3, 12, examples * rows)
     tokens = draw.integers(1, 50, lengths.sum()).astype(np.int32)
     firsts = lengths // 2
     labels = draw.integers(0, 3, examples)
     if kind == "multi":
         labels = draw.integers(0, 2, (examples, 3)).astype(np.float32)
-    elif kind == "value":
+    elif kind in ("value", "similarity"):
         labels = draw.normal(size=examples).astype(np.float32)
     elif kind == "tags":
         labels = np.where(draw.random(len(tokens)) < 0.5, draw.integers(0, 3, len(tokens)), -100)
@@ -62,10 +64,11 @@ def features(kind, examples=7, seed=0):
     elif kind == "choice":
         labels = labels % 2
     per_token = kind in ("tags", "span")
-    width = {"value": 1, "span": 2, "choice": 2}.get(kind, 3)
-    outputs = len(tokens) if per_token else examples
+    width = {"value": 1, "span": 2, "choice": 2, "similarity": 16}.get(kind, 3)
+    per_row = kind == "similarity"
+    outputs = len(tokens) if per_token else rows * examples if per_row else examples
     teacher_logits = draw.normal(size=(outputs, width)).astype(np.float32)
-    return Features(tokens, lengths, firsts, labels, 0, rows, per_token, teacher_logits)
+    return Features(tokens, lengths, firsts, labels, 0, rows, per_token, teacher_logits, per_row)
 
 
 def total(step, data, **options):
@@ -96,7 +99,7 @@ def test_the_loss_is_that_of_the_head(kind, bert):
     assert loss == pytest.approx(expected.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_micro_batches_add_up(kind):
     data = features(kind)
     weights = Weights(labels=0.7, ce=0.3, hidden=0.5, attention=0.5)
@@ -108,6 +111,24 @@ def test_micro_batches_add_up(kind):
     assert parts == pytest.approx(whole, rel=1e-5)
     for one, other in zip(gradients, split, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("bert", [False, True], ids=["distilbert", "bert"])
+def test_embeddings_are_means_of_real_tokens(bert):
+    """The loss is Sentence-BERT's and the teacher's, of texts that are computed one by one."""
+    model, data = make("similarity", bert), features("similarity")
+    step = TaskStep(model, None, Weights(labels=0.7, ce=0.3))
+    loss, _ = total(step, data, micro_tokens=1000)
+    starts, own = data.ends - data.lengths, []
+    for row, (start, end) in enumerate(zip(starts, data.ends, strict=True)):
+        types = {"token_type_ids": (torch.arange(end - start) >= data.firsts[row])[None].long()}
+        ids = torch.from_numpy(data.tokens[start:end].astype(np.int64))[None]
+        own.append(model(ids, **(types if bert else {})).last_hidden_state[0].mean(0))
+    own, labels = torch.stack(own), torch.from_numpy(data.labels)
+    cosines = F.cosine_similarity(own[::2], own[1::2])
+    away = 1 - F.cosine_similarity(own, torch.from_numpy(data.teacher_logits))
+    expected = 0.7 * (cosines - labels).pow(2).mean() + 0.3 * away.mean()
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["single", "tags"])

@@ -6,7 +6,7 @@ from distilbert.checkpoint import KINDS, NOT_TRAINED, is_bert, require_kind
 from distilbert.hub import Source
 from distilbert.modeling import bert, distilbert
 from distilbert.modeling.backbone import Backbone
-from distilbert.modeling.heads import Head, MaskedLM
+from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.pretrained import PreTrainedModel
 
 
@@ -112,13 +112,13 @@ def open_encoder(name: str, **options: Any) -> Backbone:
 TASK_HEADS = tuple(kind.removeprefix("For") for kind in KINDS if kind != "ForMaskedLM")
 
 
-def open_head(name: str, head: str, *, is_trained: bool = False, **options: Any) -> Head:
+def open_head(name: str, head: str, *, is_trained: bool = False, **options: Any) -> PreTrainedModel:
     """Open a model with a head of a task, BERT or DistilBERT; its encoder has to be whole.
 
     A head that the checkpoint lacks, or has for other labels, is drawn anew.
 
     Args:
-        head: one of `TASK_HEADS`.
+        head: one of `TASK_HEADS`, or Model for the encoder without one.
         is_trained: refuse a checkpoint that has no such head, another, or one of another size.
         options: of `from_pretrained`. Fields of the configuration go by DistilBERT's names.
 
@@ -126,6 +126,8 @@ def open_head(name: str, head: str, *, is_trained: bool = False, **options: Any)
         OSError: it cannot be found.
         ValueError: it is neither kind, lacks weights, or is trained for another head.
     """
+    if head == "Model":
+        return open_encoder(name, **options)
     if head not in TASK_HEADS:
         raise ValueError(f"head must be one of {', '.join(TASK_HEADS)}; got {head!r}")
     source = Source(name)

@@ -56,7 +56,7 @@ def augmented(
     if augmenter is None:
         raise ValueError("augment needs a masked LM that proposes words: say which with augmenter")
     if not isinstance(task, TextTask | Tagging):
-        raise ValueError(f"{task.name} has no augment: its answers are places in the text")
+        raise ValueError(f"{task.name} has no augment: it is for tasks that label texts or words")
     model = open_masked_lm(augmenter, attn_implementation="varlen").to(launch.device).eval()
     tokenizer = open_model_tokenizer(augmenter, model.config)
     known = {"augmenter": checkpoint.fingerprint(model), **tokenizer_hashes("augmenter", tokenizer)}

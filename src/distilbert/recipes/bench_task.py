@@ -8,11 +8,18 @@ import numpy as np
 
 from distilbert.distillation.masking import IGNORED
 from distilbert.inference.prepared import build
-from distilbert.modeling.heads import Head
-from distilbert.recipes.task_job import Reader, labels_of, open_trained, outputs_of
+from distilbert.modeling.pretrained import PreTrainedModel
+from distilbert.recipes.task_job import (
+    Reader,
+    labels_of,
+    open_trained,
+    outputs_of,
+    require_labels,
+)
 from distilbert.runtime import launch as launching
 from distilbert.tasks.catalog import make_task
 from distilbert.tasks.classification import MultiLabel, Regression
+from distilbert.tasks.embedding import Embedding
 from distilbert.tasks.question_answering import QuestionAnswering
 from distilbert.tasks.tagging import Tagging
 from distilbert.tasks.task import Examples, Task
@@ -42,7 +49,7 @@ class Trial(NamedTuple):
     """A model, and the labelled examples that it is scored on."""
 
     task: Task
-    model: Head
+    model: PreTrainedModel
     data: str
     examples: Examples
 
@@ -62,14 +69,16 @@ def open_trial(name: str, data: str, task_name: str, max_length: int) -> Trial:
     model, tokenizer = open_trained(name, task)
     positions = model.config.max_position_embeddings
     reader = Reader(task, labels_of(model), tokenizer, positions, max_length)
-    return Trial(task, model, data, reader.read(task.read(data)))
+    examples = reader.read(task.read(data))
+    require_labels(data, examples)
+    return Trial(task, model, data, examples)
 
 
 def task_results(trial: Trial, precisions: Sequence[str]) -> dict[str, object]:
     """Score the model and its prepared copies, on the CPU."""
     task, model, data, examples = trial
     launch = launching.start(cpu=True)
-    labels = examples.features.labels
+    labels, metric = examples.features.labels, (*examples.scores, task.metric)[0]
     expected, loss = outputs_of(launch, model, examples.features, _BATCH_TOKENS)
     scores = {"loss": loss, **examples.score(expected)}
     results = {"model": TaskResult(scores, 1.0, 0.0, _changed(task, labels, expected, expected))}
@@ -79,14 +88,14 @@ def task_results(trial: Trial, precisions: Sequence[str]) -> dict[str, object]:
         own = {"loss": loss, **examples.score(found)}
         results[f"prepared {precision}"] = TaskResult(
             own,
-            own[task.metric] / scores[task.metric] if scores[task.metric] else None,
+            own[metric] / scores[metric] if scores[metric] else None,
             float(np.linalg.norm(found - expected)) / max(float(np.linalg.norm(expected)), 1e-30),
             _changed(task, labels, found, expected),
         )
     return {
         "task": task.name,
         "data": data,
-        "metric": task.metric,
+        "metric": metric,
         "texts": examples.texts,
         "results": {key: asdict(result) for key, result in results.items()},
     }
@@ -95,7 +104,7 @@ def task_results(trial: Trial, precisions: Sequence[str]) -> dict[str, object]:
 def _changed(
     task: Task, labels: np.ndarray, found: np.ndarray, expected: np.ndarray
 ) -> float | None:
-    if isinstance(task, Regression | QuestionAnswering):  # a number; starts and ends of spans
+    if isinstance(task, Regression | QuestionAnswering | Embedding):  # numbers; ends of spans
         return None
     if isinstance(task, Tagging):  # of a word its first piece says what it is
         decides = labels != IGNORED

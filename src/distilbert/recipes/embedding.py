@@ -8,7 +8,7 @@ from distilbert.runtime.launch import Launch
 from distilbert.tasks import metrics
 from distilbert.tasks.batches import in_order
 from distilbert.tasks.features import encode
-from distilbert.tasks.step import real_tokens
+from distilbert.tasks.step import mean_pooled
 from distilbert.tokenization import DistilBertTokenizerFast
 
 
@@ -33,9 +33,8 @@ def embeddings(
         ids = torch.from_numpy(batch.input_ids).to(model.device)
         with launch.autocast():
             states = model(ids, lengths=batch.lengths, return_dict=True).last_hidden_state.float()
-        is_real = real_tokens(batch.lengths, ids.shape[1]).to(model.device)
         places = torch.from_numpy(batch.places).to(model.device)
-        result[places] = (states * is_real[..., None]).sum(1) / is_real.sum(1, keepdim=True)
+        result[places] = mean_pooled(states, batch.lengths)
     if launch.ranks > 1:
         result = launch.reduce_sum(result)
     return result.cpu().numpy(), cut

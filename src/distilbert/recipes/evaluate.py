@@ -17,7 +17,6 @@ import torch
 
 from distilbert.distillation.masking import Masking
 from distilbert.hub import CONFIG_FILE, Source, json_text, read_json
-from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import open_encoder, open_masked_lm
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.pipelines.models import is_exported
@@ -37,6 +36,7 @@ from distilbert.recipes.task_job import (
     open_trained,
     outputs_of,
     refuse_not_finite,
+    require_labels,
 )
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch
@@ -279,6 +279,7 @@ def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str,
     )
     table = task.read(data)
     examples = reader.read(table)
+    require_labels(table.path, examples)
     _logger.info("%s", reader.note(table, examples))
     started = time.perf_counter()
     outputs, loss = outputs_of(launch, model, examples.features, settings.micro_tokens, runner)
@@ -288,7 +289,7 @@ def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str,
         "model": name,
         "data": data,
         "task": task.name,
-        "metric": task.metric,
+        "metric": (*examples.scores, task.metric)[0],
         "scores": {"loss": loss, **examples.score(outputs)},
         "size": _size(model) | ({"megabytes": runner.megabytes} if runner else {}),
         "speed": {
@@ -313,7 +314,9 @@ def _size(model: PreTrainedModel) -> dict[str, float]:
 
 
 @torch.no_grad()
-def _latency_ms(launch: Launch, model: Head, runner: Exported | None, features: Features) -> float:
+def _latency_ms(
+    launch: Launch, model: PreTrainedModel, runner: Exported | None, features: Features
+) -> float:
     """Return the median time of one example at a time."""
     model.eval()
     times = []

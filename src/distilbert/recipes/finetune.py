@@ -15,8 +15,9 @@ from distilbert.checkpoint import is_bert
 from distilbert.config import BertConfig, DistilBertConfig
 from distilbert.distillation.randomness import torch_seed
 from distilbert.inference.prepared import use_fast_stack
-from distilbert.modeling.heads import Head
+from distilbert.modeling.bert import BertModel
 from distilbert.modeling.opening import open_head
+from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.recipes.augment import augmented
 from distilbert.recipes.given import given
 from distilbert.recipes.job import open_model_tokenizer, refuse_replacing, tokenizer_hashes
@@ -24,7 +25,7 @@ from distilbert.recipes.layer_rates import freeze, keep, rate_scale
 from distilbert.recipes.loop import train
 from distilbert.recipes.plan import Plan, steps_of
 from distilbert.recipes.seeds import folder_of, refuse_fewer, sum_up
-from distilbert.recipes.task_job import Reader, TaskJob, label_fields
+from distilbert.recipes.task_job import Reader, TaskJob, label_fields, require_labels
 from distilbert.recipes.teacher import open_teacher, teach
 from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
@@ -34,6 +35,7 @@ from distilbert.tasks.batches import TaskSource
 from distilbert.tasks.catalog import make_task
 from distilbert.tasks.class_weights import class_weights
 from distilbert.tasks.classification import Classification
+from distilbert.tasks.embedding import Embedding
 from distilbert.tasks.labels import Labels
 from distilbert.tasks.step import TaskStep, Weights
 from distilbert.tasks.tables import fingerprint, held_out, share_of
@@ -57,7 +59,8 @@ class Settings:
         out: folder of the run; the model is in its `model`.
         task: task to learn: one of GLUE's (cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli),
             imdb, conll2003, squad, squad2, swag; or for files of one's own classification,
-            multi-label, regression, token-classification, question-answering, multiple-choice.
+            multi-label, regression, token-classification, question-answering, multiple-choice,
+            embedding.
         text_column: column with the text; by default that of the task.
         second_text_column: column with the second text of a pair; by default that of the task, if
             it has one.
@@ -71,7 +74,7 @@ class Settings:
         epochs: passes over the training data, if steps is 0.
         batch_size: examples per optimiser step, over all processes.
         micro_tokens: tokens (padding does not count) that a process computes at a time; fewer take
-            less memory.
+            less memory. Pairs without labels are trained on a whole batch at a time.
         learning_rate: highest learning rate of AdamW, reached at the end of the warm-up.
         layers: layers of the model that are kept, counted from 0; by default all.
         layer_decay: factor on the learning rate of each layer against the one above it, above 0 and
@@ -86,7 +89,7 @@ class Settings:
         class_weights: weights of labels in the loss: balanced (by how rare they are), or
             NAME=WEIGHT of some; by default all have 1.
         teacher: folder or hub id of a model to distil from, fine-tuned for the task, with the same
-            vocabulary; by default none.
+            vocabulary (of embeddings, with the same width too); by default none.
         labels: with a teacher: weight of the task's own loss; 0 leaves it out.
         ce: with a teacher: weight of L_ce, the distillation loss between its outputs and the
             model's; 0 leaves it out.
@@ -195,6 +198,7 @@ def main(settings: Settings) -> dict[str, float]:
 class Data:
     """What all seeds share."""
 
+    dim: int
     labels: Labels
     task: Task
     metric: str
@@ -204,7 +208,7 @@ class Data:
     notes: tuple[str, ...]
     fingerprint: dict[str, str]
     class_weights: np.ndarray | None
-    teacher: Head | None = None
+    teacher: PreTrainedModel | None = None
 
 
 def read_data(settings: Settings, launch: Launch | None) -> Data:
@@ -223,13 +227,12 @@ def read_data(settings: Settings, launch: Launch | None) -> Data:
         label_column=settings.label_column,
         stride=settings.stride,
     )
-    metric, known = settings.metric or task.metric, ("loss", *task.scores)
-    if metric not in known:
-        raise ValueError(f"metric must be one of {', '.join(known)}; got {metric!r}")
+    _choose_metric(settings, task.metric, task.scores)
     kind = BertConfig if is_bert(settings.model) else DistilBertConfig
     config = kind.from_pretrained(settings.model)
     tokenizer = open_model_tokenizer(settings.model, config)
     table = task.read(settings.train)
+    task = task.fitted(table)
     labels = task.learn(table)
     share = share_of(settings.validation)
     if share is None:
@@ -244,8 +247,13 @@ def read_data(settings: Settings, launch: Launch | None) -> Data:
         labels = Labels(tuple(config.id2label.values()))  # their numbers stay as they are
     reader = Reader(task, labels, tokenizer, config.max_position_embeddings, settings.max_length)
     training, validation = (reader.read(table) for table in tables)
+    if settings.teacher is None:
+        require_labels(settings.train, training)
+        require_labels(other.path, validation)
+    metric = _choose_metric(settings, task.metric, validation.scores or task.scores)
     parts = zip(tables, (training, validation), strict=True)
     return Data(
+        config.dim,
         labels,
         task,
         metric,
@@ -261,6 +269,15 @@ def read_data(settings: Settings, launch: Launch | None) -> Data:
         },
         _class_weights(settings, task, labels, training),
     )
+
+
+def _choose_metric(settings: Settings, default: str, scores: tuple[str, ...]) -> str:
+    """Return by which of the scores the best weights are chosen."""
+    known = tuple(dict.fromkeys(("loss", *scores)))
+    metric = settings.metric or (default if default in known else scores[0])
+    if metric not in known:
+        raise ValueError(f"metric must be one of {', '.join(known)}; got {metric!r}")
+    return metric
 
 
 def _known(data: str) -> str:
@@ -279,6 +296,8 @@ def _class_weights(
 def with_teacher(settings: Settings, launch: Launch, data: Data) -> Data:
     """Add the teacher, where there is one, its outputs for the training data and its scores.
 
+    Validation data that are texts alone get them as well, to be scored by.
+
     Raises:
         OSError, ValueError: there is no such teacher, or it does not fit.
     """
@@ -287,24 +306,42 @@ def with_teacher(settings: Settings, launch: Launch, data: Data) -> Data:
         for name in given(settings, names):
             raise ValueError(f"{name} needs a teacher: say which with teacher")
         return data
-    longest = int(data.training.features.lengths.max())
+    training, validation = data.training, data.validation
+    splits = [training] if validation.features.labels.size else [training, validation]
+    is_embedding = isinstance(data.task, Embedding)
+    if is_embedding and given(settings, ("temperature",)):
+        raise ValueError("embedding has no temperature: its loss with a teacher has no softmax")
+    if not training.features.labels.size and given(settings, ("labels",)) and settings.labels:
+        raise ValueError(
+            f"{settings.train} has texts alone, without labels that labels={settings.labels} could "
+            "weigh: leave labels out"
+        )
+    longest = max(int(examples.features.lengths.max()) for examples in splits)
     teacher = open_teacher(settings.teacher, data.task, data.labels, data.tokenizer, longest)
-    taught, said = teach(
+    if is_embedding and teacher.config.dim != data.dim:
+        raise ValueError(
+            f"the teacher {settings.teacher} has embeddings of width {teacher.config.dim}, the "
+            f"student of {data.dim}: both must be of one width"
+        )
+    training, validation, said = teach(
         launch,
         settings.teacher,
         teacher,
         data.labels,
-        data.training,
-        data.validation,
+        training,
+        validation,
         batch_tokens=settings.micro_tokens,
     )
-    training = dataclasses.replace(data.training, features=taught)
     known = {**data.fingerprint, "teacher": checkpoint.fingerprint(teacher)}
     if launch.device.type == "cpu" and settings.hidden and not settings.attention:
         use_fast_stack(teacher, settings.precision)
-    notes = (*data.notes, said) if said else data.notes
     return dataclasses.replace(
-        data, training=training, teacher=teacher, notes=notes, fingerprint=known
+        data,
+        training=training,
+        validation=validation,
+        teacher=teacher,
+        notes=(*data.notes, said) if said else data.notes,
+        fingerprint=known,
     )
 
 
@@ -326,6 +363,7 @@ def fit(
     Raises:
         OSError, ValueError: as `main`.
     """
+    weights = _weights(settings, data)
     source = TaskSource(
         data.training.features,
         seed=seed,
@@ -333,6 +371,7 @@ def fit(
         micro_tokens=settings.micro_tokens,
         ranks=launch.ranks,
         class_weights=data.class_weights,
+        contrasts=data.training.features.are_contrasted and weights.labels > 0,
     )
     count = len(data.training.features)
     steps = steps_of(settings.steps, settings.epochs, count, settings.batch_size, "batch_size")
@@ -348,6 +387,8 @@ def fit(
     start = checkpoint.fingerprint(model)
     keep(model, settings.layers)
     freeze(model, settings.frozen_layers)
+    if isinstance(model, BertModel) and model.pooler is not None:
+        model.pooler.requires_grad_(False)  # embeddings do not read it
     if not settings.frozen_layers:
         known = [examples.features.tokens for examples in (data.training, data.validation)]
         used = UsedWords(model.get_input_embeddings(), np.concatenate(known))
@@ -368,7 +409,7 @@ def fit(
         scale_of=rate_scale(model, settings.layer_decay),
         checkpoints=checkpoints,
     )
-    step = _step(settings, model, data)
+    step = _step(settings, model, data, weights)
     with start_run(
         folder,
         dataclasses.replace(settings, seeds=(seed,)),
@@ -382,12 +423,21 @@ def fit(
         return train(launch, run, job, plan, "finetune", data.notes)
 
 
-def _step(settings: Settings, model: Head, data: Data) -> TaskStep:
+def _weights(settings: Settings, data: Data) -> Weights:
+    """Return the weights of the terms; without labels theirs is 0."""
+    if data.teacher is None:
+        return Weights()
+    terms = ("labels", "ce", "hidden", "attention")
+    chosen = {name: getattr(settings, name) for name in terms}
+    if not data.training.features.labels.size:
+        chosen["labels"] = 0.0
+    return Weights(**chosen)
+
+
+def _step(settings: Settings, model: PreTrainedModel, data: Data, weights: Weights) -> TaskStep:
     by_class = None if data.class_weights is None else torch.from_numpy(data.class_weights)
     if data.teacher is None:
         return TaskStep(model, by_class)
-    terms = ("labels", "ce", "hidden", "attention")
-    weights = Weights(**{name: getattr(settings, name) for name in terms})
     inner = weights.hidden or weights.attention
     if inner and settings.gradient_checkpointing:
         raise ValueError("gradient_checkpointing does not go with the terms hidden and attention")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
-from distilbert.modeling.heads import Head
+from distilbert.modeling.pretrained import PreTrainedModel
 
 _LAYER = re.compile(r"\btransformer\.layer\.(\d+)\.")
 
@@ -22,7 +22,7 @@ def depth_of(name: str) -> int | None:
     return -1 if "embeddings" in name.split(".") else None
 
 
-def keep(model: Head, layers: Sequence[int]) -> None:
+def keep(model: PreTrainedModel, layers: Sequence[int]) -> None:
     """Drop all other layers; none named keeps everything.
 
     Raises:
@@ -43,7 +43,7 @@ def keep(model: Head, layers: Sequence[int]) -> None:
     config.pruned_heads = {i: pruned[each] for i, each in enumerate(layers) if each in pruned}
 
 
-def freeze(model: Head, count: int) -> None:
+def freeze(model: PreTrainedModel, count: int) -> None:
     """Leave the embeddings and the first so many layers as they are; 0 trains everything.
 
     Raises:
@@ -60,7 +60,7 @@ def freeze(model: Head, count: int) -> None:
             parameter.requires_grad_(False)
 
 
-def rate_scale(model: Head, decay: float) -> Callable[[str], float]:
+def rate_scale(model: PreTrainedModel, decay: float) -> Callable[[str], float]:
     """Return the factor on the learning rate of a parameter, by name (ELECTRA, arXiv 2003.10555).
 
     The head has 1, the last layer `decay`, every layer below it `decay` times that above.

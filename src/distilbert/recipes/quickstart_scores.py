@@ -11,8 +11,8 @@ import numpy as np
 from distilbert.distillation.batches import StepSource
 from distilbert.distillation.evaluation import masked_lm_hits
 from distilbert.extras import require
-from distilbert.modeling.heads import Head
 from distilbert.modeling.opening import open_masked_lm
+from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.pipelines import pipeline
 from distilbert.recipes.masked_lm import validation_batches
 from distilbert.recipes.task_job import Reader, labels_of, outputs_of
@@ -124,7 +124,9 @@ def guesses(launch: Launch, folder: Path, source: StepSource) -> Share:
         return Share(masked_lm_hits(model, validation_batches(source)))
 
 
-def answers(launch: Launch, model: Head, folder: Path, test: Path, max_length: int) -> Share:
+def answers(
+    launch: Launch, model: PreTrainedModel, folder: Path, test: Path, max_length: int
+) -> Share:
     """Return which labels of the task a saved classifier gives rightly.
 
     Args:

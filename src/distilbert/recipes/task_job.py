@@ -11,8 +11,10 @@ import torch
 from distilbert.checkpoint import read_config
 from distilbert.hub import Source
 from distilbert.inference import PreparedModel
-from distilbert.modeling.heads import Head, MultipleChoice, QuestionAnswering
+from distilbert.modeling.backbone import Backbone
+from distilbert.modeling.heads import MultipleChoice, QuestionAnswering
 from distilbert.modeling.opening import class_for, open_head
+from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.recipes.exported import Exported
 from distilbert.recipes.job import Job, open_model_tokenizer, publish
 from distilbert.runtime.launch import Launch
@@ -21,7 +23,16 @@ from distilbert.runtime.progress import Progress
 from distilbert.tasks.batches import TaskSource, count, in_order
 from distilbert.tasks.features import Batch, Features
 from distilbert.tasks.labels import Labels
-from distilbert.tasks.step import Inputs, TaskStep, logits_of, loss_sum, real_tokens, run, to_inputs
+from distilbert.tasks.step import (
+    Inputs,
+    TaskStep,
+    logits_of,
+    loss_sum,
+    real_tokens,
+    run,
+    taught_sum,
+    to_inputs,
+)
 from distilbert.tasks.tables import Table
 from distilbert.tasks.task import Examples, Task
 from distilbert.tasks.words import UsedWords
@@ -61,9 +72,10 @@ class Reader:
         """Return what the examples are, in words."""
         features = examples.features
         cut = f"; {examples.cut:,} cut to {self.max_length} tokens" if examples.cut else ""
+        kind = f"; {examples.kind}" if examples.kind else ""
         return (
             f"{table.path}: {examples.texts:,} texts, {len(features.tokens):,} tokens, the "
-            f"longest {features.lengths.max():,}{cut}"
+            f"longest {features.lengths.max():,}{cut}{kind}"
         )
 
 
@@ -147,15 +159,16 @@ def in_words(scores: dict[str, float]) -> str:
 @torch.no_grad()
 def outputs_of(
     launch: Launch,
-    model: Head,
+    model: PreTrainedModel,
     features: Features,
     batch_tokens: int,
     runner: PreparedModel | Exported | None = None,
     description: str = "",
 ) -> tuple[np.ndarray, float]:
-    """Return the outputs for all examples, float32, (E, L) or (N, L), and their mean loss.
+    """Return the outputs for all examples, float32, (E, L), (R, C) or (N, L), and their mean loss.
 
     Every rank computes a part and returns the whole. The model is put back into the mode it was in.
+    The loss of texts without labels is the teacher's.
 
     Args:
         model: on the device of the run; without weights, if there is a runner.
@@ -178,21 +191,40 @@ def outputs_of(
     done = 0
     with progress:
         for batch in in_order(features, batch_tokens, rank=launch.rank, ranks=launch.ranks):
-            ids, types, lengths, labels, _ = to_inputs(batch, launch.device)
+            ids, types, lengths, labels, goals = to_inputs(batch, launch.device)
             with nullcontext() if runner else launch.autocast():
                 logits = logits_of(model, run(runner or model, ids, types, lengths), lengths)
-            total += loss_sum(model, logits, labels).double()
+            if goals is not None and not labels.numel():
+                total += taught_sum(model, logits, goals, labels, lengths, 1.0).double()
+            elif labels.numel() and not features.are_contrasted:
+                total += loss_sum(model, logits, labels).double()
             places = torch.from_numpy(batch.places).to(launch.device)
             if features.has_outputs_per_token:
                 logits = logits[real_tokens(batch.lengths, logits.shape[1]).to(logits.device)]
             outputs[places] = logits
-            done = min(done + launch.ranks * len(batch) // batch.rows, examples)
+            done = min(done + launch.ranks * len(batch.labels), examples)
             progress.advance(done, launch.ranks * int(sum(batch.lengths)))
     model.train(was_training)
     if launch.ranks > 1:
         outputs, total = launch.reduce_sum(outputs), launch.reduce_sum(total)
-    labelled = count(features.labels.ravel(), 0).weight
+    if features.are_contrasted:  # with all others, whatever was computed together
+        labels = torch.from_numpy(features.labels).to(model.device)
+        total = loss_sum(model, outputs, labels).double()
+    labelled = count(features.labels.ravel(), 0).weight or len(features)
     return outputs.cpu().numpy(), float(total) / max(labelled, 1)
+
+
+def require_labels(path: str, examples: Examples) -> None:
+    """Check that examples can be scored.
+
+    Raises:
+        ValueError: they are texts alone, which only a teacher's embeddings score.
+    """
+    if not examples.features.labels.size:
+        raise ValueError(
+            f"{path} has texts alone, and no teacher to compare their embeddings with: pairs need "
+            "a column of second texts, which second_text_column names"
+        )
 
 
 def refuse_not_finite(name: str, outputs: np.ndarray | float) -> None:
@@ -211,13 +243,15 @@ def refuse_not_finite(name: str, outputs: np.ndarray | float) -> None:
         )
 
 
-def _width(model: Head, features: Features) -> int:
+def _width(model: PreTrainedModel, features: Features) -> int:
     if isinstance(model, MultipleChoice):
         return features.rows
+    if isinstance(model, Backbone):
+        return model.config.dim
     return 2 if isinstance(model, QuestionAnswering) else model.config.num_labels
 
 
-def open_trained(name: str, task: Task) -> tuple[Head, DistilBertTokenizerFast]:
+def open_trained(name: str, task: Task) -> tuple[PreTrainedModel, DistilBertTokenizerFast]:
     """Open a model that was fine-tuned for a task, and its tokenizer.
 
     Raises:
@@ -263,6 +297,6 @@ def label_fields(task: Task, labels: Labels) -> dict[str, Any]:
     return fields
 
 
-def labels_of(model: Head) -> Labels:
+def labels_of(model: PreTrainedModel) -> Labels:
     """Return the labels that a model knows."""
     return Labels(tuple(model.config.id2label.values()))

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from distilbert.inference.prepared import build
-from distilbert.modeling.heads import Head
+from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.recipes.job import tokenizer_difference
 from distilbert.recipes.task_job import (
     in_words,
@@ -23,7 +23,7 @@ from distilbert.tokenization import DistilBertTokenizerFast
 
 def open_teacher(
     name: str, task: Task, labels: Labels, tokenizer: DistilBertTokenizerFast, longest: int
-) -> Head:
+) -> PreTrainedModel:
     """Open the teacher of a task.
 
     Args:
@@ -59,7 +59,7 @@ def open_teacher(
     return teacher
 
 
-def _order(name: str, teacher: Head, labels: Labels) -> list[int]:
+def _order(name: str, teacher: PreTrainedModel, labels: Labels) -> list[int]:
     """Return the teacher's number of each of the student's labels; empty with fewer than two."""
     known = labels_of(teacher)
     theirs = known.names
@@ -78,17 +78,18 @@ def _order(name: str, teacher: Head, labels: Labels) -> list[int]:
 def teach(
     launch: Launch,
     name: str,
-    teacher: Head,
+    teacher: PreTrainedModel,
     labels: Labels,
     training: Examples,
     validation: Examples,
     *,
     batch_tokens: int,
-) -> tuple[Features, str]:
-    """Return the training features with the teacher's outputs, and in words what it scores.
+) -> tuple[Examples, Examples, str]:
+    """Return the training data with the teacher's outputs, computed once for all epochs.
 
-    The outputs are computed once for all epochs. Nothing is said where the validation has longer
-    rows than the teacher has positions for.
+    With them come the validation data, which get its outputs as well if they have no labels to be
+    scored by, and in words what it scores on them; nothing is said where these have longer rows
+    than it has positions for.
 
     Args:
         batch_tokens: real tokens that are computed at a time.
@@ -99,14 +100,23 @@ def teach(
     order = _order(name, teacher, labels)
 
     def answers(features: Features, description: str) -> np.ndarray:
-        # Its loss is none: the labels have the student's numbers.
+        # Its loss is none (the labels have the student's numbers), and contrasting takes long.
+        if features.are_contrasted:
+            none = np.empty((len(features), 0), np.float32)
+            features = dataclasses.replace(features, labels=none)
         outputs, _ = outputs_of(launch, teacher, features, batch_tokens, prepared, description)
         refuse_not_finite(name, outputs)
         return np.ascontiguousarray(outputs[:, order]) if order else outputs
 
+    def taught(examples: Examples) -> Examples:
+        outputs = answers(examples.features, "answers of the teacher")
+        features = dataclasses.replace(examples.features, teacher_logits=outputs)
+        return dataclasses.replace(examples, features=features)
+
     said = ""
-    if validation.features.lengths.max() <= teacher.config.max_position_embeddings:
+    if not validation.features.labels.size:
+        validation = taught(validation)
+    elif validation.features.lengths.max() <= teacher.config.max_position_embeddings:
         scores = validation.score(answers(validation.features, "score of the teacher"))
         said = f"teacher: validation {in_words(scores)}"
-    taught = answers(training.features, "answers of the teacher")
-    return dataclasses.replace(training.features, teacher_logits=taught), said
+    return taught(training), validation, said

@@ -1,7 +1,7 @@
 """The batches of a fine-tuning run: step number in, micro-batches of every rank out."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class Counts:
     Args:
         tokens: real tokens, special ones included.
         weight: labels, each with the weight of its class.
-        targets: the outputs that have a label.
+        targets: the outputs that have a label, or that a teacher has for a text.
     """
 
     tokens: int
@@ -39,10 +39,13 @@ class TaskSource(Prefetched[tuple[list[list[Batch]], Counts]]):
         micro_tokens: real tokens that a micro-batch may have.
         ranks: processes that share the step.
         class_weights: (L,), the weight of each label's loss.
+        contrasts: the loss of an example depends on the others of its batch, which is therefore one
+            micro-batch, whatever `micro_tokens` says.
         prefetch: steps that a thread makes ahead.
 
     Raises:
-        ValueError: an example is longer than `micro_tokens`, or a rank would get none.
+        ValueError: an example is longer than `micro_tokens`, a rank would get none, or a batch
+            that is to be contrasted has one example, or several ranks.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class TaskSource(Prefetched[tuple[list[list[Batch]], Counts]]):
         micro_tokens: int,
         ranks: int = 1,
         class_weights: np.ndarray | None = None,
+        contrasts: bool = False,
         prefetch: int = 2,
     ) -> None:
         super().__init__(prefetch)
@@ -61,20 +65,34 @@ class TaskSource(Prefetched[tuple[list[list[Batch]], Counts]]):
             raise ValueError(
                 f"batch_size must be at least 1 for each of the {ranks} processes, got {batch_size}"
             )
+        if contrasts and batch_size < 2:
+            raise ValueError(
+                "pairs without labels are contrasted with the others of their batch: batch_size "
+                f"must be at least 2, got {batch_size}"
+            )
+        if contrasts and ranks > 1:
+            raise ValueError(
+                f"pairs without labels are contrasted with their whole batch, which {ranks} "
+                "processes would split: train them in one"
+            )
         check_budget(int(features.sizes.max(initial=0)), batch_size, micro_tokens, ranks)
         self.features = features
         self.seed, self.batch_size = seed, batch_size
         self.micro_tokens, self.ranks = micro_tokens, ranks
-        self.class_weights = class_weights
+        self.class_weights, self.contrasts = class_weights, contrasts
 
     def _make(self, number: int) -> tuple[list[list[Batch]], Counts]:
         features = self.features
         chosen = step_indices(number, self.batch_size, len(features), self.seed)
         sizes = features.sizes[chosen]
-        dealt = deal(sizes, micro_tokens=self.micro_tokens, ranks=self.ranks)
+        budget = max(self.micro_tokens, int(sizes.sum())) if self.contrasts else self.micro_tokens
+        dealt = deal(sizes, micro_tokens=budget, ranks=self.ranks)
         micros = [[features.batch(chosen[places]) for places in hand] for hand in dealt]
         labels = np.concatenate([micro.labels.ravel() for hand in micros for micro in hand])
-        return micros, count(labels, int(sizes.sum()), self.class_weights)
+        counts = count(labels, int(sizes.sum()), self.class_weights)
+        if features.has_outputs_per_row:
+            counts = replace(counts, targets=len(chosen) * features.rows)
+        return micros, counts
 
 
 def count(labels: np.ndarray, tokens: int, class_weights: np.ndarray | None = None) -> Counts:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from distilbert.tasks.choice import Choice
 from distilbert.tasks.classification import Classification, MultiLabel, Regression
+from distilbert.tasks.embedding import Embedding
 from distilbert.tasks.question_answering import QuestionAnswering
 from distilbert.tasks.tagging import Tagging
 from distilbert.tasks.task import Task
@@ -21,6 +22,7 @@ _TASKS: tuple[Task, ...] = (
     Tagging("token-classification", "f1"),
     QuestionAnswering("question-answering", "f1"),
     Choice("multiple-choice", "accuracy"),
+    Embedding("embedding", "spearman"),
     Classification(
         "cola",
         "matthews",

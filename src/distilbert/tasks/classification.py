@@ -273,7 +273,7 @@ class Regression(TextTask):
         values = self._labels(table)
         if len(values) < 2:
             raise ValueError(f"{table.path} has one row; a correlation needs at least two")
-        true = np.array([self._number(table, row, v) for row, v in enumerate(values)], np.float32)
+        true = numbers(table, self.label_column, values).astype(np.float32)
         features, cut = self._features(table, true, tokenizer, max_length)
 
         def score(outputs: np.ndarray) -> dict[str, float]:
@@ -296,17 +296,24 @@ class Regression(TextTask):
         for name, column in ((self.text_column, first), (self.second_text_column, second)):
             require_values(table, name, column)
             require_texts(table, name, column)
-        values = enumerate(self._labels(table))
-        return first, second, np.array([self._number(table, row, v) for row, v in values])
+        return first, second, numbers(table, self.label_column, self._labels(table))
 
-    def _number(self, table: Table, row: int, value: Any) -> float:
+
+def numbers(table: Table, column: str, values: Sequence[Any]) -> np.ndarray:
+    """Return the values of a column as numbers, (E,) float64.
+
+    Raises:
+        ValueError: one is none, or not finite; the message names its row.
+    """
+    found = np.empty(len(values))
+    for row, value in enumerate(values):
         try:
-            number = float(value)
+            found[row] = float(value)
         except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
+            found[row] = math.nan
+        if not math.isfinite(found[row]):
             raise ValueError(
-                f"{table.where(row)}: {self.label_column!r} is {value!r}, not a number; for "
-                "labels with names take the task classification"
+                f"{table.where(row)}: {column!r} is {value!r}, not a number; for labels with "
+                "names take the task classification"
             )
-        return number
+    return found

@@ -1,7 +1,7 @@
 """Examples as rows of ids, flat in memory, and the batches that are made of some of them.
 
 Shapes: `E` examples, `R` rows (an example of multiple choice has one per choice), `N` tokens of all
-rows one after the other, `B` rows of a batch, `T` its longest row, `L` labels.
+rows one after the other, `B` rows of a batch, `T` its longest row, `L` labels, `C` width.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ class Batch:
         token_type_ids: (B, T) int64, 1 in the second text.
         lengths: tokens of each row.
         labels: of its examples, or (B, T) of its tokens, -100 where there is none.
-        places: where its outputs belong among all: numbers of examples, or of tokens (n,).
-        rows: per example.
+        places: where its outputs belong among all: numbers of examples, of rows, or of tokens (n,).
+        rows: per output of an example.
         teacher_logits: a teacher's, one per place: (n, L).
     """
 
@@ -50,11 +50,13 @@ class Features:
         tokens: (N,) int32.
         lengths: (R,) int64, tokens of each row.
         firsts: (R,) int64, those before the second text; all, where there is none.
-        labels: (E,), (E, L) or (E, 2) of examples; or (N,) of tokens, -100 where there is none.
+        labels: (E,), (E, L) or (E, 2) of examples, (E, 0) where there are none; or (N,) of tokens,
+            -100 where there is none.
         pad_id: what rows are padded with.
         rows: per example.
         has_outputs_per_token: outputs are those of tokens, not of examples.
-        teacher_logits: a teacher's, (E, L) or (N, L).
+        teacher_logits: a teacher's, (E, L), (R, C) or (N, L).
+        has_outputs_per_row: outputs are those of rows, whose example only keeps them together.
     """
 
     tokens: np.ndarray
@@ -65,6 +67,7 @@ class Features:
     rows: int = 1
     has_outputs_per_token: bool = False
     teacher_logits: np.ndarray | None = None
+    has_outputs_per_row: bool = False
 
     def __len__(self) -> int:
         return len(self.lengths) // self.rows
@@ -87,7 +90,14 @@ class Features:
     @property
     def outputs(self) -> int:
         """How many outputs a model gives for all of it."""
+        if self.has_outputs_per_row:
+            return len(self.lengths)
         return len(self.tokens) if self.has_outputs_per_token else len(self)
+
+    @property
+    def are_contrasted(self) -> bool:
+        """Whether an example's loss depends on the others beside it: labels are texts' numbers."""
+        return self.has_outputs_per_row and self.labels.dtype.kind == "i"
 
     def batch(self, examples: np.ndarray) -> Batch:
         """Return some examples, by their numbers."""
@@ -105,13 +115,15 @@ class Features:
         else:
             labels = self.labels[examples]
         places = flat if self.has_outputs_per_token else np.asarray(examples)
+        if self.has_outputs_per_row:
+            places = rows
         return Batch(
             input_ids=ids,
             token_type_ids=(is_real & (columns >= self.firsts[rows][:, None])).astype(np.int64),
             lengths=lengths.tolist(),
             labels=labels,
             places=places,
-            rows=self.rows,
+            rows=1 if self.has_outputs_per_row else self.rows,
             teacher_logits=None if self.teacher_logits is None else self.teacher_logits[places],
         )
 

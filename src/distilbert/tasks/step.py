@@ -17,9 +17,12 @@ from distilbert.distillation.layers import attention_term, check_heads, hidden_t
 from distilbert.distillation.masking import IGNORED
 from distilbert.distillation.taps import Taps
 from distilbert.loss_terms import check_temperature, check_weights
-from distilbert.modeling.heads import Head, QuestionAnswering, TokenClassification
+from distilbert.modeling.backbone import Backbone
+from distilbert.modeling.heads import QuestionAnswering, TokenClassification
 from distilbert.modeling.losses import lowest
+from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.outputs import ModelOutput
+from distilbert.tasks import similarity
 from distilbert.tasks.batches import Counts
 from distilbert.tasks.features import Batch
 
@@ -65,11 +68,14 @@ def run(
     )
 
 
-def logits_of(model: Head, output: ModelOutput, lengths: list[Any]) -> Tensor:
+def logits_of(model: PreTrainedModel, output: ModelOutput, lengths: list[Any]) -> Tensor:
     """Return logits as float32: (E, L) of examples; (B, T, L) of tokens.
 
-    In question answering the last axis is start and end, and padding gets the lowest number.
+    In question answering the last axis is start and end, and padding gets the lowest number. Of a
+    bare encoder it is the embeddings of texts, (B, C).
     """
+    if isinstance(model, Backbone):
+        return mean_pooled(output.last_hidden_state.float(), lengths)
     if not isinstance(model, QuestionAnswering):
         return output.logits.float()
     logits = torch.stack([output.start_logits, output.end_logits], -1).float()
@@ -79,15 +85,23 @@ def logits_of(model: Head, output: ModelOutput, lengths: list[Any]) -> Tensor:
     )
 
 
+def mean_pooled(states: Tensor, lengths: list[int]) -> Tensor:
+    """(B, T, C) -> (B, C), the mean over all real tokens, [CLS] and [SEP] included."""
+    is_real = real_tokens(lengths, states.shape[1]).to(states.device)
+    return (states * is_real[..., None]).sum(1) / is_real.sum(1, keepdim=True)
+
+
 def real_tokens(lengths: list[Any], columns: int) -> Tensor:
     """(B, T), or (E, rows, T) of a list per example, true where a token is real; on the CPU."""
     return torch.arange(columns) < torch.tensor(lengths)[..., None]
 
 
 def loss_sum(
-    model: Head, logits: Tensor, labels: Tensor, class_weights: Tensor | None = None
+    model: PreTrainedModel, logits: Tensor, labels: Tensor, class_weights: Tensor | None = None
 ) -> Tensor:
     """Return the sum of the task's loss over the labels. Count: `Counts.weight`."""
+    if isinstance(model, Backbone):
+        return similarity.pair_sum(logits, labels)
     kind = model.config.problem_type
     if kind == "regression":
         return F.mse_loss(logits.flatten(), labels.float().flatten(), reduction="sum")
@@ -105,7 +119,7 @@ def loss_sum(
 
 
 def taught_sum(
-    model: Head,
+    model: PreTrainedModel,
     logits: Tensor,
     teacher_logits: Tensor,
     labels: Tensor,
@@ -114,12 +128,15 @@ def taught_sum(
 ) -> Tensor:
     """Return the sum of T^2 KL(teacher || student) over the labels. Count: `Counts.targets`.
 
-    Of several labels per text it is the KL of each yes or no; in regression the squared difference.
+    Of several labels per text it is the KL of each yes or no; in regression the squared difference,
+    of embeddings 1 - cos.
 
     Args:
         logits: of the student, as `logits_of` returns them.
-        teacher_logits: of the teacher, (E, L) or (n, L) of real tokens.
+        teacher_logits: of the teacher, (E, L), (R, C) or (n, L) of real tokens.
     """
+    if isinstance(model, Backbone):
+        return similarity.taught_sum(logits, teacher_logits)
     kind = model.config.problem_type
     if kind == "regression":
         return F.mse_loss(logits, teacher_logits, reduction="sum")
@@ -187,11 +204,11 @@ class TaskStep(nn.Module):
 
     def __init__(
         self,
-        model: Head,
+        model: PreTrainedModel,
         class_weights: Tensor | None = None,
         weights: Weights | None = None,
         temperature: float = 1.0,
-        teacher: Head | None = None,
+        teacher: PreTrainedModel | None = None,
     ) -> None:
         super().__init__()
         check_temperature(temperature)
@@ -207,7 +224,7 @@ class TaskStep(nn.Module):
         if teacher is not None:
             self._pair(model, teacher)
 
-    def _pair(self, model: Head, teacher: Head) -> None:
+    def _pair(self, model: PreTrainedModel, teacher: PreTrainedModel) -> None:
         own, other = model.config, teacher.config
         teacher.requires_grad_(False).eval()
         self.pairs = layer_pairs(own.n_layers, other.n_layers)

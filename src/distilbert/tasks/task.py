@@ -24,6 +24,9 @@ class Examples:
         detail: from the same to a table: confusion, or scores by entity; none where there is none.
         cut: texts (or questions) that were cut to the longest length.
         texts: how many there are.
+        scores: names of what they are scored by, the one that chooses the best weights first; the
+            task's where it doesn't depend on the data.
+        kind: what is learnt from them, in words, where that depends on the data.
     """
 
     features: Features
@@ -31,6 +34,8 @@ class Examples:
     detail: Callable[[np.ndarray], "Detail"] | None
     cut: int
     texts: int
+    scores: tuple[str, ...] = ()
+    kind: str = ""
 
 
 class Detail(NamedTuple):
@@ -75,6 +80,10 @@ class Task(ABC):
             OSError, ValueError: it cannot be read.
         """
         return read_table(path)
+
+    def fitted(self, table: Table) -> "Task":
+        """Return the task with what else training data say, such as the range of a value."""
+        return self
 
     @abstractmethod
     def learn(self, table: Table) -> Labels:
