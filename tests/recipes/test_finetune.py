@@ -569,6 +569,9 @@ def test_embeddings(finetune, evaluate, pairs, tmp_path, capfd, data, metric, ki
     assert evaluate(model=model, data=files["validation"], task="embedding")[
         "scores"
     ] == pytest.approx(scores, abs=1e-5)
+    d.export_onnx(folder, tmp_path / "onnx")
+    exported = evaluate(model=str(tmp_path / "onnx"), data=files["validation"], task="embedding")
+    assert exported["scores"] == pytest.approx(scores, abs=1e-5)
     cls = d.BertModel if kind == "bert" else d.DistilBertModel
     assert json.loads((folder / "config.json").read_text())["architectures"] == [cls.__name__]
     assert cls.from_pretrained(folder).config.problem_type is None

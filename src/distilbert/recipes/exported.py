@@ -7,8 +7,19 @@ from torch import Tensor
 
 from distilbert.export import OnnxModel
 from distilbert.hub import ONNX_WEIGHTS, Source
-from distilbert.outputs import ModelOutput, QuestionAnsweringModelOutput, SequenceClassifierOutput
+from distilbert.outputs import (
+    BaseModelOutputWithPooling,
+    ModelOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+)
 from distilbert.tasks.step import real_tokens
+
+_KINDS: dict[str, type[ModelOutput]] = {
+    "logits": SequenceClassifierOutput,
+    "start_logits": QuestionAnsweringModelOutput,
+    "last_hidden_state": BaseModelOutputWithPooling,
+}
 
 
 class Exported:
@@ -50,5 +61,5 @@ class Exported:
             attention_mask=real_tokens(lengths, input_ids.shape[-1]).numpy(),
             token_type_ids=None if token_type_ids is None else token_type_ids.cpu().numpy(),
         )
-        kind = QuestionAnsweringModelOutput if "start_logits" in found else SequenceClassifierOutput
+        kind = next(kind for name, kind in _KINDS.items() if name in found)
         return kind({n: torch.from_numpy(x).to(input_ids.device) for n, x in found.items()})

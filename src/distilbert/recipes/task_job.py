@@ -208,7 +208,7 @@ def outputs_of(
     if launch.ranks > 1:
         outputs, total = launch.reduce_sum(outputs), launch.reduce_sum(total)
     if features.are_contrasted:  # with all others, whatever was computed together
-        labels = torch.from_numpy(features.labels).to(model.device)
+        labels = torch.from_numpy(features.labels).to(launch.device)
         total = loss_sum(model, outputs, labels).double()
     labelled = count(features.labels.ravel(), 0).weight or len(features)
     return outputs.cpu().numpy(), float(total) / max(labelled, 1)
@@ -263,7 +263,9 @@ def open_trained(name: str, task: Task) -> tuple[PreTrainedModel, DistilBertToke
     return model, _fit(name, model, task)
 
 
-def open_exported(name: str, task: Task) -> tuple[Head, DistilBertTokenizerFast, Exported]:
+def open_exported(
+    name: str, task: Task
+) -> tuple[PreTrainedModel, DistilBertTokenizerFast, Exported]:
     """Open the export of such a model: the model without its weights, tokenizer, and what computes.
 
     Raises:
@@ -271,13 +273,13 @@ def open_exported(name: str, task: Task) -> tuple[Head, DistilBertTokenizerFast,
         OSError, ValueError: as `open_trained`.
     """
     source = Source(name)
-    cls: type[Any] = class_for(source, f"For{task.head}")
+    cls: type[Any] = class_for(source, "Model" if task.head == "Model" else f"For{task.head}")
     with torch.device("meta"):
         model = cls(read_config(source, cls.config_class, {}))
     return model, _fit(name, model, task), Exported(name)
 
 
-def _fit(name: str, model: Head, task: Task) -> DistilBertTokenizerFast:
+def _fit(name: str, model: PreTrainedModel, task: Task) -> DistilBertTokenizerFast:
     """Set what the model is for, and return its tokenizer."""
     outputs = model.config.num_labels
     if task.problem_type == "regression" and outputs != 1:
