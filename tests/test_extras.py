@@ -41,7 +41,7 @@ def test_what_is_missing_inside_another_package_is_not_blamed_on_it(tmp_path, mo
 @pytest.mark.parametrize(
     ("name", "absent"),
     [("DistilBertModel", "torch"), ("load", "torch"), ("AutoModel", "torch"),
-     ("TFDistilBertModel", "keras"), ("TFDistilBertModel", "tensorflow")],
+     ("TFDistilBertModel", "keras"), ("TFDistilBertModel", "tensorflow"), ("tf", "keras")],
 )  # fmt: skip
 def test_a_class_of_a_framework_that_is_not_installed(name, absent):
     code = f"import sys; sys.modules[{absent!r}] = None; from distilbert import {name}"

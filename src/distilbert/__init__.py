@@ -74,7 +74,6 @@ _NAMES = {
         "load_vocab",
     ),
 }
-_FRAMEWORKS = ("torch", "keras", "tensorflow", "jax")  # of which none needs to be installed
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_HOME)
@@ -93,15 +92,10 @@ if TYPE_CHECKING:  # the same names, for type checkers
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'distilbert' has no attribute {name!r}")
-    try:
-        value = getattr(import_module(f"distilbert.{_HOME[name]}"), name)
-    except ModuleNotFoundError as error:
-        absent = (error.name or "").partition(".")[0]
-        if absent not in _FRAMEWORKS:
-            raise
-        from distilbert.extras import missing
+    from distilbert.extras import said_how
 
-        raise ImportError(missing(absent), name=absent) from None
+    with said_how():
+        value = getattr(import_module(f"distilbert.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 

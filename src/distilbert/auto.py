@@ -108,6 +108,7 @@ class AutoModelClass(AutoClass, Generic[Model]):
         config = options.get("config")
         if isinstance(config, PretrainedConfig):
             kind = cls._class_for(config)
+            options["config"] = cls._for_its_class(config)
         else:
             is_place = isinstance(config, str | os.PathLike)
             place: Any = config if is_place else pretrained_model_name_or_path
@@ -130,8 +131,15 @@ class AutoModelClass(AutoClass, Generic[Model]):
                 f"{cls.__name__} takes a distilbert.DistilBertConfig or a distilbert.BertConfig, "
                 f"got a {full_name(type(config))}"
             )
-        return cls._class_for(config)(config, **without_foreign(options, of="from_config"))
+        kind, own = cls._class_for(config), cls._for_its_class(config)
+        return kind(own, **without_foreign(options, of="from_config"))
 
     @classmethod
     def _class_for(cls, config: PretrainedConfig) -> type[Any]:
         return cls.for_bert if isinstance(config, BertConfig) else cls.for_distilbert
+
+    @classmethod
+    def _for_its_class(cls, config: PretrainedConfig) -> PretrainedConfig:
+        """Return a BERT's configuration as a DistilBERT's, where there is no class for a BERT."""
+        is_converted = isinstance(config, BertConfig) and cls.for_bert is cls.for_distilbert
+        return config.to_distilbert() if is_converted else config

@@ -28,6 +28,7 @@ from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
 import distilbert
 from distilbert.extras import EXTRA_OF, missing
+from distilbert.recipes.given import note
 
 RECIPES = {
     "quickstart": ("distilbert.recipes.quickstart", "the paper in miniature, in minutes"),
@@ -230,7 +231,9 @@ def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
     for name, value in values.items():
         if isinstance(value, list) and get_origin(_sequence(types_of[name])) is tuple:
             values[name] = tuple(value)
-    return kind(**values)
+    settings = kind(**values)
+    note(settings, parser.parse_args(words, defaults=False).as_dict().keys())
+    return settings
 
 
 def _with_underscores(word: str) -> str:

@@ -1,5 +1,7 @@
 """Packages that only some jobs need, and the line that installs them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 
@@ -21,6 +23,7 @@ EXTRA_OF = {  # "": the core needs it
     "torch": "torch",
     "uvicorn": "serve",
 }
+_FRAMEWORKS = ("torch", "keras", "tensorflow", "jax")
 DISTRIBUTION_OF = {"sklearn": "scikit-learn"}  # what pip calls it, where that is another name
 
 
@@ -42,6 +45,22 @@ def require(name: str, extra: str | None = None) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != name.partition(".")[0]:
             raise
         raise ImportError(missing(name, extra), name=name) from None
+
+
+@contextmanager
+def said_how() -> Iterator[None]:
+    """Say of a framework that an import lacks, none of which has to be there, how to install it.
+
+    Raises:
+        ImportError: it is not installed; the message has the pip line that installs it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        absent = (error.name or "").partition(".")[0]
+        if absent not in _FRAMEWORKS:
+            raise
+        raise ImportError(missing(absent), name=absent) from None
 
 
 def missing(name: str, extra: str | None = None) -> str:

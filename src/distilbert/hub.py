@@ -96,7 +96,9 @@ class Source:
         """
         path = self.find(filename)
         if path is None:
-            beside = " beside it: pass config=…" if Path(self.name).is_file() else ""
+            beside = (
+                " beside it: from_pretrained takes config=…" if Path(self.name).is_file() else ""
+            )
             raise OSError(f"{self} has no file {filename}{beside}")
         return path
 

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,17 @@ def test_each_module_keeps_its_mode(tiny):
     with pytest.raises(IndexError, match="input_ids"):
         ArrayModel(model)(**{**INPUTS, "input_ids": INPUTS["input_ids"] + 10**6})
     assert {name: module.training for name, module in model.named_modules()} == before
+
+
+def test_threads_do_not_bring_training_mode_back_to_each_other(tiny):
+    model = DistilBertForSequenceClassification(tiny)
+    expected = ArrayModel(model.eval())(**INPUTS)["logits"]
+    model.train()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: ArrayModel(model)(**INPUTS)["logits"], range(200)))
+    for logits in found:
+        np.testing.assert_allclose(logits, expected, atol=1e-6)
+    assert all(module.training for module in model.modules())
 
 
 def test_outputs_are_float32_and_without_gradients(tiny):

@@ -356,9 +356,7 @@ class TestFiles:
             assert torch.equal(again.vocab_transform.weight, model.vocab_transform.weight)
         (tmp_path / "config.json").unlink()
         d.DistilBertForMaskedLM.from_pretrained(file, config=tiny)
-        with pytest.raises(
-            OSError, match=f"{name} has no file config.json beside it: pass config="
-        ):
+        with pytest.raises(OSError, match=f"{name} has no file config.json beside it: .* config="):
             d.DistilBertForMaskedLM.from_pretrained(file)
 
     def test_masks_for_layers_of_ones_own(self, tiny):

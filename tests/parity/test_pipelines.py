@@ -194,6 +194,17 @@ def test_zero_shot_classification(both):
     assert_same(ours(TEXTS[0], ["small"]), theirs(TEXTS[0], ["small"]))
 
 
+@pytest.mark.parametrize("task", ["feature-extraction", "fill-mask", "text-classification"])
+def test_a_tokenizer_of_transformers(transformers, place, task):
+    head = {"feature-extraction": "Model", "fill-mask": "ForMaskedLM"}
+    folder = place(head.get(task, "ForSequenceClassification"))
+    text = "the [MASK] model"
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    found = distilbert.pipeline(task, str(folder), theirs)(text)
+    expected = distilbert.pipeline(task, str(folder))(text)
+    assert np.array_equal(found, expected) if task[:2] == "fe" else found == expected
+
+
 def test_contradiction_is_found_by_its_name(both):
     """transformers takes label 0 or the last one for contradiction, here neutral."""
     names = {0: "neutral", 1: "contradiction", 2: "entailment"}

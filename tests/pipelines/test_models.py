@@ -92,9 +92,16 @@ def test_a_configuration_elsewhere(folder, make_model, tokenizer):
         distilbert.TextClassificationPipeline(make_model(head), tokenizer, config="folder")
 
 
+def test_one_file_of_weights(folder):
+    """Its tokenizer is beside it."""
+    place = folder("ForMaskedLM")
+    fill = distilbert.pipeline("fill-mask", f"{place}/model.safetensors")
+    assert fill("the [MASK]") == distilbert.pipeline("fill-mask", place)("the [MASK]")
+
+
 def test_a_tokenizer_with_options(folder, make_model, tokenizer):
     place, model = folder("ForMaskedLM"), make_model("ForMaskedLM")
-    options = {"use_fast": True, "model_max_length": 7}
+    options = {"use_fast": False, "model_max_length": 7}
     for fill in (
         distilbert.pipeline("fill-mask", model, (place, options)),
         distilbert.pipeline("fill-mask", place, tokenizer=(str(place), options)),

@@ -156,6 +156,13 @@ def test_the_combined_recipe(distill, tmp_path):
     assert {"ce", "mlm", "cos", "hidden", "relation"} <= set().union(*logged)
 
 
+def test_a_recipe_is_not_given_otherwise(teacher, corpus, tmp_path, capfd):
+    """Not even by a flag at its default, which combined-2026 has otherwise."""
+    flags = ["--teacher", teacher, "--corpus", corpus, "--out", str(tmp_path / "run")]
+    assert cli.main(["distill", *flags, "--recipe", "combined-2026", "--relation", "0"]) == 1
+    assert "combined-2026 has relation 1.0, and 0.0 was given" in capfd.readouterr().err
+
+
 def test_start_random(distill, tmp_path, capfd):
     scores = distill(start="random", layers=(0, 1, 2))
     assert "student: 3 layers of random weights" in capfd.readouterr().err

@@ -72,6 +72,11 @@ def test_resumes_with_the_same_settings(tmp_path):
     assert found["settings"]["log_every"] == 1
 
 
+def test_goes_on_with_fp32_under_its_former_name(tmp_path):
+    start(tmp_path, {"precision": "no"}, free=()).end()
+    start(tmp_path, {"precision": "fp32"}, free=()).end()
+
+
 def test_refuses_other_settings(tmp_path):
     start(tmp_path).end()
     text = (tmp_path / "run.json").read_text()

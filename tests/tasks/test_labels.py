@@ -31,6 +31,13 @@ def test_learned_names_are_in_order(values, names):
     ]
 
 
+def test_true_and_1_are_one_label():
+    values = [True, False, 1, 0]
+    learned = learn(table(values), "label", values)
+    assert learned.names == ("False", "True")
+    assert learned.numbers(table(values), "label", values).tolist() == [1, 0, 1, 0]
+
+
 def test_whole_floats_are_integers():
     values = [1.0, 0.0, 2.0]
     learned = learn(table(values), "label", [*values, 1, "2"])

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import distilbert as d
@@ -46,10 +47,10 @@ def test_a_bert_is_converted_from_files(tmp_path):
     model, info = d.TFAutoModelForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
     assert type(model) is d.TFDistilBertForMaskedLM
     assert info["missing_keys"] == []
-    with pytest.raises(
-        TypeError, match=r"takes a distilbert\.DistilBertConfig, got a .*BertConfig"
-    ):
-        d.TFAutoModel.from_config(config)
+    given = d.TFAutoModelForMaskedLM.from_pretrained(tmp_path, config=config)
+    ids = np.array([[2, 7, 3]])
+    np.testing.assert_array_equal(given(ids).logits, model(ids).logits)
+    assert type(d.TFAutoModel.from_config(config)) is d.TFDistilBertModel
 
 
 def test_what_cannot_be_opened(tiny, tmp_path):

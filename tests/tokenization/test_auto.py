@@ -41,6 +41,13 @@ def test_what_is_said_of_inputs_counts(folder):
     assert list(d.AutoTokenizer.from_pretrained(folder)("the")) == ["input_ids"]
 
 
+def test_a_vocabulary_by_its_path(folder):
+    tokenizer = d.AutoTokenizer.from_pretrained(folder / "vocab.txt")
+    assert tokenizer.tokenize("the small") == ["the", "small"]
+    with pytest.raises(OSError, match=r"tokenizer.json is a file: give its folder"):
+        d.AutoTokenizer.from_pretrained(folder / "tokenizer.json")
+
+
 def test_options_of_scripts(folder):
     d.BertConfig().save_pretrained(folder / "inside")
     d.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, do_lower_case=False)

@@ -3,7 +3,9 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -78,17 +80,31 @@ def open_unpadded(name: str | os.PathLike[str], head: str, **options: Any) -> An
     return open_whole(source, head, **{"attn_implementation": "varlen"} | options)
 
 
+_lock = Lock()
+_evaluated: WeakKeyDictionary[nn.Module, tuple[int, list[nn.Module]]] = WeakKeyDictionary()
+"""Models in a call: how many threads are in it, and the modules that were in training mode."""
+
+
 @contextmanager
 def _evaluating(model: Any) -> Iterator[None]:
-    """Put modules that are in training mode into evaluation mode, and back in the end."""
-    # A prepared model, which is no module, always is in evaluation mode.
-    modules = model.modules() if isinstance(model, nn.Module) else ()
-    training = [module for module in modules if module.training]
+    """Put modules that are in training mode into evaluation mode, and back after the last call."""
+    if not isinstance(model, nn.Module):  # a prepared model, which always is in evaluation mode
+        yield
+        return
     # The flags of these alone: train() of a module would change those below it too.
-    for module in training:
-        module.training = False
+    with _lock:
+        calls, training = _evaluated.get(model, (0, []))
+        training = training + [module for module in model.modules() if module.training]
+        for module in training:
+            module.training = False
+        _evaluated[model] = calls + 1, training
     try:
         yield
     finally:
-        for module in training:
-            module.training = True
+        with _lock:
+            calls, training = _evaluated.pop(model)
+            if calls > 1:
+                _evaluated[model] = calls - 1, training
+            else:
+                for module in training:
+                    module.training = True

@@ -3,6 +3,7 @@
 import copy
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Literal, Self, overload
 
 import torch
@@ -59,8 +60,8 @@ class PreTrainedModel(nn.Module, Pushable):
             for module in part.modules():
                 self._init_weights(module)
         self.tie_weights()
-        if hasattr(self.config, "gradient_checkpointing"):  # the stack of blocks has read it
-            del self.config.gradient_checkpointing
+        with suppress(AttributeError):  # it is not there, mostly
+            del self.config.gradient_checkpointing  # the stack of blocks has read it
 
     def _init_weights(self, module: nn.Module) -> None:
         """Give the weights of one module, without its parts, their first values.

@@ -170,9 +170,10 @@ class Pipeline(ABC):
         self.config: Any = getattr(model, "config", None) if config is None else config
         if self.config is None:
             raise TypeError(f"{type(model).__name__} has no config; pass config=…")
-        if config is not None and not hasattr(config, "id2label"):
+        if not hasattr(self.config, "max_position_embeddings"):
             raise TypeError(
-                f"config must be a configuration, not {config!r:.60} ({type(config).__name__}); "
+                f"config must be a configuration, not {self.config!r:.60} "
+                f"({type(self.config).__name__}); "
                 "distilbert.DistilBertConfig.from_pretrained opens a folder"
             )
         if not hasattr(tokenizer, "get_vocab"):
@@ -450,10 +451,10 @@ class Pipeline(ABC):
         self, texts: list[tuple[str, str | None]], options: Any, truncation: bool | str
     ) -> list[Row]:
         limit = self._limit(options)
-        pairs: list[Any] = [pair for _, pair in texts]
+        pairs: Any = [pair for _, pair in texts]
         encoded = self.tokenizer(
             [text for text, _ in texts],
-            pairs,
+            None if all(pair is None for pair in pairs) else pairs,
             truncation=truncation,
             max_length=limit if truncation else None,
             return_token_type_ids=True,

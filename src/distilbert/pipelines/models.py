@@ -6,7 +6,7 @@ from typing import Any
 
 from distilbert.checkpoint import require_kind
 from distilbert.extras import require
-from distilbert.hub import ONNX_WEIGHTS, REACH, Source, find_weights
+from distilbert.hub import CONFIG_FILE, ONNX_WEIGHTS, REACH, Source, find_weights
 
 HEAD_NAMES = {
     "ForMaskedLM": "a masked-LM head",
@@ -121,5 +121,6 @@ def is_exported(source: Source) -> bool:
     try:
         find_weights(known)
     except OSError:
+        known.find(CONFIG_FILE)  # what has not even that is not there, which an error then says
         return known.find(ONNX_WEIGHTS) is not None
     return False

@@ -113,7 +113,8 @@ def _with_options(tokenizer: tuple[Any, ...]) -> tuple[Any, dict[str, Any]]:
     """Return the place of a tokenizer and the options that it is to be opened with."""
     match tokenizer:
         case (str() | os.PathLike() as place, dict() as options):
-            return place, options
+            # Whichever tokenizer it names, the other gives the same.
+            return place, {k: v for k, v in options.items() if k != "use_fast"}
     raise TypeError(
         f"a tuple in the place of a tokenizer must be (folder, options), got {tokenizer!r:.60}"
     )

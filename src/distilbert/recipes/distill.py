@@ -6,7 +6,6 @@ teacher's, and the triple loss. Interrupted, it continues when the same command 
 
 import dataclasses
 import logging
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from distilbert.inference.prepared import use_fast_stack
 from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.opening import open_masked_lm
+from distilbert.recipes.given import given
 from distilbert.recipes.job import refuse_replacing
 from distilbert.recipes.loop import train
 from distilbert.recipes.masked_lm import (
@@ -217,10 +217,11 @@ def main(settings: Settings) -> dict[str, float]:
     if weights.ce:  # then the teacher is whole, with its head
         accuracy = masked_lm_scores(launch, teacher, source)["accuracy"]
         whole, layers = (a / b for a, b in zip(_sizes(student), teacher_sizes, strict=True))
+        kept = f"{scores['accuracy'] / accuracy:.1%} of" if accuracy else "nothing, as there was:"
         _logger.info(
-            "the student keeps %.1f%% of the teacher's %.1f%% masked-token accuracy, with %.0f%% "
-            "of its parameters (%.0f%% in the layers)",
-            100 * (scores["accuracy"] / accuracy if accuracy else math.nan),
+            "the student keeps %s the teacher's %.1f%% masked-token accuracy, with %.0f%% of its "
+            "parameters (%.0f%% in the layers)",
+            kept,
             100 * accuracy,
             100 * whole,
             100 * layers,
@@ -245,12 +246,11 @@ def with_recipe(settings: Settings) -> Settings:
     if settings.recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}; got {settings.recipe!r}")
     recipe = RECIPES[settings.recipe]
-    for name, value in recipe.items():
-        given = getattr(settings, name)
-        if given not in (value, getattr(Settings, name)):
+    for name in given(settings, recipe):
+        if (said := getattr(settings, name)) != recipe[name]:
             raise ValueError(
-                f"{settings.recipe} has {name} {_show(value)}, and {_show(given)} was given: leave "
-                f"out --recipe to choose {name} yourself"
+                f"{settings.recipe} has {name} {_show(recipe[name])}, and {_show(said)} was given: "
+                f"leave out --recipe to choose {name} yourself"
             )
     masking = Masking()
     _logger.info(

@@ -49,7 +49,9 @@ from distilbert.tasks.task import Task
 MASKED_LM = "mlm"
 _OF_MASKED_LM = ("mask_rate", "mask_smoothing")
 _OF_TASKS = ("text_column", "second_text_column", "label_column", "max_length", "stride")
-_OF_MODELS = ("data", "task", "embedding", *_OF_TASKS, *_OF_MASKED_LM)
+_OF_MODELS = (
+    "data", "task", "embedding", "micro_tokens", "precision", *_OF_TASKS, *_OF_MASKED_LM,
+)  # fmt: skip
 _LATENCY_RUNS = 50  # examples that are timed one by one
 
 _logger = logging.getLogger("distilbert")
@@ -158,6 +160,9 @@ def _compare(settings: Settings, launch: Launch) -> dict[str, Any]:
     if all(map(_has_results, names)):
         for name in given(settings, _OF_MODELS):
             raise ValueError(f"{name} is for models; {', '.join(names)} hold results: leave it out")
+    for name in names:
+        if not _has_results(name):
+            _refuse_precision(settings, name)
     results = {name: _results(settings, name, launch) for name in names}
     metrics = {task: result["metric"] for task, result in results[names[0]].items()}
     for name in names[1:]:
@@ -179,9 +184,21 @@ def _compare(settings: Settings, launch: Launch) -> dict[str, Any]:
     }
 
 
+def _refuse_precision(settings: Settings, name: str) -> None:
+    if given(settings, ("precision",)) and is_exported(Source(name)):
+        raise ValueError(f"{name} is an export, which has its own precision: leave it out")
+
+
 def _has_results(name: str) -> bool:
     """Whether this is a folder, and not of a model."""
     return Path(name).is_dir() and not (Path(name) / CONFIG_FILE).exists()
+
+
+def _is_result(content: dict[str, Any]) -> bool:
+    """Whether a file has what is compared: a task, and the number that it is scored by."""
+    scores = content.get("scores")
+    score = scores.get(content.get("metric")) if isinstance(scores, dict) else None
+    return "task" in content and isinstance(score, int | float)
 
 
 def _results(settings: Settings, name: str, launch: Launch) -> dict[str, dict[str, Any]]:
@@ -190,8 +207,7 @@ def _results(settings: Settings, name: str, launch: Launch) -> dict[str, dict[st
         found = [_evaluate(settings, name, launch)]
     else:
         found = [read_json(file) for file in sorted(Path(name).glob("*.json"))]
-        wrong = [each for each in found if not {"task", "metric", "scores"} <= each.keys()]
-        if wrong or not found:
+        if not found or not all(map(_is_result, found)):
             raise ValueError(
                 f"{name} is neither a model nor a folder of results: evaluate with out={name}/"
                 "TASK.json first"
@@ -264,8 +280,7 @@ def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str,
     task = _make_task(settings)
     runner = None
     if is_exported(Source(name)):
-        if given(settings, ("precision",)):
-            raise ValueError(f"{name} is an export, which has its own precision: leave it out")
+        _refuse_precision(settings, name)
         model, tokenizer, runner = open_exported(name, task)
     else:
         model, tokenizer = open_trained(name, task)

@@ -180,6 +180,8 @@ def _refuse_other(
                if not isinstance(before.get(part), dict)]  # fmt: skip
     if missing:
         raise ValueError(f"{folder / RUN_FILE} has no {missing[0]}: it is damaged. {_REMEDY}")
+    if before["settings"].get("precision") == "no":  # what fp32 was called before
+        before["settings"]["precision"] = "fp32"
     changed = [
         f"{name} was {_show(old)}, now is {_show(new)}"
         for name, old, new in _differences(before["settings"], now["settings"])

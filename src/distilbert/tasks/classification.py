@@ -190,7 +190,7 @@ class MultiLabel(TextTask):
             if isinstance(value, str):
                 sets.append([name.strip() for name in value.split(",") if name.strip()])
             elif value is None or isinstance(value, list):
-                sets.append(value or [])
+                sets.append([as_whole(label) for label in value or []])
                 for label in sets[-1]:
                     if not isinstance(label, str | int):
                         raise ValueError(

@@ -139,7 +139,7 @@ def learn(table: Table, column: str, values: Iterable[Any]) -> Labels:
         for name in value if isinstance(value, list) else [value]:
             if isinstance(name, str):
                 table.check_text(row, column, name)
-    names = {str(as_whole(value)) for value in values}
+    names = {str(as_whole(value)) for value in dict.fromkeys(values)}  # True and 1 are equal
     if len(names) < 2:
         raise ValueError(
             f"{table.path}: every row has the label {next(iter(names), None)!r}; there is "

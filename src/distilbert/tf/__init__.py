@@ -1,5 +1,10 @@
 """The network in Keras 3: DistilBERT, on TensorFlow or JAX; PyTorch is not needed."""
 
+from distilbert.extras import said_how
+
+with said_how():
+    import keras as keras
+
 from distilbert.tf import pytrees
 from distilbert.tf.auto import (
     TFAutoModel,

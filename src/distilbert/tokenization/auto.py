@@ -1,6 +1,7 @@
 """`AutoTokenizer`: either tokenizer, by the name that scripts use."""
 
 import os
+from pathlib import Path
 from typing import Any, Literal, overload
 
 from distilbert.auto import AutoClass, reached
@@ -73,7 +74,8 @@ class AutoTokenizer(AutoClass):
         """
         kind = DistilBertTokenizerFast if boolean("use_fast", use_fast) else DistilBertTokenizer
         source = reached(pretrained_model_name_or_path, options)
-        if source.find(CONFIG_FILE) is not None and is_bert(source):
+        is_file = Path(pretrained_model_name_or_path).is_file()  # a vocabulary by itself
+        if not is_file and source.find(CONFIG_FILE) is not None and is_bert(source):
             path = source.find(TOKENIZER_CONFIG_FILE)
             listed = None if path is None else read_json(path).get("model_input_names")
             if listed is None:

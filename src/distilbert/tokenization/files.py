@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import AddedToken
 
-from distilbert.hub import Source, read_json, write_json
+from distilbert.hub import SINGLE_WEIGHTS, Source, read_json, write_json
 from distilbert.pretrained_config import PretrainedConfig
 from distilbert.tokenization.options import read_bound
 from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, spec_of_json, typed
@@ -96,7 +96,9 @@ def open_files(source: Source) -> Opened:
             other tokens around a text, or in the place of an unknown word, than ours do.
     """
     file = Path(source.name)
-    if file.is_file():
+    if file.is_file() and file.suffix in SINGLE_WEIGHTS:
+        source = replace(source, name=file.parent)  # the tokenizer lies beside the weights
+    elif file.is_file():
         if file.suffix != ".txt":
             raise OSError(
                 f"{file} is a file: give its folder, or open it by itself: "
