@@ -99,6 +99,11 @@ def test_what_an_export_cannot_be_scored_on(evaluate, reviews, masked_lm, tmp_pa
         evaluate(model=out, data=data, precision="bf16")
     with pytest.raises(ValueError, match="is a DistilBertForMaskedLM, not a DistilBertForSequence"):
         evaluate(model=out, data=data)
+    classifier = save_model(tmp_path / "c", "distilbert", "SequenceClassification")
+    d.export_onnx(classifier, tmp_path / "c-onnx")
+    pairs = write_lines(tmp_path / "p.jsonl", [{"sentence1": "good", "sentence2": "nice"}] * 2)
+    with pytest.raises(ValueError, match=r"another head \(it gives logits\).* with --head Model"):
+        evaluate(model=str(tmp_path / "c-onnx"), data=pairs, task="embedding")
 
 
 def test_names_in_brackets_are_printed_as_they_are(capsys):

@@ -51,11 +51,11 @@ class Session:
         except Exception as error:  # the library's errors have no common base
             raise ValueError(f"{what} cannot be opened by ONNX Runtime: {error}") from error
         self.inputs = [value.name for value in self._session.get_inputs()]
-        self._outputs = [value.name for value in self._session.get_outputs()]
+        self.outputs = [value.name for value in self._session.get_outputs()]
 
     def __call__(self, **arrays: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
         """Return the outputs by name."""
-        return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))
+        return dict(zip(self.outputs, self._session.run(self.outputs, arrays), strict=True))
 
 
 class OnnxModel:
@@ -100,6 +100,7 @@ class OnnxModel:
         self.kind = checkpoint.kind_of(source)
         path = source.require(ONNX_WEIGHTS)
         self._session = Session(path, threads or 0, providers)
+        self.outputs = self._session.outputs
         strange = sorted(set(self._session.inputs) - _INPUTS)
         if strange:
             raise ValueError(

@@ -30,6 +30,7 @@ class Exported:
 
     Attributes:
         config: the model's configuration.
+        outputs: names of what it returns.
         megabytes: size of the file.
 
     Raises:
@@ -40,6 +41,7 @@ class Exported:
         # As many threads as a model beside it has, to be compared with it.
         self._model = OnnxModel(name, threads=torch.get_num_threads())
         self.config = self._model.config
+        self.outputs = self._model.outputs
         self.megabytes = Source(name).require(ONNX_WEIGHTS).stat().st_size / 1e6
 
     def __call__(

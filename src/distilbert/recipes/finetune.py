@@ -31,7 +31,7 @@ from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch
 from distilbert.runtime.run import start_run
-from distilbert.tasks.batches import TaskSource
+from distilbert.tasks.batches import TaskSource, check_contrast
 from distilbert.tasks.catalog import make_task
 from distilbert.tasks.class_weights import class_weights
 from distilbert.tasks.classification import Classification
@@ -316,6 +316,8 @@ def with_teacher(settings: Settings, launch: Launch, data: Data) -> Data:
             f"{settings.train} has texts alone, without labels that labels={settings.labels} could "
             "weigh: leave labels out"
         )
+    if training.features.are_contrasted and settings.labels:  # before the teacher has read all
+        check_contrast(settings.batch_size, launch.ranks)
     longest = max(int(examples.features.lengths.max()) for examples in splits)
     teacher = open_teacher(settings.teacher, data.task, data.labels, data.tokenizer, longest)
     if is_embedding and teacher.config.dim != data.dim:

@@ -276,7 +276,14 @@ def open_exported(
     cls: type[Any] = class_for(source, "Model" if task.head == "Model" else f"For{task.head}")
     with torch.device("meta"):
         model = cls(read_config(source, cls.config_class, {}))
-    return model, _fit(name, model, task), Exported(name)
+    runner = Exported(name)
+    wanted = {"Model": "last_hidden_state", "QuestionAnswering": "start_logits"}
+    if wanted.get(task.head, "logits") not in runner.outputs:
+        raise ValueError(
+            f"{name} is the export of another head (it gives {', '.join(runner.outputs)}), not of "
+            f"one for {task.name}: export the model with --head {cls.__name__.split('Bert')[-1]}"
+        )
+    return model, _fit(name, model, task), runner
 
 
 def _fit(name: str, model: PreTrainedModel, task: Task) -> DistilBertTokenizerFast:

@@ -34,7 +34,7 @@ def make_optimizer(
     """
     trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     if not trained:
-        raise ValueError(f"no parameter of the {type(module).__name__} takes a gradient")
+        raise ValueError("all weights are frozen: there is nothing to train")
     groups: dict[tuple[bool, float], list[tuple[str, nn.Parameter]]] = {}
     for is_matrix in (True, False):
         for name, parameter in trained:

@@ -65,16 +65,8 @@ class TaskSource(Prefetched[tuple[list[list[Batch]], Counts]]):
             raise ValueError(
                 f"batch_size must be at least 1 for each of the {ranks} processes, got {batch_size}"
             )
-        if contrasts and batch_size < 2:
-            raise ValueError(
-                "pairs without labels are contrasted with the others of their batch: batch_size "
-                f"must be at least 2, got {batch_size}"
-            )
-        if contrasts and ranks > 1:
-            raise ValueError(
-                f"pairs without labels are contrasted with their whole batch, which {ranks} "
-                "processes would split: train them in one"
-            )
+        if contrasts:
+            check_contrast(batch_size, ranks)
         check_budget(int(features.sizes.max(initial=0)), batch_size, micro_tokens, ranks)
         self.features = features
         self.seed, self.batch_size = seed, batch_size
@@ -93,6 +85,24 @@ class TaskSource(Prefetched[tuple[list[list[Batch]], Counts]]):
         if features.has_outputs_per_row:
             counts = replace(counts, targets=len(chosen) * features.rows)
         return micros, counts
+
+
+def check_contrast(batch_size: int, ranks: int) -> None:
+    """Check that pairs can be contrasted with the others of their batch.
+
+    Raises:
+        ValueError: there are none, or they are shared out among processes.
+    """
+    if batch_size < 2:
+        raise ValueError(
+            "pairs without labels are contrasted with the others of their batch: batch_size must "
+            f"be at least 2, got {batch_size}"
+        )
+    if ranks > 1:
+        raise ValueError(
+            f"pairs without labels are contrasted with their whole batch, which {ranks} processes "
+            "would split: train them in one"
+        )
 
 
 def count(labels: np.ndarray, tokens: int, class_weights: np.ndarray | None = None) -> Counts:

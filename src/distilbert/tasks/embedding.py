@@ -72,7 +72,9 @@ class Embedding(Task):
             )
         seconds = self._texts(table, self.second_text_column, "second_text_column")
         if len(table) < 2:
-            raise ValueError(f"{table.path} has one pair; comparing needs at least two")
+            raise ValueError(
+                f"one pair of {table.path} is there to compare, which takes at least two"
+            )
         if self._has_labels(table):
             similarities = self._similarities(table)
             low, high = self.label_range or (similarities.min(), similarities.max())
@@ -119,10 +121,10 @@ class Embedding(Task):
         values = table.column(name, "label_column")
         require_values(table, name, values)
         classes = table.class_names.get(name, [])
-        if len(classes) > 2:
+        if classes and not (len(classes) == 2 and classes[0] == f"not_{classes[1]}"):
             raise ValueError(
-                f"{table.path}: {name!r} has the classes {', '.join(classes)}, which are no "
-                "similarity: say another label_column, or remove it to take all pairs as ones "
+                f"{table.path}: {name!r} has the classes {', '.join(classes)}, whose numbers are "
+                "no similarity: say another label_column, or remove it to take all pairs as ones "
                 "that belong together"
             )
         found = numbers(table, name, values)
