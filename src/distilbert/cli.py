@@ -226,13 +226,13 @@ def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
             close = difflib.get_close_matches(flag, known)
             hint = f"; did you mean {close[0]}?" if close else ""
             parser.error(f"there is no flag {given.partition('=')[0]}{hint}")
-    values = parser.parse_args(words).as_dict()
-    values.pop("config")
+    values = parser.parse_args(words, defaults=False).as_dict()  # the dataclass has them
+    values.pop("config", None)
     for name, value in values.items():
         if isinstance(value, list) and get_origin(_sequence(types_of[name])) is tuple:
             values[name] = tuple(value)
     settings = kind(**values)
-    note(settings, parser.parse_args(words, defaults=False).as_dict().keys())
+    note(settings, values.keys())
     return settings
 
 
