@@ -164,7 +164,6 @@ class Pipeline(ABC):
         **options: Any,
     ) -> None:
         check_head(model, self.head, self.task)
-        as_arrays(model)  # refuses what is none
         self.model = model
         self.tokenizer = tokenizer
         self.config: Any = getattr(model, "config", None) if config is None else config
@@ -206,9 +205,18 @@ class Pipeline(ABC):
         self.options = self._checked(self.options, options)
 
     @property
+    def model(self) -> Any:
+        """The model as it was given; another may be put in its place."""
+        return self._model
+
+    @model.setter
+    def model(self, model: Any) -> None:
+        self._model, self._arrays = model, as_arrays(model)
+
+    @property
     def device(self) -> Any:
         """Where the model computes, if it says so, as any in PyTorch does; else None."""
-        return getattr(as_arrays(self.model), "device", None)
+        return getattr(self._arrays, "device", None)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Write the model, with its own configuration, and the tokenizer into a folder.
@@ -269,7 +277,7 @@ class Pipeline(ABC):
     def compute(self, rows: Sequence[tuple[Row, Any]]) -> list[Any]:
         """Return what is kept of the model's outputs for each row, of one request or of many."""
         return run(
-            as_arrays(self.model),
+            self._arrays,
             [row for row, _ in rows],
             self.outputs,
             lambda i, outputs: self._take(*rows[i], outputs),
