@@ -10,16 +10,11 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
 from distilbert.checkpoint import full_name, is_bert
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
 from distilbert.foreign_options import without_foreign
-from distilbert.hub import REACH, Source
+from distilbert.hub import Source
 
 __all__ = ["AutoConfig"]
 
 Model = TypeVar("Model")
-
-
-def reached(name: str | os.PathLike[str], options: dict[str, Any]) -> Source:
-    """Return where a file is, with what the options of `from_pretrained` say of reaching it."""
-    return Source(name, **{option: options[option] for option in REACH & options.keys()})
 
 
 class AutoClass:
@@ -57,7 +52,7 @@ class AutoConfig(AutoClass):
             OSError: the file cannot be found or reached.
             ValueError, TypeError: it is neither's, or not valid.
         """
-        source = reached(pretrained_model_name_or_path, options)
+        source = Source.reached(pretrained_model_name_or_path, options)
         kind: type[DistilBertConfig | BertConfig] = (
             BertConfig if is_bert(source) else DistilBertConfig
         )
@@ -112,7 +107,7 @@ class AutoModelClass(AutoClass, Generic[Model]):
         else:
             is_place = isinstance(config, str | os.PathLike)
             place: Any = config if is_place else pretrained_model_name_or_path
-            kind = cls.for_bert if is_bert(reached(place, options)) else cls.for_distilbert
+            kind = cls.for_bert if is_bert(Source.reached(place, options)) else cls.for_distilbert
         return kind.from_pretrained(pretrained_model_name_or_path, **options)
 
     @classmethod

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 CONFIG_FILE = "config.json"
 SAFE_WEIGHTS = "model.safetensors"
@@ -51,6 +51,11 @@ class Source:
             )
         if not os.fspath(self.name):
             raise ValueError("expected the path of a folder or a hub id, got an empty string")
+
+    @classmethod
+    def reached(cls, name: str | os.PathLike[str], options: Mapping[str, Any]) -> Self:
+        """Return where a name is, reached as options of `from_pretrained` say; others stay."""
+        return cls(name, **{option: options[option] for option in REACH & options.keys()})
 
     def __str__(self) -> str:
         place = os.fspath(self.name)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distilbert.hub import REACH, Source
+from distilbert.hub import Source
 from distilbert.modeling.loading import choose_device
 from distilbert.modeling.opening import open_whole
 from distilbert.modeling.pretrained import PreTrainedModel
@@ -76,8 +76,9 @@ def open_unpadded(name: str | os.PathLike[str], head: str, **options: Any) -> An
         OSError: it cannot be found.
         ValueError: it is neither kind, or has not this head.
     """
-    source = Source(name, **{k: v for k, v in options.items() if k in REACH})
-    return open_whole(source, head, **{"attn_implementation": "varlen"} | options)
+    return open_whole(
+        Source.reached(name, options), head, **{"attn_implementation": "varlen"} | options
+    )
 
 
 _lock = Lock()

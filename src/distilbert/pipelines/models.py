@@ -91,7 +91,7 @@ def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Any:
         ValueError: it is no DistilBERT or BERT, or has another head.
         TypeError: an option that an exported model has not.
     """
-    source = Source(name, **{k: v for k, v in options.items() if k in REACH})
+    source = Source.reached(name, options)
     if is_exported(source):
         from distilbert.export import OnnxModel
 
@@ -113,6 +113,16 @@ def open_model(name: str | os.PathLike[str], head: str, **options: Any) -> Any:
     from distilbert.modeling.arrays import open_unpadded
 
     return open_unpadded(name, head, **options)
+
+
+def prepared_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return options of `open_model` that prepare a model, in fp32 unless they say otherwise.
+
+    What is to be opened as it is, with a dtype, stays so, and so does an export.
+    """
+    if "dtype" in options or is_exported(Source(name)):
+        return options
+    return {"precision": "fp32"} | options
 
 
 def is_exported(source: Source) -> bool:

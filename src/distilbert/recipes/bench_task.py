@@ -78,7 +78,7 @@ def task_results(trial: Trial, precisions: Sequence[str]) -> dict[str, object]:
     """Score the model and its prepared copies, on the CPU."""
     task, model, data, examples = trial
     launch = launching.start(cpu=True)
-    labels, metric = examples.features.labels, (*examples.scores, task.metric)[0]
+    labels, metric = examples.features.labels, task.metric_of(examples)
     expected, loss = outputs_of(launch, model, examples.features, _BATCH_TOKENS)
     scores = {"loss": loss, **examples.score(expected)}
     results = {"model": TaskResult(scores, 1.0, 0.0, _changed(task, labels, expected, expected))}

@@ -23,7 +23,7 @@ from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.opening import open_masked_lm
 from distilbert.recipes.given import given
-from distilbert.recipes.job import refuse_replacing
+from distilbert.recipes.job import refuse_replacing, size_of
 from distilbert.recipes.loop import train
 from distilbert.recipes.masked_lm import (
     MaskedLMJob,
@@ -184,7 +184,7 @@ def main(settings: Settings) -> dict[str, float]:
     weights = Weights(**{name: getattr(settings, name) for name in _TERMS})
     teacher = open_masked_lm(settings.teacher, needs_head=weights.ce > 0)
     check_vocabulary(settings.teacher, teacher, corpus)
-    teacher_sizes = _sizes(teacher)  # before layers are left out or prepared
+    teacher_size = size_of(teacher)  # before layers are left out or prepared
     student, origin = make_student(settings, teacher, corpus)
     fingerprint = {"corpus": corpus.hash, "teacher": checkpoint.fingerprint(teacher)}
     if settings.start not in ("teacher", "random"):
@@ -216,23 +216,17 @@ def main(settings: Settings) -> dict[str, float]:
         scores = train(launch, run, job, plan, "distill", [note])
     if weights.ce:  # then the teacher is whole, with its head
         accuracy = masked_lm_scores(launch, teacher, source)["accuracy"]
-        whole, layers = (a / b for a, b in zip(_sizes(student), teacher_sizes, strict=True))
-        kept = f"{scores['accuracy'] / accuracy:.1%} of" if accuracy else "nothing, as there was:"
+        share = {name: size / teacher_size[name] for name, size in size_of(student).items()}
+        kept = f"{scores['accuracy'] / accuracy:.1%} of " if accuracy else ""
         _logger.info(
-            "the student keeps %s the teacher's %.1f%% masked-token accuracy, with %.0f%% of its "
+            "the student keeps %sthe teacher's %.1f%% masked-token accuracy, with %.0f%% of its "
             "parameters (%.0f%% in the layers)",
             kept,
             100 * accuracy,
-            100 * whole,
-            100 * layers,
+            100 * share["parameters"],
+            100 * share["encoder_parameters"],
         )
     return scores
-
-
-def _sizes(model: MaskedLM) -> tuple[int, int]:
-    """Return the number of parameters, of all and without embeddings and head."""
-    encoder = model.base_model
-    return model.num_parameters(), encoder.num_parameters(exclude_embeddings=True)
 
 
 def with_recipe(settings: Settings) -> Settings:

@@ -20,10 +20,9 @@ from distilbert.hub import CONFIG_FILE, Source, json_text, read_json
 from distilbert.modeling.opening import open_encoder, open_masked_lm
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.pipelines.models import is_exported
-from distilbert.recipes.embedding import embeddings, sts_scores
 from distilbert.recipes.exported import Exported
 from distilbert.recipes.given import given
-from distilbert.recipes.job import open_model_tokenizer
+from distilbert.recipes.job import open_model_tokenizer, size_of
 from distilbert.recipes.masked_lm import check_vocabulary, masked_lm_scores, open_source
 from distilbert.recipes.output import target_of, write_output
 from distilbert.recipes.report import Comparison, show, show_comparison, write_report
@@ -42,6 +41,7 @@ from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.catalog import NAMES, make_task
 from distilbert.tasks.classification import Regression
+from distilbert.tasks.embedding import alone, correlations, unit
 from distilbert.tasks.features import Features
 from distilbert.tasks.step import logits_of, run, to_inputs
 from distilbert.tasks.task import Task
@@ -236,7 +236,7 @@ def _masked_lm(settings: Settings, name: str, data: str, launch: Launch) -> dict
     scores = masked_lm_scores(launch, model, source)
     refuse_not_finite(name, scores["loss"])
     head = {"model": name, "data": data, "task": MASKED_LM, "metric": "accuracy"}
-    return head | {"scores": scores, "size": _size(model)}
+    return head | {"scores": scores, "size": size_of(model)}
 
 
 def _embedding(settings: Settings, name: str, data: str, launch: Launch) -> dict[str, Any]:
@@ -253,14 +253,15 @@ def _embedding(settings: Settings, name: str, data: str, launch: Launch) -> dict
     model.to(launch.device)
     texts = [*first, *second]
     started = time.perf_counter()
-    found, cut = embeddings(launch, model, tokenizer, texts, longest, settings.micro_tokens)
+    features, cut = alone(tokenizer, texts, longest)
+    found, _ = outputs_of(launch, model, features, settings.micro_tokens)
     seconds = time.perf_counter() - started
     refuse_not_finite(name, found)
     check_cut(data, cut, len(texts), settings.max_length, longest)
     head = {"model": name, "data": data, "task": f"{task.name}-embedding", "metric": "spearman"}
     return head | {
-        "scores": sts_scores(found[: len(first)], found[len(first) :], true),
-        "size": _size(model),
+        "scores": correlations(unit(found[: len(first)]), unit(found[len(first) :]), true),
+        "size": size_of(model),
         "speed": {"texts_per_s": len(texts) / seconds},
         "cut": cut,
     }
@@ -304,9 +305,9 @@ def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str,
         "model": name,
         "data": data,
         "task": task.name,
-        "metric": (*examples.scores, task.metric)[0],
+        "metric": task.metric_of(examples),
         "scores": {"loss": loss, **examples.score(outputs)},
-        "size": _size(model) | ({"megabytes": runner.megabytes} if runner else {}),
+        "size": size_of(model) | ({"megabytes": runner.megabytes} if runner else {}),
         "speed": {
             "latency_ms": _latency_ms(launch, model, runner, examples.features),
             "examples_per_s": len(examples.features) / seconds,
@@ -317,15 +318,6 @@ def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str,
     if examples.detail is not None:
         result["detail"] = examples.detail(outputs)._asdict()
     return result
-
-
-def _size(model: PreTrainedModel) -> dict[str, float]:
-    parameters = model.num_parameters()
-    return {
-        "parameters": parameters,
-        "encoder_parameters": model.base_model.num_parameters(exclude_embeddings=True),
-        "megabytes": model.get_memory_footprint() / 1e6,
-    }
 
 
 @torch.no_grad()

@@ -227,7 +227,8 @@ def read_data(settings: Settings, launch: Launch | None) -> Data:
         label_column=settings.label_column,
         stride=settings.stride,
     )
-    _choose_metric(settings, task.metric, task.scores)
+    metric = settings.metric or task.metric
+    _require_metric(metric, task.scores)
     kind = BertConfig if is_bert(settings.model) else DistilBertConfig
     config = kind.from_pretrained(settings.model)
     tokenizer = open_model_tokenizer(settings.model, config)
@@ -250,7 +251,8 @@ def read_data(settings: Settings, launch: Launch | None) -> Data:
     if settings.teacher is None:
         require_labels(settings.train, training)
         require_labels(other.path, validation)
-    metric = _choose_metric(settings, task.metric, validation.scores or task.scores)
+    metric = settings.metric or task.metric_of(validation)
+    _require_metric(metric, validation.scores or task.scores)
     parts = zip(tables, (training, validation), strict=True)
     return Data(
         config.dim,
@@ -271,13 +273,10 @@ def read_data(settings: Settings, launch: Launch | None) -> Data:
     )
 
 
-def _choose_metric(settings: Settings, default: str, scores: tuple[str, ...]) -> str:
-    """Return by which of the scores the best weights are chosen."""
-    known = tuple(dict.fromkeys(("loss", *scores)))
-    metric = settings.metric or (default if default in known else scores[0])
+def _require_metric(metric: str, scores: tuple[str, ...]) -> None:
+    known = dict.fromkeys(("loss", *scores))
     if metric not in known:
         raise ValueError(f"metric must be one of {', '.join(known)}; got {metric!r}")
-    return metric
 
 
 def _known(data: str) -> str:

@@ -134,6 +134,15 @@ def _normalisation(tokenizer: DistilBertTokenizerFast) -> dict[str, bool]:
     }
 
 
+def size_of(model: PreTrainedModel) -> dict[str, float]:
+    """Return a model's parameters, those in its layers, and its megabytes."""
+    return {
+        "parameters": model.num_parameters(),
+        "encoder_parameters": model.base_model.num_parameters(exclude_embeddings=True),
+        "megabytes": model.get_memory_footprint() / 1e6,
+    }
+
+
 def publish(model: PreTrainedModel, tokenizer: str | Path, folder: Path) -> None:
     """Write a model and its tokenizer, which replace what is in the folder together.
 

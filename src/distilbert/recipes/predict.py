@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from distilbert.errors import reworded
-from distilbert.hub import Source
 from distilbert.pipelines import pipeline
 from distilbert.pipelines.inputs import text_of
-from distilbert.pipelines.models import is_exported
+from distilbert.pipelines.models import prepared_options
 from distilbert.pipelines.opening import ALIASES
 from distilbert.pipelines.records import STDIN, Record, as_json, kind_of, read_records
 from distilbert.recipes.given import given
@@ -156,9 +155,7 @@ def main(settings: Settings) -> int:
         options["top_k"] = None
     if len(settings.candidate_labels) == 1:  # as one text, which is split at its commas
         options["candidate_labels"] = settings.candidate_labels[0]
-    if "dtype" not in options and not is_exported(Source(settings.model)):
-        options.setdefault("precision", "fp32")
-    pipe = pipeline(task, settings.model, **options)
+    pipe = pipeline(task, settings.model, **prepared_options(settings.model, options))
     _refuse_columns(task, settings)
 
     waiting: deque[Record] = deque()

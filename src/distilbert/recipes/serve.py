@@ -9,9 +9,8 @@ from typing import Any
 import uvicorn
 
 import distilbert
-from distilbert.hub import Source
 from distilbert.pipelines import pipeline
-from distilbert.pipelines.models import is_exported
+from distilbert.pipelines.models import prepared_options
 from distilbert.serving.app import make_app
 from distilbert.serving.turns import Turns
 
@@ -104,10 +103,9 @@ def _parameters(text: str) -> dict[str, Any]:
 def _of_model(settings: Settings) -> dict[str, Any]:
     """Return what the model is opened with."""
     names = ("batch_tokens", "precision", "device", "threads")
-    found = {name: getattr(settings, name) for name in names}
-    if not is_exported(Source(settings.model)):
-        found["precision"] = settings.precision or "fp32"
-    return {name: value for name, value in found.items() if value is not None}
+    given = {name: getattr(settings, name) for name in names}
+    said = {name: value for name, value in given.items() if value is not None}
+    return prepared_options(settings.model, said)
 
 
 def _listening(host: str, port: int) -> socket.socket:

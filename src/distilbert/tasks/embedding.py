@@ -10,7 +10,7 @@ import numpy as np
 
 from distilbert.tasks import metrics
 from distilbert.tasks.classification import numbers
-from distilbert.tasks.features import encode
+from distilbert.tasks.features import Features, encode
 from distilbert.tasks.labels import Labels
 from distilbert.tasks.tables import Table
 from distilbert.tasks.task import Examples, Task, require_texts, require_values
@@ -64,9 +64,7 @@ class Embedding(Task):
         """
         firsts = self._texts(table, self.text_column, "text_column")
         if not self._has_seconds(table):
-            none = np.empty((len(firsts), 0), np.float32)
-            features, cut = encode(tokenizer, firsts, None, max_length, none)
-            features = replace(features, has_outputs_per_row=True)
+            features, cut = alone(tokenizer, firsts, max_length)
             return Examples(
                 features, lambda _: {}, None, cut, len(firsts), ("loss",), "texts alone"
             )
@@ -93,11 +91,8 @@ class Embedding(Task):
         features = replace(features, has_outputs_per_row=True)
 
         def score(outputs: np.ndarray) -> dict[str, float]:
-            first, second = unit(outputs[::2]), unit(outputs[1::2])
-            if features.are_contrasted:
-                return retrieval(first, second, true)
-            cosines = (first * second).sum(1)
-            return {name: getattr(metrics, name)(cosines, true) for name in scores}
+            judge = retrieval if features.are_contrasted else correlations
+            return judge(unit(outputs[::2]), unit(outputs[1::2]), true)
 
         return Examples(features, score, None, cut, len(texts), scores, kind)
 
@@ -134,6 +129,19 @@ class Embedding(Task):
                 "compare; without that column all pairs are ones that belong together"
             )
         return found
+
+
+def alone(tokenizer: BertStyleTokenizer, texts: list[str], max_length: int) -> tuple[Features, int]:
+    """Return texts to be embedded, each by itself and without a label, and how many were cut."""
+    none = np.empty((len(texts), 0), np.float32)
+    features, cut = encode(tokenizer, texts, None, max_length, none)
+    return replace(features, has_outputs_per_row=True), cut
+
+
+def correlations(first: np.ndarray, second: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """Return those of the cosines of pairs, (E, C) each and of length 1, with `true`, (E,)."""
+    cosines = (first * second).sum(1)
+    return {"spearman": metrics.spearman(cosines, true), "pearson": metrics.pearson(cosines, true)}
 
 
 def unit(embeddings: np.ndarray) -> np.ndarray:

@@ -85,6 +85,10 @@ class Task(ABC):
         """Return the task with what else training data say, such as the range of a value."""
         return self
 
+    def metric_of(self, examples: Examples) -> str:
+        """Return the score that chooses the best weights, of those that the examples allow."""
+        return examples.scores[0] if examples.scores else self.metric
+
     @abstractmethod
     def learn(self, table: Table) -> Labels:
         """Return the labels of training data; none where the task has no names of labels."""

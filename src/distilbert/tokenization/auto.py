@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from distilbert.auto import AutoClass, reached
+from distilbert.auto import AutoClass
 from distilbert.checkpoint import is_bert
 from distilbert.fields import boolean
-from distilbert.hub import CONFIG_FILE, read_json
+from distilbert.hub import CONFIG_FILE, Source, read_json
 from distilbert.tokenization.fast import DistilBertTokenizerFast
 from distilbert.tokenization.files import TOKENIZER_CONFIG_FILE
 from distilbert.tokenization.slow import DistilBertTokenizer
@@ -73,7 +73,7 @@ class AutoTokenizer(AutoClass):
             ValueError: the folder is of another kind of model or tokenizer, or a file is malformed.
         """
         kind = DistilBertTokenizerFast if boolean("use_fast", use_fast) else DistilBertTokenizer
-        source = reached(pretrained_model_name_or_path, options)
+        source = Source.reached(pretrained_model_name_or_path, options)
         is_file = Path(pretrained_model_name_or_path).is_file()  # a vocabulary by itself
         if not is_file and source.find(CONFIG_FILE) is not None and is_bert(source):
             path = source.find(TOKENIZER_CONFIG_FILE)
