@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import settings as plan
 
-from distilbert.recipes import evaluate, finetune
+from distilbert.recipes import evaluate, finetune, task_data
 from distilbert.runtime import launch as launching
 from distilbert.tasks.features import Features
 
@@ -178,12 +178,12 @@ class Place:
         )
 
 
-def read(place: Place, tasks: list[str]) -> dict[str, finetune.Data]:
+def read(place: Place, tasks: list[str]) -> dict[str, task_data.Data]:
     """Return the examples of tasks, which all models share, as they share the vocabulary."""
     found = {}
     for name in tasks:
         own = dataclasses.replace(place.settings(Job("minilm", name)), model=str(place.base))
-        found[name] = finetune.read_data(own, None)
+        found[name] = task_data.read_data(own, None)
     return found
 
 
@@ -203,7 +203,7 @@ def read_arrays(file: Path, like: Features) -> Features:
         return dataclasses.replace(like, **arrays)
 
 
-def do(place: Place, job: Job, shared: dict[str, finetune.Data]) -> dict[str, float]:
+def do(place: Place, job: Job, shared: dict[str, task_data.Data]) -> dict[str, float]:
     """Do one run and return its scores."""
     if job.kind == "score":
         return score(place, job)
@@ -212,7 +212,7 @@ def do(place: Place, job: Job, shared: dict[str, finetune.Data]) -> dict[str, fl
     texts = place.texts(job)
     if job.kind in plan.TEXTS.values():
         assert texts is not None
-        data = finetune.read_data(chosen, launch)
+        data = task_data.read_data(chosen, launch)
         texts.parent.mkdir(parents=True, exist_ok=True)
         write_arrays(texts, data.training.features)
         return {"examples": float(len(data.training.features))}
@@ -223,7 +223,7 @@ def do(place: Place, job: Job, shared: dict[str, finetune.Data]) -> dict[str, fl
         data = dataclasses.replace(data, training=training)
     folder = place.run(job)
     shutil.rmtree(folder, ignore_errors=True)
-    data = finetune.with_teacher(chosen, launch, data)
+    data = task_data.with_teacher(chosen, launch, data)
     scores = finetune.fit(chosen, launch, data, job.seed, folder, checkpoints=False)
     is_kept = job.seed == 0 and (job.model == "teacher" or job.task in KEPT_TASKS)
     if not is_kept:
@@ -259,7 +259,7 @@ def done(out: Path) -> set[str]:
     return {line["job"] for line in map(json.loads, path.read_text().splitlines())}
 
 
-def work(place: Place, todo: list[Job], shared: dict[str, finetune.Data]) -> None:
+def work(place: Place, todo: list[Job], shared: dict[str, task_data.Data]) -> None:
     """Do runs that nobody has claimed, until none is left."""
     import torch
 

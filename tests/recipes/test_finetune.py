@@ -15,6 +15,7 @@ import distilbert as d
 from distilbert import cli
 from distilbert.modeling.opening import open_head
 from distilbert.recipes import finetune as recipe
+from distilbert.recipes import task_data
 from distilbert.recipes.finetune import Settings, main
 from distilbert.recipes.plan import Plan
 from distilbert.recipes.seeds import folder_of, sum_up
@@ -315,8 +316,8 @@ def test_other_spellings_of_paths_are_the_same_run(finetune, reviews, tmp_path, 
 
 def test_data_of_the_hub_have_a_name(monkeypatch):
     """What the hub says of two data sets may be the same."""
-    monkeypatch.setattr(recipe, "fingerprint", lambda data: '["0.0.0", null, null]')
-    assert recipe._known("hf:one") != recipe._known("hf:other")
+    monkeypatch.setattr(task_data, "fingerprint", lambda data: '["0.0.0", null, null]')
+    assert task_data._known("hf:one") != task_data._known("hf:other")
 
 
 def test_a_run_of_an_older_version_goes_on(finetune, masked_lm, tmp_path, capfd):
@@ -473,7 +474,7 @@ def test_all_terms_of_a_teacher(finetune, task_teacher, tmp_path):
 def test_hidden_states_of_a_quick_teacher(finetune, task_teacher, tmp_path, monkeypatch):
     finetune("quick", teacher=task_teacher, hidden=1.0, steps=5)
     monkeypatch.setattr(
-        "distilbert.recipes.finetune.use_fast_stack", lambda teacher, precision: None
+        "distilbert.recipes.task_data.use_fast_stack", lambda teacher, precision: None
     )
     finetune("plain", teacher=task_teacher, hidden=1.0, steps=5)
     quick, plain = (
@@ -787,7 +788,8 @@ def test_augmentation_keeps_tags(finetune, masked_lm, tmp_path, capfd):
 
 def test_without_checkpoints(masked_lm, reviews, tmp_path, fresh):
     """The same weights as with them."""
-    from distilbert.recipes.finetune import fit, read_data
+    from distilbert.recipes.finetune import fit
+    from distilbert.recipes.task_data import read_data
     from distilbert.runtime import launch as launching
 
     found = []
