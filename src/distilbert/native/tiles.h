@@ -14,12 +14,10 @@ constexpr int ROWS = 6;
 #endif
 constexpr long COLUMNS = 2 * WIDTH;
 
-// 8-bit products need to add up four at a time without overflow: with VNNI they do; without, sums of
-// two in 16 bits do if weights have 7 bits. On Arm both factors are signed, and that is enough.
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__) || defined(__aarch64__)
-constexpr int LARGEST_WEIGHT = 127;
-#else
-constexpr int LARGEST_WEIGHT = 63;
+// Without VNNI, x86 multiplies bytes and adds up pairs of products in 16 bits. Four are added up there
+// before they become 32 bits, which is the slower part; `finest` sees to it that they fit.
+#if defined(__AVX2__) && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)
+#define ADDS_IN_16_BITS
 #endif
 
 // What is taken off a row's bytes, which are from 0 to 255, so that they are signed where they must be.
@@ -61,6 +59,21 @@ static inline Ints add_products(Ints sums, Ints a, Ints b) {
     return sums;
 #endif
 }
+
+#if defined(ADDS_IN_16_BITS)
+// sums + four products of bytes in a and b + four in c and d.
+static inline Ints add_products(Ints sums, Ints a, Ints b, Ints c, Ints d) {
+#if defined(__AVX512BW__)
+    __m512i pairs = _mm512_add_epi16(_mm512_maddubs_epi16((__m512i)a, (__m512i)b),
+                                     _mm512_maddubs_epi16((__m512i)c, (__m512i)d));
+    return sums + (Ints)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+#else
+    __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16((__m256i)a, (__m256i)b),
+                                     _mm256_maddubs_epi16((__m256i)c, (__m256i)d));
+    return sums + (Ints)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+#endif
+}
+#endif
 
 // What will be read next is fetched meanwhile: `from`, and `pace` bytes further with every step.
 struct Ahead {
@@ -202,6 +215,22 @@ static inline __attribute__((always_inline)) void tile(long inputs, const uint8_
 #if defined(__ARM_FEATURE_DOTPROD)
     k = add_vectors(inputs, x, stride, panel, ahead, y);
     panel += k * COLUMNS;
+#elif defined(ADDS_IN_16_BITS)
+    for (; k + 8 <= inputs; k += 8, panel += 8 * COLUMNS) {
+        __builtin_prefetch(ahead.from, 0, 2);
+        ahead.from += 2 * ahead.pace;
+        const Ints *columns = (const Ints *)panel;
+        const uint8_t *row = x + k;
+#pragma GCC unroll 12
+        for (int r = 0; r < R; r++, row = next_row(row, stride)) {
+            int32_t first, second;
+            memcpy(&first, row, 4);
+            memcpy(&second, row + 4, 4);
+            Ints a = first - Ints{}, b = second - Ints{};
+            y[r][0] = add_products(y[r][0], a, columns[0], b, columns[2]);
+            y[r][1] = add_products(y[r][1], a, columns[1], b, columns[3]);
+        }
+    }
 #endif
     for (; k < inputs; k += 4, panel += 4 * COLUMNS) {
         __builtin_prefetch(ahead.from, 0, 2);
