@@ -12,6 +12,7 @@ import pytest
 
 uvicorn = pytest.importorskip("uvicorn")
 
+import distilbert  # noqa: E402
 from distilbert.serving.app import make_app  # noqa: E402
 from distilbert.serving.turns import Turns  # noqa: E402
 
@@ -226,6 +227,56 @@ def test_what_nobody_waits_for_is_not_read_on(port, server, endless_reading):
         assert not ended.is_set()
     assert ended.wait(10)
     _wait_for(lambda: not server.server_state.tasks)
+
+
+def test_what_nobody_waits_for_is_not_answered_on(port, server, pipe, monkeypatch):
+    begun, goes_on, ended, decoded = *(threading.Event() for _ in range(3)), []
+    answer, decode = pipe.answer, pipe._decode
+
+    def slow(*given):
+        decoded.append(given)
+        begun.set()
+        assert goes_on.wait(10)
+        return decode(*given)
+
+    def answering(*given):
+        try:
+            return answer(*given)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(pipe, "_decode", slow)
+    monkeypatch.setattr(pipe, "answer", answering)
+    body = b'{"inputs": ["1", "2", "3"]}'
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with socket.create_connection(("127.0.0.1", port)) as caller:
+        caller.sendall(head + body)
+        assert begun.wait(10)
+    _wait_for(lambda: not server.server_state.tasks)
+    goes_on.set()
+    assert ended.wait(10)
+    assert len(decoded) == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "inputs", "made"),
+    [
+        ("fill-mask", "[MASK] " * 97, "10,282"),  # 106 words each
+        ("question-answering", {"question": "1", "context": "2"}, "2,147,483,647"),
+    ],
+)
+def test_a_request_makes_no_more_answers_than_it_may(ask, turns, pipe, task, inputs, made):
+    def model(input_ids, attention_mask):
+        if task == "fill-mask":
+            return np.zeros((*input_ids.shape, len(pipe.tokenizer)))
+        return np.zeros(input_ids.shape), np.zeros(input_ids.shape)
+
+    turns.pipeline = distilbert.pipeline(task, model, pipe.tokenizer, config=pipe.config)
+    status, answer, _ = ask({"inputs": inputs, "parameters": {"top_k": 2**31 - 1}})
+    assert status == 400
+    assert f"top_k=2147483647 makes {made} answers" in answer["error"]
+    assert "at most 10,000" in answer["error"]
+    assert ask({"inputs": inputs, "parameters": {"top_k": 2}})[0] == 200
 
 
 def test_what_is_not_done_when_the_server_ends_is_told_so(ask, server, endless_reading):

@@ -123,7 +123,8 @@ class FillMaskPipeline(Pipeline):
                 raise ValueError(
                     f"no {self.tokenizer.mask_token} is left of {text!r:.80} once its end is cut"
                 )
-            encoded.append(Encoded([row], (places, targets, options.top_k)))
+            candidates = len(places) * min(options.top_k, len(targets))
+            encoded.append(Encoded([row], (places, targets, options.top_k), candidates))
         return encoded
 
     def _take(self, row: Row, source: Any, outputs: Outputs) -> list[tuple[list[int], list[float]]]:

@@ -81,10 +81,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Encoded:
-    """The rows of one input, and what is needed to read its answer off the outputs."""
+    """The rows of one input, and what is needed to read its answer off the outputs.
+
+    Args:
+        candidates: how many answers `top_k` asks for, in each row or mask; 0 where a task has as
+            many as inputs or labels.
+    """
 
     rows: list[Row]
     source: Any
+    candidates: int = 0
 
 
 @dataclass(frozen=True)
@@ -286,8 +292,12 @@ class Pipeline(ABC):
             with_choices=self.with_choices,
         )
 
-    def answer(self, request: Request, kept: Sequence[Any]) -> Any:
-        """Return what the call would have, given what `compute` kept of the request's rows."""
+    def answer(self, request: Request, kept: Iterable[Any]) -> Any:
+        """Return what the call would have, given what `compute` kept of the request's rows.
+
+        Args:
+            kept: is read on before each input's answer, and may raise to have no more of them.
+        """
         rest = iter(kept)
         answers = [
             self._decode(each, list(islice(rest, len(each.rows))), request.options)

@@ -148,8 +148,9 @@ class QuestionAnsweringPipeline(Pipeline):
             windows = make_windows(self.tokenizer, [question], [context], limit, stride, count)
             if not any(map(len, windows.chars)) and not options.handle_impossible_answer:
                 raise ValueError(f"the context {context!r:.80} has no tokens")
-            rows = zip(windows.input_ids, windows.token_type_ids, strict=True)
-            found.append(Encoded([Row(*both) for both in rows], windows))
+            both = zip(windows.input_ids, windows.token_type_ids, strict=True)
+            rows = [Row(*each) for each in both]
+            found.append(Encoded(rows, windows, len(rows) * options.top_k))
         return found
 
     def _check_question(self, question: str, most: int | None) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from threading import Event
 from typing import Any, TypeVar
@@ -19,7 +19,13 @@ from distilbert.pipelines.flow import Request
 from distilbert.pipelines.records import as_json
 from distilbert.serving.turns import BusyError, TooMuchError, Turns
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+MOST_CANDIDATES = 10_000
+"""Answers that `top_k` may ask for, in all masks or windows of a request together.
+
+Each takes time and memory that no count of tokens shows."""
 
 CLOSED_BY_CALLER = 499
 """A status that nobody reads, known from nginx."""
@@ -49,7 +55,8 @@ def make_app(turns: Turns, about: dict[str, Any], most_bytes: int = 1_000_000) -
             reading = run_in_threadpool(_read, turns, body, is_over)
             request = await _while_awaited(http, reading)
             kept = await _while_awaited(http, asyncio.wrap_future(turns.ask(request)))
-            answer = await run_in_threadpool(_written, turns, request, kept)
+            writing = run_in_threadpool(_written, turns, request, kept, is_over)
+            answer = await _while_awaited(http, writing)
         except ClientDisconnect:
             return Response(status_code=CLOSED_BY_CALLER)
         except TooMuchError as error:
@@ -122,7 +129,15 @@ def _read(turns: Turns, body: bytes, is_over: Event) -> Request:
         parameters = {} if parameters is None else parameters
         if not isinstance(parameters, dict):
             raise TypeError(f"parameters must be an object, not {parameters!r:.60}")
-        return turns.pipeline.read(asked["inputs"], count, **parameters)
+        request = turns.pipeline.read(asked["inputs"], count, **parameters)
+        candidates = sum(each.candidates for each in request.encoded)
+        if candidates > MOST_CANDIDATES:
+            raise ValueError(
+                f"top_k={request.options.top_k} makes {candidates:,} answers in all masks or "
+                f"windows of this request, and at most {MOST_CANDIDATES:,} are given: lower it, or "
+                "ask in parts"
+            )
+        return request
     except UnicodeDecodeError as error:
         raise HTTPException(400, f"the body is not UTF-8: {error}") from None
     except json.JSONDecodeError as error:
@@ -152,17 +167,34 @@ async def _while_awaited(http: HTTPRequest, work: Awaitable[Result]) -> Result:
     return result.result()
 
 
-def _written(turns: Turns, request: Request, kept: list[Any]) -> str:
-    """Return the answer as JSON."""
-    answer = turns.pipeline.answer(request, kept)
+def _written(turns: Turns, request: Request, kept: list[Any], is_over: Event) -> str:
+    """Return the answer as JSON.
+
+    Raises:
+        ClientDisconnect: it is over.
+        HTTPException: there is NaN in it.
+    """
+    answer = turns.pipeline.answer(request, _until(is_over, kept))
     try:
         if isinstance(answer, list):  # one by one: other threads wait while JSON is made
-            return f"[{', '.join(map(as_json, answer))}]"
+            return f"[{', '.join(map(as_json, _until(is_over, answer)))}]"
         return as_json(answer)
     except ValueError:
         raise HTTPException(
             500, "the model answers with NaN or infinity: its weights are damaged"
         ) from None
+
+
+def _until(is_over: Event, items: Iterable[Item]) -> Iterator[Item]:
+    """Yield items until it is over.
+
+    Raises:
+        ClientDisconnect: it is.
+    """
+    for item in items:
+        if is_over.is_set():
+            raise ClientDisconnect
+        yield item
 
 
 def _response(content: str, status: int = 200, headers: Any = None) -> Response:
