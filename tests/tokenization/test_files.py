@@ -434,12 +434,14 @@ def test_a_hostile_tokenizer_json(tmp_path, cls, content, message):
         ({"model": {"type": "WordPiece", "vocab": {"a": 1, "b": 1}}}, "'a' and 'b' the same id 1"),
         ({"model": {"type": "WordPiece", "vocab": {"a": -1}}}, "out of range"),
         ({"model": {"type": "WordPiece", "vocab": []}}, "no vocabulary"),
+        ({"model": {"type": "WordPiece", "vocab": {"\ud800": 1}}}, "lone surrogate, U[+]D800"),
         ({"normalizer": {"type": "Lowercase"}}, "normalizer Lowercase"),
         ({"normalizer": {"type": "BertNormalizer", "lowercase": "yes"}}, "lowercase='yes'"),
         ({"pre_tokenizer": {"type": "Whitespace"}}, "pre_tokenizer Whitespace"),
         ({"added_tokens": [{"content": "a"}]}, "has no id"),
         ({"added_tokens": [{"id": 9999, "content": "far"}]}, "without a gap"),
         ({"added_tokens": 3}, "not a list"),
+        ({"added_tokens": [{"content": "\ud800", "id": 9}]}, r"token='\\ud800': .* U[+]D800"),
     ],
 )
 @pytest.mark.parametrize("cls", BOTH)
@@ -504,6 +506,14 @@ def test_a_tokenizer_json_that_uses_other_special_tokens(tmp_path, tiny_vocab, c
         {"continuing_subword_prefix": 2},
         {"model_input_names": "input_ids"},
         {"model_input_names": [3]},
+        {"additional_special_tokens": "hello"},
+        {"additional_special_tokens": 3},
+        {"extra_special_tokens": "hello"},
+        {"additional_special_tokens": ["\ud800"]},
+        {"added_tokens_decoder": {"99": {"content": "\ud800"}}},
+        {"mask_token": "\ud800"},
+        {"continuing_subword_prefix": "\ud800"},
+        {"never_split": ["\ud800"]},
     ],
 )
 def test_a_configuration_with_wrong_types(tmp_path, tiny_vocab, cls, change):
@@ -525,6 +535,8 @@ def test_missing_files_and_tokens(tmp_path, tiny_vocab, cls):
     (tmp_path / "vocab.txt").write_text("a\nb\n")
     with pytest.raises(ValueError, match=r"vocab.txt has no '\[UNK\]', the unk_token"):
         cls(tmp_path / "vocab.txt")
+    with pytest.raises(ValueError, match=r"the vocabulary has no '\\ud800', the mask_token"):
+        cls(tiny_vocab, mask_token="\ud800")
     with pytest.raises(TypeError, match="unknown arguments: 'do_lowercase'"):
         cls(tiny_vocab, do_lowercase=True)
     DistilBertTokenizer(tiny_vocab).save_pretrained(tmp_path)
@@ -623,8 +635,10 @@ def test_model_input_names_survive(tmp_path, tiny_vocab, cls):
 def test_options_of_cutting_that_are_none(tiny_vocab, cls):
     with pytest.raises(TypeError, match="max_input_chars_per_word must be of type int, not '4'"):
         cls(tiny_vocab, max_input_chars_per_word="4")
-    with pytest.raises(ValueError, match="max_input_chars_per_word=0 must be at least 1"):
+    with pytest.raises(ValueError, match="max_input_chars_per_word=0 must be from 1 to"):
         cls(tiny_vocab, max_input_chars_per_word=0)
+    with pytest.raises(ValueError, match="must be from 1 to 2147483647"):
+        cls(tiny_vocab, max_input_chars_per_word=10**30)
     with pytest.raises(TypeError, match="continuing_subword_prefix must be of type str, not 2"):
         cls(tiny_vocab, continuing_subword_prefix=2)
 

@@ -35,11 +35,14 @@ _CLASSES = {  # whose files serve a BERT and a DistilBERT alike, but for the nam
     "DistilBertTokenizerFast",
 }
 _MOST_UNUSED = 1 << 20  # ids without a token that a vocab.txt may name
+_ADDITIONAL: dict[str, type | tuple[type, ...]] = {
+    "additional_special_tokens": list,
+    "extra_special_tokens": (list, dict),
+}
 # Read beside the roles, the options of cutting and the settings.
 _READ = {
     "added_tokens_decoder",
-    "additional_special_tokens",
-    "extra_special_tokens",
+    *_ADDITIONAL,
     "max_len",
     "model_input_names",
     "never_split",
@@ -185,6 +188,7 @@ def _special_tokens(
 ) -> tuple[dict[str, str], list[str], dict[int, AddedToken]]:
     """Return roles, special tokens without one, and the added tokens by id."""
     added = dict(spec.added)
+    origins = dict.fromkeys(config, origin)
     decoder = config.get("added_tokens_decoder")
     entries: dict[str, Any] = dict(config)
     if decoder is not None:
@@ -192,26 +196,27 @@ def _special_tokens(
             _place(added, _as_index(index, origin), added_token_of(entry, origin), origin)
     else:
         special_map, special_origin = _read(source, SPECIAL_FILE)
-        entries.update({name: value for name, value in special_map.items() if value is not None})
+        special_map = {name: value for name, value in special_map.items() if value is not None}
+        entries.update(special_map)
+        origins.update(dict.fromkeys(special_map, special_origin))
         added_ids, added_origin = _read(source, ADDED_FILE)
-        specials = _special_names(entries, special_origin)
+        specials = _special_names(entries, origins)
         for token, index in added_ids.items():
             if token not in {each.content for each in added.values()}:
                 special = token in specials
-                _place(
-                    added, _as_index(index, added_origin), added_token_of(token, "", special), ""
-                )
+                added_token = added_token_of(token, added_origin, special)
+                _place(added, _as_index(index, added_origin), added_token, "")
     roles = {**DEFAULT_ROLES, "unk_token": spec.unk_token}
     for role in ROLES:
         if role in entries:
-            named = _flagged(entries[role], origin)
+            named = _flagged(entries[role], origins[role])
             if named is None:
                 roles.pop(role, None)
             else:
                 roles[role] = named.content
                 _flag(added, spec.vocab, named)
     additional = []
-    for extra in _additional(entries, origin):
+    for extra in _additional(entries, origins):
         additional.append(extra.content)
         _flag(added, spec.vocab, extra)
     return roles, list(dict.fromkeys(additional)), added
@@ -268,18 +273,21 @@ def _frame(processor: Any) -> list[list[Any]] | None:
     return frame
 
 
-def _special_names(entries: Mapping[str, Any], origin: str) -> set[str]:
-    tokens = [_flagged(entries[role], origin) for role in ROLES if role in entries]
+def _special_names(entries: Mapping[str, Any], origins: Mapping[str, str]) -> set[str]:
+    tokens = [_flagged(entries[role], origins[role]) for role in ROLES if role in entries]
     names = {token.content for token in tokens if token is not None}
-    return {*names, *(t.content for t in _additional(entries, origin)), *DEFAULT_ROLES.values()}
+    return {*names, *(t.content for t in _additional(entries, origins)), *DEFAULT_ROLES.values()}
 
 
-def _additional(entries: Mapping[str, Any], origin: str) -> list[AddedToken]:
+def _additional(entries: Mapping[str, Any], origins: Mapping[str, str]) -> list[AddedToken]:
     """Read `additional_special_tokens` (4.x) and `extra_special_tokens` (5.x; a dict in late 4)."""
-    listed = list(entries.get("additional_special_tokens") or [])
-    extra = entries.get("extra_special_tokens") or []
-    listed += list(extra.values()) if isinstance(extra, Mapping) else list(extra)
-    return [added_token_of(entry, origin, special=True) for entry in listed]
+    found = []
+    for name, kinds in _ADDITIONAL.items():
+        if entries.get(name) is not None:
+            listed = typed(entries[name], kinds, name, origins[name])
+            each = listed.values() if isinstance(listed, dict) else listed
+            found += [added_token_of(entry, origins[name], special=True) for entry in each]
+    return found
 
 
 def _flagged(entry: Any, origin: str) -> AddedToken | None:

@@ -197,7 +197,10 @@ class RustEngine:
 
     def token_to_id(self, token: str) -> int | None:
         """Return the id of a token, None for an unknown one."""
-        return self._backend.token_to_id(token)
+        try:
+            return self._backend.token_to_id(token)
+        except UnicodeEncodeError:  # a lone surrogate, which no token has
+            return None
 
     def id_to_token(self, index: int) -> str | None:
         """Return the token of an id, None where there is none."""

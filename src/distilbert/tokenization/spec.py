@@ -1,6 +1,7 @@
 """What defines a tokenizer, apart from the engine that runs it, and reading it from files."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from tokenizers import AddedToken
 
 from distilbert.hub import read_json
+from distilbert.tokenization.text import check_text
 
 # How text is cut, by the names that constructors and tokenizer_config.json have for it.
 CUTTING = {
@@ -49,9 +51,10 @@ class Spec:
                 continue
             if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
                 raise TypeError(f"{name} must be of type {kind.__name__}, not {value!r}")
-        if self.max_input_chars_per_word < 1:
+        if not 1 <= self.max_input_chars_per_word < 1 << 31:
             raise ValueError(
-                f"max_input_chars_per_word={self.max_input_chars_per_word} must be at least 1"
+                f"max_input_chars_per_word={self.max_input_chars_per_word} must be from 1 to "
+                f"{(1 << 31) - 1}"
             )
 
 
@@ -98,18 +101,22 @@ def check_vocab(vocab: Any, origin: str) -> dict[str, int]:
     """Return a mapping of tokens to ids that is one.
 
     Raises:
-        ValueError: it is no such mapping, it is empty, or two tokens share an id.
+        ValueError: it is no such mapping, it is empty, two tokens share an id, or one has a lone
+            surrogate.
     """
     if not isinstance(vocab, Mapping) or not vocab:
         raise ValueError(f"{origin} has no vocabulary: expected tokens and their ids, at least one")
     indices = vocab.values()
     sound = set(map(type, vocab)) == {str} and set(map(type, indices)) == {int}
     if sound and 0 <= min(indices) <= max(indices) < 1 << 31 and len(set(indices)) == len(vocab):
-        return dict(vocab)
+        with suppress(ValueError):
+            check_text("".join(vocab))
+            return dict(vocab)
     seen: dict[int, str] = {}
     for token, index in vocab.items():  # to say which one is wrong
         if not isinstance(token, str) or not isinstance(index, int) or isinstance(index, bool):
             raise ValueError(f"{origin}: {token!r}: {index!r} is not a token and its id")
+        _require_text(token, "token", origin)
         if not 0 <= index < 1 << 31:
             raise ValueError(f"{origin}: the id of {token!r}, {index}, is out of range")
         if index in seen:
@@ -130,9 +137,11 @@ def added_token_of(entry: Any, origin: str, special: bool = False) -> AddedToken
     if isinstance(entry, AddedToken):
         return entry
     if isinstance(entry, str):
+        _require_text(entry, "token", origin)
         return AddedToken(entry, normalized=not special, special=special)
     if not isinstance(entry, Mapping) or not isinstance(entry.get("content"), str):
         raise ValueError(f"{origin}: {entry!r} is not an added token")
+    _require_text(entry["content"], "token", origin)
     flags = {}
     for flag in ("single_word", "lstrip", "rstrip", "normalized", "special"):
         flags[flag] = _entry(entry, flag, bool, flag == "normalized", origin)
@@ -144,13 +153,22 @@ def typed(value: Any, kind: type | tuple[type, ...], name: str, origin: str) -> 
     """Return a value of a file that is of one type, or of one of some; a boolean is no number.
 
     Raises:
-        ValueError: it is of another.
+        ValueError: it is of another, or has a lone surrogate.
     """
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         names = " or ".join(each.__name__ for each in kinds)
         raise ValueError(f"{origin}: {name}={value!r} is not of type {names}")
+    if isinstance(value, str):
+        _require_text(value, name, origin)
     return value
+
+
+def _require_text(value: str, name: str, origin: str) -> None:
+    try:
+        check_text(value)
+    except ValueError as error:
+        raise ValueError(f"{origin}: {name}={value!r}: {error}") from None
 
 
 def _added(entries: Any, origin: str) -> dict[int, AddedToken]:
