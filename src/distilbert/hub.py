@@ -262,7 +262,7 @@ def _shards(index: Path, suffix: str) -> dict[str, list[str]]:
         raise ValueError(f"{index} has no weight_map from tensor names to files")
     shards: dict[str, list[str]] = {}
     for tensor, shard in weight_map.items():
-        if not isinstance(shard, str) or Path(shard).name != shard or "\\" in shard:
+        if not is_plain_name(shard):
             raise ValueError(
                 f"{index} names the shard {shard!r}; a shard is a plain file name beside its index"
             )
@@ -270,6 +270,15 @@ def _shards(index: Path, suffix: str) -> dict[str, list[str]]:
             raise ValueError(f"{index} names the shard {shard!r}; it is not a {suffix} file")
         shards.setdefault(shard, []).append(tensor)
     return shards
+
+
+def is_plain_name(name: Any) -> bool:
+    """Whether this, from a file, names something in the same folder, on every system.
+
+    >>> is_plain_name("model.bin"), is_plain_name("../model.bin"), is_plain_name("C:\\\\model.bin")
+    (True, False, False)
+    """
+    return isinstance(name, str) and Path(name).name == name and "\\" not in name
 
 
 def make_folder(folder: Path) -> None:

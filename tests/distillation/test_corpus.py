@@ -192,6 +192,18 @@ def test_a_manifest_of_before(make_corpus):
         Corpus.open(folder)
 
 
+@pytest.mark.parametrize("name", ["../secret", "/secret", "a\\secret", 5])
+def test_a_manifest_names_nothing_outside_its_folder(tmp_path, name):
+    folder = written(tmp_path / "corpus", [[[5]]])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (tmp_path / "secret").touch()
+    entry = manifest["splits"]["train"][0] | {"name": name}
+    for change in {"files": {str(name) + "/": ""}}, {"splits": {"train": [entry]}}:
+        (folder / "manifest.json").write_text(json.dumps(manifest | change))
+        with pytest.raises(ValueError, match=r"manifest\.json .* in the corpus's folder"):
+            Corpus.open(folder)
+
+
 def test_bad_manifests(tmp_path):
     folder = written(tmp_path, [[[5]]])
     with pytest.raises(ValueError, match="larger validation_fraction, in another folder"):

@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from distilbert.distillation.shards import REMEDY, Shard, ShardReader, hash_of_files, tokens_file
-from distilbert.hub import read_json
+from distilbert.hub import is_plain_name, read_json
 from distilbert.tokenization.files import VOCAB_FILE
 
 MANIFEST_FILE = "manifest.json"
@@ -104,7 +104,7 @@ class Corpus:
             raise ValueError(f"{path} has no split {split!r}; it has {', '.join(splits)}")
         try:
             shards = [Shard(**entry) for entry in splits[split]]
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(f"{path} has a malformed entry of a shard: {error}") from error
         if not shards:
             raise ValueError(
@@ -116,6 +116,8 @@ class Corpus:
             if (wrong := shard.check(place)) is not None:
                 raise OSError(f"{wrong}. {REMEDY}")
         for name, sha256 in _beside(manifest).items():
+            if not is_plain_name(name):
+                raise ValueError(f"{path} names {name!r}, which is not in the corpus's folder")
             if not (place / name).is_file():
                 raise OSError(f"{place / name} is missing. {REMEDY}")
             if hash_of_files([place / name]) != sha256:

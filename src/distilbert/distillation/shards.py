@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from distilbert.hub import is_plain_name
+
 REMEDY = (
     "Remove manifest.json and run `distilbert prepare` again with the same settings, "
     "or fetch the file again from where the corpus was copied from."
@@ -52,6 +54,10 @@ class Shard:
     longest: int
     sha256: str
     size_bytes: int
+
+    def __post_init__(self) -> None:
+        if not is_plain_name(self.name):
+            raise ValueError(f"{self.name!r} is not the name of a file in the corpus's folder")
 
     def check(self, folder: Path, *, in_full: bool = False) -> str | None:
         """Return what is wrong with the files, None where nothing is.
