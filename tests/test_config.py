@@ -207,6 +207,9 @@ def wrong_values():
     for name in INTEGERS:
         for value in ("12", 1.0, True, [12], {}, math.nan, -1, 10**30):
             yield name, value
+    for name in ("dim", "hidden_dim"):
+        yield name, 1_200_000_000
+    yield "num_labels", 100_001
     for name in NUMBERS:
         for value in ("0.1", None, True, [0.1], math.nan, math.inf, -0.1):
             yield name, value

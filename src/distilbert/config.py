@@ -54,8 +54,8 @@ class DistilBertConfig(PretrainedConfig):
         "sinusoidal_pos_embds": fields.boolean,
         "n_layers": fields.integer(1, fields.MOST_LAYERS),
         "n_heads": fields.integer(1),
-        "dim": fields.integer(1),
-        "hidden_dim": fields.integer(1),
+        "dim": fields.integer(1, fields.MOST_WIDTH),
+        "hidden_dim": fields.integer(1, fields.MOST_WIDTH),
         "dropout": fields.number(0, 1),
         "attention_dropout": fields.number(0, 1),
         "activation": fields.one_of(*fields.ACTIVATIONS),
@@ -142,10 +142,10 @@ class BertConfig(PretrainedConfig):
     attribute_map = aliases
     checks: ClassVar[dict[str, Check]] = {
         "vocab_size": fields.integer(1),
-        "hidden_size": fields.integer(1),
+        "hidden_size": fields.integer(1, fields.MOST_WIDTH),
         "num_hidden_layers": fields.integer(1, fields.MOST_LAYERS),
         "num_attention_heads": fields.integer(1),
-        "intermediate_size": fields.integer(1),
+        "intermediate_size": fields.integer(1, fields.MOST_WIDTH),
         "hidden_act": fields.one_of(*fields.ACTIVATIONS),
         "hidden_dropout_prob": fields.number(0, 1),
         "attention_probs_dropout_prob": fields.number(0, 1),

@@ -27,7 +27,8 @@ Check = Callable[[str, Any], Any]
 
 # Far above any real model: a file that asks for more would only exhaust the memory.
 MOST_LAYERS = 1_000
-MOST_LABELS = 10_000_000
+MOST_WIDTH = 1_000_000
+MOST_LABELS = 100_000  # without names: a file that has these is as large itself
 
 
 def integer(least: int, most: int = 2**31 - 1) -> Check:
@@ -35,11 +36,11 @@ def integer(least: int, most: int = 2**31 - 1) -> Check:
 
     def check(name: str, value: Any) -> int:
         if isinstance(value, bool):
-            raise TypeError(f"{name} must be an integer, got {value!r}")
+            raise TypeError(f"{name} must be an integer, got {value!r:.80}")
         try:
             number = operator.index(value)
         except TypeError:
-            raise TypeError(f"{name} must be an integer, got {value!r}") from None
+            raise TypeError(f"{name} must be an integer, got {value!r:.80}") from None
         if number < least:
             raise ValueError(f"{name} must be at least {least}, got {number}")
         if number > most:
@@ -54,10 +55,10 @@ def number(least: float, most: float) -> Check:
 
     def check(name: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, Real):
-            raise TypeError(f"{name} must be a number, got {value!r}")
+            raise TypeError(f"{name} must be a number, got {value!r:.80}")
         number = float(value)
         if not least <= number <= most or math.isinf(number):
-            raise ValueError(f"{name} must be between {least} and {most}, got {value!r}")
+            raise ValueError(f"{name} must be between {least} and {most}, got {value!r:.80}")
         return number
 
     return check
@@ -66,14 +67,14 @@ def number(least: float, most: float) -> Check:
 def boolean(name: str, value: Any) -> bool:
     """True or False, not 1 or 0."""
     if not isinstance(value, bool):
-        raise TypeError(f"{name} must be true or false, got {value!r}")
+        raise TypeError(f"{name} must be true or false, got {value!r:.80}")
     return value
 
 
 def string(name: str, value: Any) -> str:
     """A string."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, got {value!r}")
+        raise TypeError(f"{name} must be a string, got {value!r:.80}")
     return value
 
 
@@ -82,7 +83,7 @@ def one_of(*allowed: str) -> Check:
 
     def check(name: str, value: Any) -> str:
         if not isinstance(value, str) or value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r:.80}")
         return value
 
     return check
@@ -100,7 +101,7 @@ def optional(inner: Check) -> Check:
 def strings(name: str, value: Any) -> list[str]:
     """A list of strings."""
     if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
-        raise TypeError(f"{name} must be a list of strings, got {value!r}")
+        raise TypeError(f"{name} must be a list of strings, got {value!r:.80}")
     return list(value)
 
 
@@ -108,7 +109,7 @@ def dtype(name: str, value: Any) -> Any:
     """Return `torch.float32` as it is, and "float32" for "float32" and "torch.float32"."""
     text = dtype_name(value)
     if text not in ("float32", "float16", "bfloat16", "float64"):
-        raise ValueError(f"{name} must be float32, float16, bfloat16 or float64; got {value!r}")
+        raise ValueError(f"{name} must be float32, float16, bfloat16 or float64; got {value!r:.80}")
     return text if isinstance(value, str) else value
 
 
@@ -122,7 +123,7 @@ def label_names(name: str, value: Any) -> dict[int, str]:
     try:
         names = {int(index): str(label) for index, label in value.items()}
     except (AttributeError, TypeError, ValueError):
-        raise TypeError(f"{name} must map label numbers to names, got {value!r}") from None
+        raise TypeError(f"{name} must map label numbers to names, got {value!r:.80}") from None
     if not names:
         raise ValueError(f"{name} must name at least one label")
     numbers = sorted(names)  # a JSON file has 10 before 2
@@ -137,7 +138,7 @@ def label_numbers(name: str, value: Any) -> dict[str, int]:
     try:
         return {str(label): int(index) for label, index in value.items()}
     except (AttributeError, TypeError, ValueError):
-        raise TypeError(f"{name} must map label names to numbers, got {value!r}") from None
+        raise TypeError(f"{name} must map label names to numbers, got {value!r:.80}") from None
 
 
 def heads_by_layer(name: str, value: Any) -> dict[int, list[int]]:
@@ -145,4 +146,6 @@ def heads_by_layer(name: str, value: Any) -> dict[int, list[int]]:
     try:
         return {int(layer): sorted({int(h) for h in heads}) for layer, heads in value.items()}
     except (AttributeError, TypeError, ValueError):
-        raise TypeError(f"{name} must map layer numbers to lists of heads, got {value!r}") from None
+        raise TypeError(
+            f"{name} must map layer numbers to lists of heads, got {value!r:.80}"
+        ) from None
