@@ -23,8 +23,13 @@ def turns(pipe):
 
 
 @pytest.fixture
-def server(turns):
-    app = make_app(turns, {"task": "text-classification"}, most_bytes=2000)
+def about():
+    return {"task": "text-classification"}
+
+
+@pytest.fixture
+def server(turns, about):
+    app = make_app(turns, about, most_bytes=2000)
     return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
 
 
@@ -71,8 +76,10 @@ def test_answers_are_those_of_the_pipeline(ask, pipe):
     assert ask({"inputs": "1 2", "parameters": None})[1] == pipe("1 2")
 
 
-def test_what_is_served_and_that_it_works(ask):
+def test_what_is_served_and_that_it_works(ask, about):
     assert ask(path="/", method="GET")[:2] == (200, {"task": "text-classification"})
+    about["labels"] = ["\ud800"]  # which UTF-8 has not
+    assert ask(path="/", method="GET")[1]["labels"] == ["\ud800"]
     status, answer, _ = ask(path="/health", method="GET")
     assert (status, answer) == (200, {"status": "ok", "waiting_tokens": 0})
 
@@ -93,6 +100,9 @@ def test_what_is_served_and_that_it_works(ask):
         ({"inputs": "1", "parameters": {"self": 1}}, 400, "no option 'self'"),
         ({"inputs": ["1 " * 50] * 3}, 413, "more tokens than may wait (100)"),
         ({"inputs": "1", "parameters": {"topk": 1}}, 400, "no option 'topk'"),
+        ({"inputs": "1", "parameters": {"x" * 1900: 1}}, 400, f"option {'x' * 59!r:.60}; it has"),
+        ({"inputs": "1", "x" * 1900: {}}, 400, f"is no {'x' * 59!r:.60}, only"),
+        ({"inputs": "1", "parameters": {"top_k": "x" * 1900}}, 400, "got 'xxx"),
         ({"inputs": "1", "parameters": {"top_k": "x"}}, 400, "top_k"),
         ({"inputs": 1}, 400, "expected a text"),
         ({"inputs": {"texts": "1"}}, 400, "expected the keys"),
@@ -106,6 +116,7 @@ def test_what_is_wrong_is_said(ask, content, status, message):
     found, answer, _ = ask(content)
     assert found == status
     assert message in answer["error"]
+    assert len(answer["error"]) < 500
     assert ask({"inputs": "1"})[0] == 200
 
 

@@ -384,7 +384,7 @@ class Pipeline(ABC):
             close = difflib.get_close_matches(unknown[0], known, 1)
             hint = f"did you mean {close[0]}? It" if close else "it"
             raise TypeError(
-                f"{self.task} has no option {unknown[0]!r}; {hint} has {', '.join(known)}, and "
+                f"{self.task} has no option {unknown[0]!r:.60}; {hint} has {', '.join(known)}, and "
                 "when it is made batch_tokens, config, device and read_ahead"
             )
         chosen = replace(before, **own)

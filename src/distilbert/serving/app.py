@@ -124,7 +124,7 @@ def _read(turns: Turns, body: bytes, is_over: Event) -> Request:
         if not isinstance(asked, dict) or "inputs" not in asked:
             raise ValueError('expected {"inputs": …, "parameters": {…}}')
         if unknown := sorted(asked.keys() - {"inputs", "parameters"}):
-            raise ValueError(f"there is no {unknown[0]!r}, only inputs and parameters")
+            raise ValueError(f"there is no {unknown[0]!r:.60}, only inputs and parameters")
         parameters = asked.get("parameters")
         parameters = {} if parameters is None else parameters
         if not isinstance(parameters, dict):
