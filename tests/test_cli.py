@@ -245,6 +245,7 @@ def test_a_config_holds_the_words_of_the_flags(bake, tmp_path, text, expected):
         ("no-cover: true\nflour: a", "there is no setting 'no_cover'; did you mean cover?"),
         ("flour: a\nflour: b", "the file of settings has 'flour' twice"),
         ("flour: [", "the file of settings is neither YAML nor JSON: while parsing"),
+        ("flour: " + "[" * 20_000, "the file of settings is neither YAML nor JSON: maximum rec"),
         ("- flour", "a file of settings has a line 'name: value' for each"),
         ("", "a file of settings has a line 'name: value' for each"),
     ],
@@ -278,6 +279,7 @@ def test_wrong_recipe(capsys):
     ("error", "line"),
     [
         (ValueError("a value\n  in two lines"), "a value in two lines"),
+        (ValueError("\x1b]0;title\x07 \u202ename"), r"\x1b]0;title\x07 \u202ename"),
         (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
         (TypeError("wrong kind"), "wrong kind"),
         (ImportError("x is not installed: pip install x"), "x is not installed: pip install x"),
@@ -310,6 +312,9 @@ def test_what_a_recipe_logs_is_shown(bake, capsys, monkeypatch):
 
     bake("--flour", "a", fails=talk)
     assert capsys.readouterr().err == "step 3\nbroken\n"
+    name = "a label\n\x1b[2Jstep 4"
+    bake("--flour", "a", fails=lambda _: logger.info("no examples of %s", name))
+    assert capsys.readouterr().err == r"no examples of a label\n\x1b[2Jstep 4" + "\n"
     monkeypatch.setenv("RANK", "1")
     bake("--flour", "a", fails=talk)
     assert capsys.readouterr().err == "broken\n"

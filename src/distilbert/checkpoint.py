@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from distilbert import keymap
+from distilbert import fields, keymap
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
 from distilbert.hub import CONFIG_FILE, Source, read_json
+from distilbert.printable import printable
 
 logger = logging.getLogger("distilbert")
 
@@ -137,7 +138,11 @@ def open_config(source: Source) -> PretrainedConfig:
 
 
 def _written_by(source: Source) -> list[str]:
-    return read_json(source.require(CONFIG_FILE)).get("architectures") or []
+    path = source.require(CONFIG_FILE)
+    try:
+        return fields.strings("architectures", read_json(path).get("architectures") or [])
+    except TypeError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def kind_of(source: Source) -> str:
@@ -316,7 +321,7 @@ def report(model: HasConfig, name: str, info: Mapping[str, list[Any]], dropped_h
 
 def _modules(keys: list[str]) -> str:
     """Name the modules that own these weights, each once; if many, whole layers as `layer.6-11`."""
-    names = list(dict.fromkeys(key.rpartition(".")[0] or key for key in keys))
+    names = list(dict.fromkeys(printable(key.rpartition(".")[0] or key) for key in keys))
     if len(names) <= _MANY:
         return ", ".join(names)
     numbers: dict[str, list[int]] = {}  # the layers of each stack; none for another module

@@ -28,6 +28,7 @@ from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
 import distilbert
 from distilbert.extras import EXTRA_OF, missing
+from distilbert.printable import printable
 from distilbert.recipes.given import note
 
 RECIPES = {
@@ -103,11 +104,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _ToStderr(logging.Handler):
-    """Writes to what `sys.stderr` is at the time: a progress bar lets lines through above it."""
+    """Writes to what `sys.stderr` is at the time: a progress bar lets lines through above it.
+
+    A record is one line, whatever a name in it holds that comes from a file.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(BrokenPipeError):  # what nobody reads does not end the work
-            print(self.format(record), file=sys.stderr)
+            print(printable(self.format(record)), file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -139,7 +143,7 @@ def _report(error: Exception, rank: int) -> None:
     absent = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
     if isinstance(error, ModuleNotFoundError) and absent in EXTRA_OF:
         text = missing(absent)
-    text = " ".join(text.split()) or type(error).__name__
+    text = printable(" ".join(text.split())) or type(error).__name__
     if rank:
         time.sleep(_WAIT_FOR_MAIN_S)
         text += f" (in process {rank})"
@@ -189,7 +193,8 @@ def _settings(prog: str, kind: type, arguments: list[str]) -> Any:
     class Parser(jsonargparse.ArgumentParser):
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
             # One line: the usage of thirty flags hides what is wrong.
-            print(f"{prog}: error: {_plain(message)} (see {prog} --help)", file=sys.stderr)
+            text = printable(_plain(message))
+            print(f"{prog}: error: {text} (see {prog} --help)", file=sys.stderr)
             raise SystemExit(2)
 
         def parse_path(self, path: str, *args: Any, **kwargs: Any) -> Any:  # of --config
@@ -260,7 +265,7 @@ def _words_of(content: str, types_of: dict[str, Any]) -> dict[str, Any]:
 
     try:
         root = yaml.compose(content, yaml.SafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"the file of settings is neither YAML nor JSON: {error}") from None
     if not isinstance(root, yaml.MappingNode):
         raise ValueError("a file of settings has a line 'name: value' for each, and at least one")

@@ -149,6 +149,12 @@ class TestLayers:
         assert len(caplog.records) == 1
         assert same(loaded.distilbert.transformer.layer[0], model.distilbert.transformer.layer[0])
 
+    def test_names_forge_no_lines(self, folder, change, caplog):
+        caplog.set_level("INFO")
+        change(lambda state: state | {"x\n\x1b[2Jall is well.weight": torch.ones(1)})
+        load(folder)
+        assert r"not used: x\n\x1b[2Jall is well" in caplog.text
+
     def test_fewer_in_the_file(self, folder, caplog):
         torch.manual_seed(5)
         loaded, info = load(folder, n_layers=3, output_loading_info=True)

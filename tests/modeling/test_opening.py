@@ -96,5 +96,10 @@ def test_a_trained_head_is_that_of_the_class_that_wrote_it(tmp_path, bert_config
     del content["architectures"]
     path.write_text(json.dumps(content))
     open_head(folder, "MultipleChoice", is_trained=True)  # nothing says that it is none
+    for wrong in ([1], 5):
+        path.write_text(json.dumps(content | {"architectures": wrong}))
+        with pytest.raises(ValueError, match=r"config\.json: architectures must be a list of str"):
+            open_head(folder, "MultipleChoice", is_trained=True)
+    path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"has no QuestionAnswering head .* fine-tune it first"):
         open_head(folder, "QuestionAnswering", is_trained=True)

@@ -14,3 +14,9 @@ def test_no_number_of_a_table_is_cut(capsys, monkeypatch, columns):
     printed = capsys.readouterr().out
     assert all(cell in printed for row in rows for cell in row)
     assert f"head{columns - 1}" in printed
+
+
+def test_a_table_gives_the_terminal_no_orders(capsys):
+    Console().print_table(page.grid(["a\x1b[2J"], [["two\nlines"]], "\x1b]0;b\x07"))
+    printed = capsys.readouterr().out
+    assert all(cell in printed for cell in (r"a\x1b[2J", r"two\nlines", r"\x1b]0;b\x07"))

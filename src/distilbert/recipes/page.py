@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from distilbert.extras import require
+from distilbert.printable import printable
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 62em; padding: 0 1em; }
@@ -30,13 +31,14 @@ def cells(lines: Sequence[Mapping[str, str]]) -> tuple[list[str], list[list[str]
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> Table:
     """Return a table to print; the cells of its first column are names.
 
-    What is in brackets is shown as it is, not taken for markup.
+    What is in brackets is shown as it is, not taken for markup, and what a terminal would obey is
+    escaped: names come from files.
     """
-    made = Table(box=SIMPLE, title=Text(title, "table.title") if title else None)
+    made = Table(box=SIMPLE, title=Text(printable(title), "table.title") if title else None)
     for number, cell in enumerate(head):
-        made.add_column(Text(cell), justify="right" if number else "left")
+        made.add_column(Text(printable(cell)), justify="right" if number else "left")
     for row in rows:
-        made.add_row(*map(Text, row))
+        made.add_row(*(Text(printable(cell)) for cell in row))
     return made
 
 
