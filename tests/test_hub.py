@@ -81,6 +81,11 @@ class TestWeights:
         old = find_weights(Source(tmp_path), use_safetensors=False)
         assert list(old) == [tmp_path / hub.TORCH_WEIGHTS]
 
+    def test_shards_in_safetensors_come_before_an_old_file(self, tmp_path):
+        self.make(tmp_path, hub.TORCH_WEIGHTS, "a.safetensors")
+        self.index(tmp_path, {"x": "a.safetensors"})
+        assert list(find_weights(Source(tmp_path))) == [tmp_path / "a.safetensors"]
+
     def test_safetensors_only(self, tmp_path):
         self.make(tmp_path, hub.TORCH_WEIGHTS)
         with pytest.raises(OSError, match=r"no weights \(looked for model\.safetensors, model"):

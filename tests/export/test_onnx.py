@@ -76,11 +76,26 @@ def test_an_answer_does_not_depend_on_its_neighbours(made, exported, batch, prec
 
 
 @pytest.mark.parametrize(
-    "activation", ["gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "tanh"]
+    "activation",
+    ["gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish", "tanh"],
 )
 def test_activations(made, exported, batch, activation):
     model, inputs = made("ForMaskedLM", activation=activation), batch("ForMaskedLM")
     same(exported(model)(**inputs), answers(model, inputs), inputs)
+
+
+def test_the_epsilon_of_layer_normalisation(made, exported, batch):
+    """A BERT's, that is: a DistilBERT always has the same."""
+    model, inputs = made("Model", "Bert", layer_norm_eps=0.1), batch("Model", "Bert")
+    same(exported(model)(**inputs), answers(model, inputs), inputs)
+
+
+def test_int8_of_rows_that_are_0(made, exported, batch):
+    """As vectors of padding are, and what a ReLU leaves of some tokens."""
+    model, inputs = made("Model", activation="relu"), batch("Model")
+    model.embeddings.word_embeddings.weight.data[:40] = 0
+    model.transformer.layer[0].ffn.lin1.bias.data[:] = -1e6
+    assert np.isfinite(exported(model, precision="int8")(**inputs)["last_hidden_state"]).all()
 
 
 def test_pruned_heads_and_odd_sizes(made, exported, batch):
@@ -197,7 +212,8 @@ def test_a_check_measures_int8_and_refuses_it(made, tmp_path, tiny_vocab):
 
 
 @pytest.mark.parametrize(
-    "name", ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"]
+    "name",
+    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "tf_model.h5"],
 )
 def test_a_folder_with_weights_is_refused(made, tmp_path, name):
     """A pipeline would open them, with a configuration that is not theirs."""

@@ -230,6 +230,15 @@ def test_going_on_from_a_fine_tuned_model(finetune, tmp_path):
         assert len(weights["classifier.weight"]) == 2
 
 
+def test_words_that_the_validation_data_alone_have(finetune, tmp_path):
+    rows = {"train": "a good film,pos\na bad film,neg\n", "validation": "the plot was sad,neg\n"}
+    files = {name: tmp_path / f"{name}.csv" for name in rows}
+    for name, path in files.items():
+        path.write_text(f"text,label\n{rows[name]}")
+    scores = finetune(**{name: str(path) for name, path in files.items()}, steps=1)
+    assert np.isfinite(scores["loss"])
+
+
 def test_cutting_is_said(finetune, tmp_path, capfd):
     finetune(steps=1, max_length=6)
     assert "cut to 6 tokens" in capfd.readouterr().err
@@ -613,6 +622,15 @@ def test_embeddings_by_all_terms_of_a_teacher(finetune, pairs, tmp_path):
     assert line.keys() >= {"labels", "ce", "hidden", "attention"}
 
 
+def test_pairs_of_a_teacher_alone_need_no_others(finetune, pairs, masked_lm, tmp_path):
+    """Only the term of the labels contrasts a pair with its batch."""
+    given = pairs("together") | {"teacher": masked_lm, "batch_size": 1, "steps": 2}
+    with pytest.raises(ValueError, match="batch_size must be at least 2, got 1"):
+        finetune("none", **given)
+    assert not (tmp_path / "none").exists()
+    assert finetune(**given, labels=0.0).keys() == {"loss", "mrr", "accuracy"}
+
+
 def test_texts_alone_are_scored_by_the_teacher(finetune, pairs, masked_lm, tmp_path):
     """A model that is its own teacher has nothing to learn."""
     files = pairs("texts") | {"validation": "0.2"}
@@ -724,6 +742,12 @@ def test_class_weights_change_the_balance(finetune):
         finetune("other", class_weights=("good=2",))
     with pytest.raises(ValueError, match=r"multiple-choice has no class_weights|no column"):
         finetune("other", task="multiple-choice", class_weights=("balanced",))
+
+
+def test_only_tasks_of_one_label_have_class_weights(finetune, pairs, tmp_path):
+    with pytest.raises(ValueError, match="embedding has no class_weights: its loss is not that"):
+        finetune(**pairs("similar"), class_weights=("balanced",))
+    assert not (tmp_path / "run").exists()
 
 
 def test_augmentation_adds_examples(finetune, task_teacher, masked_lm, tmp_path, capfd):

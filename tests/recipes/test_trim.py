@@ -164,6 +164,52 @@ def test_two_columns_and_frequencies(save, tmp_path, capsys):
     assert "37.5 % of what is in the texts" in capsys.readouterr().err
 
 
+def test_a_largest_number_of_tokens(save, tmp_path):
+    """The most frequent words stay, with the alphabet and the special tokens."""
+    big = save(d.DistilBertModel)
+    for size, words in (("1", set()), ("67", {"the"}), ("1000", {"the", "small", "model"})):
+        texts = ["the small", "the model", "the"]
+        out, code = trim(tmp_path, big, "--vocab_size", size, texts=texts)
+        assert code == 0
+        vocab = d.DistilBertTokenizer.from_pretrained(out).get_vocab()
+        assert {"the", "small", "model"} & set(vocab) == words
+        assert {"a", "##z", "[MASK]"} <= set(vocab)
+
+
+def test_what_was_in_the_folder_is_replaced(save, tmp_path):
+    """Other files of an older model would be opened beside or instead of the new ones."""
+    big = save(d.DistilBertForMaskedLM)
+    out = tmp_path / "small"
+    d.DistilBertForMaskedLM.from_pretrained(big).save_pretrained(out, max_shard_size="8KB")
+    (out / "added_tokens.json").write_text('{"zzz": 73}')
+    assert trim(tmp_path, big)[1] == 0
+    assert [path.name for path in out.glob("model*")] == ["model.safetensors"]
+    assert not (out / "added_tokens.json").exists()
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_has(save, tmp_path, tiny_vocab, capsys):
+    big = save(d.DistilBertModel)
+    more = d.DistilBertTokenizerFast(tiny_vocab)
+    more.add_tokens([f"more{i}" for i in range(128)])
+    more.save_pretrained(big)
+    assert trim(tmp_path, big)[1] == 1
+    assert "entries, its model vectors for 128" in capsys.readouterr().err
+    assert not [*(tmp_path / "small").iterdir()]
+
+
+def test_words_that_the_slow_tokenizer_never_splits(save, tmp_path, tiny_vocab):
+    """The fast one cuts them, and has to find the pieces."""
+    big = save(d.DistilBertModel, vocab=tiny_vocab | {"small.model": len(tiny_vocab)})
+    slow = d.DistilBertTokenizer.from_pretrained(big, never_split=["small.model"])
+    slow.save_pretrained(big)
+    text = "the small.model"
+    out, code = trim(tmp_path, big, texts=[text])
+    assert code == 0
+    for cls in (d.DistilBertTokenizer, d.DistilBertTokenizerFast):
+        before, after = cls.from_pretrained(big), cls.from_pretrained(out)
+        assert after.tokenize(text) == before.tokenize(text)
+
+
 def test_wrong_settings(save, tmp_path, capsys):
     big = save(d.DistilBertModel)
     for flags, message in (

@@ -142,6 +142,14 @@ def test_any_change_of_state_json_is_seen(tmp_path):
         latest(tmp_path)
 
 
+def test_a_checkpoint_of_another_version_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "FORMAT", 2)
+    write(tmp_path, 1)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"state\.json has format 2, this version reads 1"):
+        latest(tmp_path)
+
+
 def test_half_written_ones_are_not_seen_and_removed(tmp_path):
     write(tmp_path, 1)
     for name in (".saving-00000002", ".removing-step-00000001"):
@@ -248,6 +256,23 @@ def test_a_fingerprint_is_of_weights_and_of_what_computes():
     others = {of(weight=1.0), of(name="b"), of(n_heads=6), of(layer_norm_eps=1e-6)}
     assert len({plain, *others}) == 5
     assert len({fingerprint(nn.Linear(2, 2)), fingerprint(nn.Linear(2, 2))}) == 2
+
+
+def test_a_fingerprint_is_not_of_what_does_not_compute():
+    """Else the same teacher would be another one as soon as another version has saved it."""
+    module = nn.Linear(2, 2)
+    found = set()
+    for fields in (
+        {},
+        {"architectures": ["DistilBertForMaskedLM"]},
+        {"transformers_version": "4.57.0"},
+        {"dtype": "float16"},
+        {"output_hidden_states": True},
+        {"return_dict": False},
+    ):
+        module.config = DistilBertConfig(**fields)
+        found.add(fingerprint(module))
+    assert len(found) == 1
 
 
 def test_weights_of_a_module(tmp_path, model):

@@ -225,6 +225,14 @@ def test_many_threads(ask, pipe):
     assert found == expected
 
 
+def test_as_much_as_may_wait_may(pipe):
+    turns = Turns(pipe, most_waiting=9)
+    texts = ["1"] * 3  # of 3 tokens each
+    assert len(turns.ask(pipe.read(texts)).result(10)) == 3
+    turns.require_room(9)
+    turns.close()
+
+
 def test_an_impossible_limit(pipe):
     with pytest.raises(ValueError, match="most_waiting=0 must be at least 1"):
         Turns(pipe, 0)

@@ -56,6 +56,19 @@ def test_pairs_that_belong_together(tokenizer):
     assert examples.score(outputs) == {"mrr": 1.0, "accuracy": 1.0}
 
 
+def test_two_pairs_are_enough(tokenizer):
+    columns = {name: values[:2] for name, values in COLUMNS.items()}
+    assert examples_of(columns, tokenizer).features.labels.tolist() == [1.0, 0.0]
+
+
+def test_embeddings_of_0_are_scored(tokenizer):
+    """Far from everything, instead of making every score nan."""
+    outputs = np.eye(3).repeat(2, 0)
+    outputs[:2] = 0
+    scores = examples_of(without("label"), tokenizer).score(outputs)
+    assert scores["mrr"] == pytest.approx((1 / 3 + 1 + 1) / 3)
+
+
 def test_texts_alone(tokenizer):
     examples = examples_of(without("sentence2"), tokenizer)
     features = examples.features
