@@ -170,7 +170,7 @@ def test_the_best_seed_is_published(tmp_path, metric, best):
     for seed in scores:
         (folder_of(tmp_path, seed) / "model").mkdir(parents=True)
         (folder_of(tmp_path, seed) / "model" / "config.json").write_text(str(seed))
-    launch = SimpleNamespace(is_main=True, barrier=lambda: None)
+    launch = SimpleNamespace(on_main=lambda work: work())
     assert sum_up(launch, tmp_path, metric, scores) == {"loss": 0.4, "accuracy": 0.8}
     assert (tmp_path / "model" / "config.json").read_text() == str(best)
     assert json.loads((tmp_path / "seeds.json").read_text())["published"] == best

@@ -131,6 +131,23 @@ def test_two_processes_give_the_losses_of_one(tmp_path, corpus, teacher, reviews
             torch.testing.assert_close(weights[key], weight, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_machines_without_a_shared_disk(tmp_path, corpus, teacher, reviews, masked_lm):
+    """Two processes with folders of their own; the script holds the assertions."""
+    mine = tmp_path / "process-0"
+    for name, folder in (("corpus", corpus), ("teacher", teacher), ("model", masked_lm)):
+        shutil.copytree(folder, mine / name)
+    shutil.copytree(write_corpus(tmp_path / "text", seed=1), mine / "other-corpus")
+    for name, path in (("train.csv", reviews["train"]), ("dev.csv", reviews["validation"])):
+        shutil.copyfile(path, mine / name)
+    labels = {"id2label": {0: "neg", 1: "pos"}}
+    for name, layers in (("trained", 2), ("other-trained", 1)):
+        save_model(mine / name, head="SequenceClassification", n_layers=layers, **labels)
+    shutil.copytree(mine, tmp_path / "process-1")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    python("apart.py", str(tmp_path), launcher=launcher)
+
+
 def test_other_settings_or_another_corpus(pretrain, tmp_path, capfd):
     assert pretrain("--save_every", "5") == 0
     before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}

@@ -1,6 +1,8 @@
 """Two processes against one; started by test_launch.py under torchrun."""
 
 import copy
+import platform
+import re
 import tempfile
 import warnings
 from pathlib import Path
@@ -13,7 +15,7 @@ from distilbert.runtime import launch as launching
 from distilbert.runtime.metrics import METRICS_FILE, Metrics
 from distilbert.runtime.optimisation import make_optimizer, state_tensors, update
 from distilbert.runtime.progress import Progress
-from distilbert.runtime.run import RUN_FILE, start_run
+from distilbert.runtime.run import RUN_FILE, Run, start_run
 
 MICRO = (((0, 5), (5, 6)), ((6, 14), (14, 16)))
 """[rank][micro-batch]: which of 16 examples; unequal on purpose."""
@@ -32,9 +34,21 @@ def main():
     total = launch.reduce_sum(torch.tensor(sum(b - a for a, b in MICRO[launch.rank])))
     assert total.item() == 16
 
-    launch.agree(7, "the step")
-    with pytest.raises(ValueError, match=r"disagree about the step: \[7, 8\]"):
-        launch.agree(7 + launch.rank, "the step")
+    assert launch.gather(launch.rank) == [0, 1]
+    launch.agree({"step": 7, "seed": None})
+    host = re.escape(platform.node())
+    said = rf"things: step is 7 in process 0 on {host}, 8 in process 1 on {host}; b is nothing in "
+    with pytest.raises(ValueError, match=said + f"process 0 on {host}, 1 in process 1"):
+        launch.agree({"step": 7 + launch.rank, "seed": None} | ({"b": 1} if launch.rank else {}))
+
+    assert launch.on_main(lambda: launch.rank) == 0
+    kind, text = (OSError, "process 0 has failed: 'x'") if launch.rank else (KeyError, "'x'")
+    with pytest.raises(kind, match=f"^{text}$"):
+        launch.on_main(lambda: {}["x"])
+    found = launch.tensors_of_main(lambda: {"a": torch.tensor(launch.rank), "b": torch.ones(2, 3)})
+    assert list(found) == ["a", "b"]
+    assert found["a"].item() == 0
+    assert found["b"].tolist() == [[1.0] * 3] * 2
 
     model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 2))
     alone = copy.deepcopy(model)
@@ -61,7 +75,7 @@ def main():
 
     folder = Path(tempfile.mkdtemp())  # one of its own in each process
     with (
-        start_run(folder, {}, is_main=launch.is_main),
+        start_run(folder, {}) if launch.is_main else Run(folder),
         Metrics(folder, is_main=launch.is_main) as metrics,
         Progress(total=1, is_main=launch.is_main) as progress,
     ):
@@ -72,7 +86,7 @@ def main():
         assert (folder / name).exists() == launch.is_main
     if launch.is_main:
         print("spoken")
-    launch.barrier()
+    launch.gather(None)  # both are here
     torch.distributed.destroy_process_group()
 
 

@@ -38,8 +38,10 @@ def test_one_process(start, model):
         "precision": "fp32",
         "deterministic": False,
     }
-    launch.agree(3, "the step")
-    launch.barrier()
+    launch.agree({"step": 3})
+    assert launch.gather(3) == [3]
+    assert launch.on_main(lambda: 3) == 3
+    assert launch.tensors_of_main(lambda: {"a": tensor})["a"] is tensor
 
 
 def test_precision(start):
@@ -90,6 +92,15 @@ def test_the_accelerator_that_is_there_is_used(monkeypatch):
             torch.accelerator, "current_accelerator", lambda found=found, **_: found
         )
         assert launching.default_device().type == expected
+
+
+def test_processes_that_do_not_find_each_other(start, monkeypatch):
+    def wait(**options):
+        raise torch.distributed.DistStoreError("Timed out: 1/2 clients joined.")
+
+    monkeypatch.setattr(launching, "Accelerator", wait)
+    with pytest.raises(ConnectionError, match=r"did not find each other: Timed out: 1/2 clients"):
+        start(cpu=True)
 
 
 def test_two_processes():

@@ -172,8 +172,8 @@ def test_notes_what_may_change_the_last_bits(tmp_path, monkeypatch):
 
 
 def test_other_ranks_write_nothing(tmp_path):
-    with start(tmp_path / "a", is_main=False) as run:
-        assert not run.is_main
+    with running.Run(tmp_path / "a") as run:
+        assert run.notes == ()
     assert not (tmp_path / "a").exists()
 
 

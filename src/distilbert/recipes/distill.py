@@ -33,9 +33,9 @@ from distilbert.recipes.masked_lm import (
     masked_lm_scores,
 )
 from distilbert.recipes.plan import BETAS, EPS
+from distilbert.recipes.start import start_together
 from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
-from distilbert.runtime.run import start_run
 
 _logger = logging.getLogger("distilbert")
 
@@ -202,15 +202,13 @@ def main(settings: Settings) -> dict[str, float]:
     if launch.device.type == "cpu" and not (settings.attention or settings.relation):
         # Those terms read its queries and keys.
         use_fast_stack(teacher, settings.precision)
-    with start_run(
-        settings.out,
-        settings,
+    with start_together(
+        launch,
+        Path(settings.out),
+        dataclasses.asdict(settings),
         fingerprint=fingerprint,
         free=FREE,
-        machine={**launch.describe(), "micro_tokens": settings.micro_tokens},
-        is_main=launch.is_main,
     ) as run:
-        launch.barrier()
         note = f"student: {origin}, {student.num_parameters():,} parameters"
         job = MaskedLMJob(step, student, source)
         scores = train(launch, run, job, plan, "distill", [note])

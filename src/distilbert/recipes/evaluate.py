@@ -5,6 +5,7 @@ examples; or a masked LM on the validation split of a corpus, with exactly what 
 printed.
 """
 
+import dataclasses
 import logging
 import statistics
 import time
@@ -15,8 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from distilbert.distillation.corpus import Corpus
 from distilbert.distillation.masking import Masking
-from distilbert.hub import CONFIG_FILE, Source, json_text, read_json
+from distilbert.hub import CONFIG_FILE, ONNX_WEIGHTS, Source, json_text, read_json
 from distilbert.modeling.opening import open_encoder, open_masked_lm
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.pipelines.models import is_exported
@@ -26,6 +28,7 @@ from distilbert.recipes.job import open_model_tokenizer, size_of
 from distilbert.recipes.masked_lm import check_vocabulary, masked_lm_scores, open_source
 from distilbert.recipes.output import target_of, write_output
 from distilbert.recipes.report import Comparison, show, show_comparison, write_report
+from distilbert.recipes.start import agree
 from distilbert.recipes.task_job import (
     Reader,
     check_cut,
@@ -37,6 +40,7 @@ from distilbert.recipes.task_job import (
     refuse_not_finite,
     require_labels,
 )
+from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.catalog import NAMES, make_task
@@ -44,6 +48,7 @@ from distilbert.tasks.classification import Regression
 from distilbert.tasks.embedding import alone, correlations, unit
 from distilbert.tasks.features import Features
 from distilbert.tasks.step import logits_of, run, to_inputs
+from distilbert.tasks.tables import fingerprint
 from distilbert.tasks.task import Task
 
 MASKED_LM = "mlm"
@@ -52,6 +57,7 @@ _OF_TASKS = ("text_column", "second_text_column", "label_column", "max_length", 
 _OF_MODELS = (
     "data", "task", "embedding", "micro_tokens", "precision", *_OF_TASKS, *_OF_MASKED_LM,
 )  # fmt: skip
+_PATHS = ("model", "data", "out", "compare")
 _LATENCY_RUNS = 50  # examples that are timed one by one
 
 _logger = logging.getLogger("distilbert")
@@ -232,6 +238,7 @@ def _masked_lm(settings: Settings, name: str, data: str, launch: Launch) -> dict
     )
     model = open_masked_lm(name, attn_implementation="varlen")
     check_vocabulary(name, model, source.corpus)
+    _agree(settings, launch, name, model, data)
     model.to(launch.device)
     scores = masked_lm_scores(launch, model, source)
     refuse_not_finite(name, scores["loss"])
@@ -250,6 +257,7 @@ def _embedding(settings: Settings, name: str, data: str, launch: Launch) -> dict
     tokenizer = open_model_tokenizer(name, model.config)
     longest = longest_of(settings.max_length, model.config.max_position_embeddings)
     first, second, true = task.pairs(task.read(data))
+    _agree(settings, launch, name, model, data)
     model.to(launch.device)
     texts = [*first, *second]
     started = time.perf_counter()
@@ -265,6 +273,22 @@ def _embedding(settings: Settings, name: str, data: str, launch: Launch) -> dict
         "speed": {"texts_per_s": len(texts) / seconds},
         "cut": cut,
     }
+
+
+def _agree(
+    settings: Settings, launch: Launch, name: str, model: PreTrainedModel, data: str
+) -> None:
+    """Check that all processes score the same model on the same data, as they were told."""
+    if launch.ranks == 1:
+        return
+    is_corpus = settings.task == MASKED_LM
+    contents = {
+        "model": fingerprint(str(Source(name).require(ONNX_WEIGHTS)))
+        if is_exported(Source(name))
+        else checkpoint.fingerprint(model),
+        "data": Corpus.open(data).hash if is_corpus else fingerprint(data),
+    }
+    agree(launch, dataclasses.asdict(settings), fingerprint=contents, free=_PATHS)
 
 
 def _make_task(settings: Settings) -> Task:
@@ -296,6 +320,7 @@ def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str,
     table = task.read(data)
     examples = reader.read(table)
     require_labels(table.path, examples)
+    _agree(settings, launch, name, model, data)
     _logger.info("%s", reader.note(table, examples))
     started = time.perf_counter()
     outputs, loss = outputs_of(launch, model, examples.features, settings.micro_tokens, runner)

@@ -20,12 +20,12 @@ from distilbert.recipes.layer_rates import freeze, keep, rate_scale
 from distilbert.recipes.loop import train
 from distilbert.recipes.plan import Plan, steps_of
 from distilbert.recipes.seeds import folder_of, refuse_fewer, sum_up
+from distilbert.recipes.start import agree, start_together
 from distilbert.recipes.task_data import Data, read_data, with_teacher
 from distilbert.recipes.task_job import TaskJob, label_fields
 from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch
-from distilbert.runtime.run import start_run
 from distilbert.tasks.batches import TaskSource
 from distilbert.tasks.step import TaskStep, Weights
 from distilbert.tasks.words import UsedWords
@@ -161,19 +161,15 @@ def main(settings: Settings) -> dict[str, float]:
     launch = launching.start(
         settings.precision, seed=settings.seeds[0], deterministic=settings.deterministic
     )
-    data = with_teacher(settings, launch, read_data(settings, launch))
+    data = read_data(settings, launch)
+    known = dataclasses.asdict(settings)
+    agree(launch, known, fingerprint=data.fingerprint, free=FREE)  # before all ask the teacher
+    data = with_teacher(settings, launch, data)
     if len(settings.seeds) == 1:
         return fit(settings, launch, data, settings.seeds[0], out)
-    with start_run(
-        out,
-        {**dataclasses.asdict(settings), "seeds": "several"},  # more may follow
-        fingerprint=data.fingerprint,
-        free=FREE,
-        machine=launch.describe(),
-        is_main=launch.is_main,
-    ):
-        launch.barrier()
-        refuse_fewer(out, settings.seeds)
+    known["seeds"] = "several"  # more may follow
+    with start_together(launch, out, known, fingerprint=data.fingerprint, free=FREE):
+        launch.on_main(lambda: refuse_fewer(out, settings.seeds))
         scores = {
             seed: fit(settings, launch, data, seed, folder) for seed, folder in folders.items()
         }
@@ -245,15 +241,13 @@ def fit(
         checkpoints=checkpoints,
     )
     step = _step(settings, model, data, weights)
-    with start_run(
+    with start_together(
+        launch,
         folder,
-        dataclasses.replace(settings, seeds=(seed,)),
+        {**dataclasses.asdict(settings), "seeds": (seed,)},
         fingerprint={**data.fingerprint, "model": start},
         free=FREE,
-        machine={**launch.describe(), "micro_tokens": settings.micro_tokens},
-        is_main=launch.is_main,
     ) as run:
-        launch.barrier()
         job = TaskJob(step, source, data.validation, settings.model)
         return train(launch, run, job, plan, "finetune", data.notes)
 

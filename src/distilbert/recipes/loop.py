@@ -120,8 +120,8 @@ def train(
     )
     standing = _resume(launch, folder, module, optimizer)
     start = standing.step
-    published = None if start else recorded_scores(folder)
-    if published is not None and (folder / "model" / CONFIG_FILE).exists():
+    published = None if start else launch.on_main(lambda: _published_scores(folder))
+    if published is not None:
         _logger.info(
             "%s is finished, and its checkpoints were removed: its model is left as it is", folder
         )
@@ -211,20 +211,26 @@ def _accumulate(
 def _resume(
     launch: Launch, folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
 ) -> Standing:
-    """Return where the run stands by its last checkpoint, whose weights and state are put back."""
-    found = checkpoint.latest(folder / CHECKPOINTS)
-    launch.agree(found.step if found else 0, "the step to resume from")
+    """Return where the run stands by its last checkpoint, whose weights and state are put back.
+
+    On every rank they are those that the main process reads.
+    """
+    found = launch.on_main(lambda: checkpoint.latest(folder / CHECKPOINTS))
     if found is None:
         return Standing()
     for defect in found.damaged:
         _logger.warning("%s is passed over: %s", folder, defect)
-    checkpoint.load_weights(module, found.tensors("weights"))
-    restore(optimizer, found.tensors("optimizer"))
+
+    def read(name: str) -> dict[str, Tensor]:
+        return launch.tensors_of_main(lambda: found.tensors(name))
+
+    checkpoint.load_weights(module, read("weights"))
+    restore(optimizer, read("optimizer"))
     state = dict(found.state)
     launch.restore_scaler(state.pop("scaler"))
     best = {}
     if state["best_scores"]:
-        best = found.tensors("weights" if state["best_step"] == found.step else "best")
+        best = read("weights" if state["best_step"] == found.step else "best")
         # A copy: what was read is a map of the file, and Windows removes none that is mapped.
         best = {name: tensor.clone() for name, tensor in best.items()}
     return Standing(found.step, **state, best_weights=best)
@@ -237,7 +243,7 @@ def _save(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    if launch.is_main:
+    def save() -> None:
         tensors = {"weights": checkpoint.weights_of(module), "optimizer": state_tensors(optimizer)}
         if standing.best_step < standing.step and standing.best_weights:
             tensors["best"] = standing.best_weights
@@ -247,4 +253,10 @@ def _save(
             tensors,
             {"scaler": launch.scaler_state(), **standing.state()},
         )
-    launch.barrier()
+
+    launch.on_main(save)
+
+
+def _published_scores(folder: Path) -> dict[str, float] | None:
+    """Return the scores of the model that the run has published; None if it has not."""
+    return recorded_scores(folder) if (folder / "model" / CONFIG_FILE).exists() else None

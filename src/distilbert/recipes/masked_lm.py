@@ -63,9 +63,7 @@ class MaskedLMJob(Job):
 
     def publish(self, launch: Launch, folder: Path) -> None:
         """Write the model, and the tokenizer of the corpus."""
-        if launch.is_main:
-            publish(self.model, self.source.corpus.tokenizer_folder, folder)
-        launch.barrier()
+        launch.on_main(lambda: publish(self.model, self.source.corpus.tokenizer_folder, folder))
 
 
 def masked_lm_scores(launch: Launch, model: MaskedLM, source: StepSource) -> dict[str, float]:

@@ -4,6 +4,7 @@ From random weights, or from a checkpoint whose vocabulary is that of the corpus
 continues when the same command is given again.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,9 +24,9 @@ from distilbert.recipes.given import given
 from distilbert.recipes.job import refuse_replacing
 from distilbert.recipes.loop import train
 from distilbert.recipes.masked_lm import MaskedLMJob, begin, check_vocabulary
+from distilbert.recipes.start import start_together
 from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
-from distilbert.runtime.run import start_run
 
 
 @dataclass
@@ -115,15 +116,13 @@ def main(settings: Settings) -> dict[str, float]:
     fingerprint = {"corpus": corpus.hash}
     if settings.model is not None:
         fingerprint["model"] = checkpoint.fingerprint(model)
-    with start_run(
-        settings.out,
-        settings,
+    with start_together(
+        launch,
+        Path(settings.out),
+        dataclasses.asdict(settings),
         fingerprint=fingerprint,
         free=FREE,
-        machine={**launch.describe(), "micro_tokens": settings.micro_tokens},
-        is_main=launch.is_main,
     ) as run:
-        launch.barrier()
         job = MaskedLMJob(MaskedLMStep(model), model, source)
         return train(launch, run, job, plan, "pretrain")
 

@@ -56,7 +56,8 @@ def sum_up(
         for name in next(iter(scores.values()))
     }
     best = max(scores, key=lambda seed: gain(metric, scores[seed]))
-    if launch.is_main:
+
+    def publish() -> None:
         with room_for(folder), staged(folder / "model") as scratch:
             for file in (folder_of(folder, best) / "model").iterdir():
                 shutil.copyfile(file, scratch / file.name)
@@ -69,5 +70,6 @@ def sum_up(
             medians[metric],
             best,
         )
-    launch.barrier()
+
+    launch.on_main(publish)
     return medians

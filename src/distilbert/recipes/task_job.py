@@ -146,9 +146,7 @@ class TaskJob(Job):
         words = self.model.get_input_embeddings()
         if isinstance(words, UsedWords):
             self.model.set_input_embeddings(words.whole())
-        if launch.is_main:
-            publish(self.model, self.tokenizer, folder)
-        launch.barrier()
+        launch.on_main(lambda: publish(self.model, self.tokenizer, folder))
 
 
 def in_words(scores: dict[str, float]) -> str:

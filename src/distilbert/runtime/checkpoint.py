@@ -129,6 +129,11 @@ def latest(folder: str | os.PathLike[str]) -> Checkpoint | None:
     return None
 
 
+def newest_step(folder: str | os.PathLike[str]) -> int:
+    """Return the step of the newest checkpoint in a folder, whole or not; 0 where there is none."""
+    return max((step for step, _ in _steps(Path(folder))), default=0)
+
+
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
     """Return parameters and buffers by name, each once: tied weights under their first name."""
     seen: set[int] = set()

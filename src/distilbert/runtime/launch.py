@@ -7,9 +7,11 @@ writes pickles, nor its gradient accumulation, as it divides losses by the numbe
 
 import logging
 import os
-from contextlib import AbstractContextManager
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
@@ -21,6 +23,7 @@ from distilbert.native.memory import keep_freed_memory
 from distilbert.native.processor import bf16_is_fast
 
 Precision = Literal["fp32", "bf16", "fp16"]
+_T = TypeVar("_T")
 
 _logger = logging.getLogger("distilbert")
 
@@ -84,11 +87,12 @@ class Launch:
         module = module.to(self.device)
         if self.ranks == 1:
             return module
-        return DistributedDataParallel(
-            module,
-            device_ids=[self.device.index] if self.device.type == "cuda" else None,
-            gradient_as_bucket_view=True,
-        )
+        with self._all_here():
+            return DistributedDataParallel(
+                module,
+                device_ids=[self.device.index] if self.device.type == "cuda" else None,
+                gradient_as_bucket_view=True,
+            )
 
     def autocast(self) -> AbstractContextManager[None]:
         """Compute in the run's precision inside the block."""
@@ -107,27 +111,105 @@ class Launch:
         After the last micro-batch the gradients are those of the sum of all losses of all
         micro-batches and ranks: no mean is taken anywhere, so divide by counts of the whole step.
         """
-        self.accelerator.backward(loss * self.ranks if self.ranks > 1 else loss)  # DDP averages
+        with self._all_here():
+            self.accelerator.backward(loss * self.ranks if self.ranks > 1 else loss)  # DDP averages
 
     def reduce_sum(self, tensor: Tensor) -> Tensor:
         """Return the sum of a tensor over ranks, on every rank."""
-        return self.accelerator.reduce(tensor, reduction="sum")
+        with self._all_here():
+            return self.accelerator.reduce(tensor, reduction="sum")
 
-    def agree(self, value: int, what: str) -> None:
-        """Check that a number, such as the step to resume from, is the same on every rank.
+    def gather(self, value: _T) -> list[_T]:
+        """Return what each rank has, in their order, on every rank."""
+        if self.ranks == 1:
+            return [value]
+        values: list[Any] = [None] * self.ranks
+        with self._all_here():
+            torch.distributed.all_gather_object(values, value)
+        return values
+
+    def agree(self, values: Mapping[str, Any]) -> None:
+        """Check that all ranks were given the same, such as settings and hashes of files.
 
         Raises:
-            ValueError: it is not (on every rank).
+            ValueError: they were not (on every rank).
         """
-        values = self.accelerator.gather(torch.tensor([value], device=self.device)).tolist()
-        if len(set(values)) > 1:
+        everyone = self.gather((platform.node(), dict(values)))
+        changed = []
+        for name in dict.fromkeys(name for _, theirs in everyone for name in theirs):
+            said: dict[str, str] = {}  # each value by who was the first to be given it
+            for rank, (host, theirs) in enumerate(everyone):
+                value = repr(theirs[name]) if name in theirs else "nothing"
+                said.setdefault(value, f"{value} in process {rank} on {host}")
+            if len(said) > 1:
+                changed.append(f"{name} is {', '.join(said.values())}")
+        if changed:
             raise ValueError(
-                f"the processes disagree about {what}: {values}; do they all see the same files?"
+                f"the processes were given different things: {'; '.join(changed)}. Give all of "
+                "them the same command and the same files"
             )
 
-    def barrier(self) -> None:
-        """Wait until every rank is here."""
-        self.accelerator.wait_for_everyone()
+    def on_main(self, work: Callable[[], _T]) -> _T:
+        """Do something in the main process, and return the result on every rank.
+
+        The folder of a run is read and written so: other machines may have disks of their own.
+
+        Raises:
+            Exception: what is raised there. OSError: the same in words, on the other ranks.
+        """
+        if self.ranks == 1:
+            return work()
+        result: Any = None
+        failure: Exception | None = None
+        if self.is_main:
+            try:
+                result = work()
+            except Exception as error:
+                failure = error
+        told = [result, None if failure is None else f"process 0 has failed: {failure}"]
+        with self._all_here():
+            torch.distributed.broadcast_object_list(told, src=0)
+        if failure is not None:
+            raise failure
+        if told[1] is not None:
+            raise OSError(told[1])
+        return told[0]
+
+    def tensors_of_main(self, read: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Read named tensors in the main process, and return them on every rank, on the CPU.
+
+        Raises:
+            Exception: as `on_main`.
+        """
+        if self.ranks == 1:
+            return read()
+        tensors: dict[str, Tensor] = {}
+
+        def shapes() -> dict[str, tuple[torch.Size, torch.dtype]]:
+            tensors.update(read())
+            return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+
+        for name, (shape, dtype) in self.on_main(shapes).items():
+            tensor = tensors.get(name, torch.empty(shape, dtype=dtype)).to(self.device)
+            with self._all_here():
+                torch.distributed.broadcast(tensor, src=0)
+            tensors[name] = tensor.cpu()
+        return tensors
+
+    @contextmanager
+    def _all_here(self) -> Iterator[None]:
+        """Say in words that another process is gone, for which gloo and NCCL have their own."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.ranks == 1 or not (
+                isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+            ):
+                raise
+            raise ConnectionError(
+                "another process of the run has ended (its own output says why): start the same "
+                "command again"
+            ) from error
 
     def scaler_state(self) -> dict[str, float]:
         """Return the numbers of the fp16 loss scaling, for a checkpoint; empty without."""
@@ -168,6 +250,7 @@ def start(
     Raises:
         ValueError: an unknown precision, one that the device does not have, or another than this
             process was started with before.
+        ConnectionError: the other processes are not to be found.
     """
     if precision not in get_args(Precision):
         raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
@@ -177,13 +260,18 @@ def start(
     now = torch.are_deterministic_algorithms_enabled()
     if now != deterministic or torch.is_deterministic_algorithms_warn_only_enabled():
         torch.use_deterministic_algorithms(deterministic)  # imports the compiler: 1.5 s
-    accelerator = Accelerator(
-        mixed_precision="no" if precision == "fp32" else precision,
-        # Unless told, accelerate joins no group of CPU processes.
-        cpu=cpu or default_device().type == "cpu",
-        # One whatever the environment says: this would divide the loss.
-        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-    )
+    try:
+        accelerator = Accelerator(
+            mixed_precision="no" if precision == "fp32" else precision,
+            # Unless told, accelerate joins no group of CPU processes.
+            cpu=cpu or default_device().type == "cpu",
+            # One whatever the environment says: this would divide the loss.
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        )
+    except torch.distributed.DistError as error:
+        raise ConnectionError(
+            f"the processes of the run did not find each other: {error}"
+        ) from error
     launch = Launch(accelerator, precision)
     if launch.device.type == "cpu":
         keep_freed_memory()

@@ -37,24 +37,23 @@ _PACKAGES = ("torch", "accelerate", "numpy", "safetensors", "tokenizers")
 class Run:
     """A run that has its folder for itself until it is closed; made by `start_run`.
 
-    As a context manager it records how it ended.
+    As a context manager it records how it ended, unless it was made without a record: all processes
+    of a run but one write none.
 
     Args:
         notes: sentences for the user about what has changed since and may matter.
-        is_main: whether this process writes the record.
         scores: of what it has published, to be recorded at the end.
     """
 
     folder: Path
-    notes: tuple[str, ...]
-    is_main: bool
-    _record: dict[str, Any] = field(repr=False)
-    _lock: int | None = field(repr=False)
+    notes: tuple[str, ...] = ()
+    _record: dict[str, Any] = field(default_factory=dict, repr=False)
+    _lock: int | None = field(default=None, repr=False)
     scores: dict[str, float] | None = None
 
     def end(self, outcome: str = "finished") -> None:
         """Record that the run has ended, and let go of the folder."""
-        if self.is_main and self._lock is not None:
+        if self._lock is not None:
             self._record["starts"][-1] |= {"ended": _now(), "outcome": outcome}
             if self.scores is not None:
                 self._record["scores"] = self.scores
@@ -87,7 +86,6 @@ def start_run(
     fingerprint: Mapping[str, Any] | None = None,
     free: Collection[str] = (),
     machine: Mapping[str, Any] | None = None,
-    is_main: bool = True,
 ) -> Run:
     """Begin a run in a folder, or go on with the one that was begun there.
 
@@ -97,7 +95,6 @@ def start_run(
         fingerprint: what the result depends on besides, such as `{"corpus": corpus.hash}`.
         free: names of settings that do not change the result and so may change.
         machine: what can change its last bits (`Launch.describe()`); a change is noted.
-        is_main: false in all processes of the run but one: they write nothing and check nothing.
 
     Raises:
         ValueError: the folder holds a run with other settings or another fingerprint; each is
@@ -105,8 +102,6 @@ def start_run(
         OSError: another process is running there, or the folder cannot be written.
     """
     folder = Path(folder)
-    if not is_main:
-        return Run(folder, (), False, {}, None)
     make_folder(folder)
     lock = take(folder)
     try:
@@ -170,7 +165,7 @@ def _start(
         )
     now["starts"].append({"started": _now(), "ended": None, "outcome": None})
     _write(folder, now)
-    return Run(folder, tuple(notes), True, now, lock)
+    return Run(folder, tuple(notes), now, lock)
 
 
 def _refuse_other(
