@@ -58,7 +58,8 @@ def bake(monkeypatch):
     module.main = seen.append
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(cli.RECIPES, "bake", (module.__name__, "a cake"))
-    monkeypatch.delenv("RANK", raising=False)
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("DISTILBERT_TRACEBACK", raising=False)
 
     def run(*arguments, fails=None):
@@ -366,6 +367,15 @@ def test_other_ranks_do_not_repeat(bake, capsys, monkeypatch):
     assert waited == [5.0, 5.0]
     assert bake("--flour", "a", fails=fail_with(KeyboardInterrupt())) == (130, None)
     assert capsys.readouterr().err == ""
+
+
+def test_each_machine_says_what_is_wrong_in_its_command(bake, capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "8")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert "there is no flag --minuets" in usage_error(capsys, bake, "--minuets", "3")
+    monkeypatch.setenv("RANK", "9")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert usage_error(capsys, bake, "--minuets", "3") == ""
 
 
 def test_a_recipe_that_cannot_be_imported(capsys, monkeypatch, tmp_path):

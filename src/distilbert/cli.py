@@ -68,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # As stderr does: what a Windows console cannot show is no reason to fail.
         sys.stdout.reconfigure(errors="backslashreplace")
     rank = int(os.environ.get("RANK", "0"))
-    silence = io.StringIO() if rank else None
+    # Of each machine the first process: a mistake may be in the command of one of them.
+    silence = io.StringIO() if int(os.environ.get("LOCAL_RANK", rank)) else None
     try:
         with (
             contextlib.redirect_stdout(silence or sys.stdout),
