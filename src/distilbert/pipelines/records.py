@@ -72,7 +72,7 @@ def read_records(path: str, kind: str) -> Iterator[Record]:
 
 
 def as_json(content: Any) -> str:
-    """Return JSON of what pipelines answer, on one line; what UTF-8 has not is an escape.
+    """Return JSON of what pipelines answer, on one line.
 
     Raises:
         ValueError: there is NaN or infinity in it, which JSON does not have.
@@ -80,8 +80,7 @@ def as_json(content: Any) -> str:
     >>> as_json({"label": "café", "vector": np.zeros(2)})
     '{"label": "café", "vector": [0.0, 0.0]}'
     """
-    text = json.dumps(content, ensure_ascii=False, default=np.ndarray.tolist, allow_nan=False)
-    return text.encode(errors="backslashreplace").decode()
+    return json.dumps(content, ensure_ascii=False, default=np.ndarray.tolist, allow_nan=False)
 
 
 def _lines(path: str) -> Iterator[str]:

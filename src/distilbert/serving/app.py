@@ -198,7 +198,9 @@ def _until(is_over: Event, items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _response(content: str, status: int = 200, headers: Any = None) -> Response:
-    return Response(content, status, headers, media_type="application/json")
+    # A label may have a lone surrogate, which UTF-8 has not, but JSON: as an escape.
+    body = content.encode(errors="backslashreplace")
+    return Response(body, status, headers, media_type="application/json")
 
 
 def _refused(http: HTTPRequest, error: HTTPException) -> Response:
