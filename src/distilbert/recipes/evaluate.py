@@ -19,21 +19,19 @@ import torch
 from distilbert.distillation.corpus import Corpus
 from distilbert.distillation.masking import Masking
 from distilbert.hub import CONFIG_FILE, ONNX_WEIGHTS, Source, json_text, read_json
-from distilbert.modeling.opening import open_encoder, open_masked_lm
+from distilbert.modeling.opening import open_masked_lm
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.pipelines.models import is_exported
 from distilbert.recipes.exported import Exported
 from distilbert.recipes.given import given
-from distilbert.recipes.job import open_model_tokenizer, size_of
+from distilbert.recipes.job import size_of
 from distilbert.recipes.masked_lm import check_vocabulary, masked_lm_scores, open_source
 from distilbert.recipes.output import target_of, write_output
 from distilbert.recipes.report import Comparison, show, show_comparison, write_report
 from distilbert.recipes.start import agree
 from distilbert.recipes.task_job import (
     Reader,
-    check_cut,
     labels_of,
-    longest_of,
     open_exported,
     open_trained,
     outputs_of,
@@ -44,19 +42,14 @@ from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.catalog import NAMES, make_task
-from distilbert.tasks.classification import Regression
-from distilbert.tasks.embedding import alone, correlations, unit
 from distilbert.tasks.features import Features
 from distilbert.tasks.step import logits_of, run, to_inputs
 from distilbert.tasks.tables import fingerprint
-from distilbert.tasks.task import Task
 
 MASKED_LM = "mlm"
 _OF_MASKED_LM = ("mask_rate", "mask_smoothing")
 _OF_TASKS = ("text_column", "second_text_column", "label_column", "max_length", "stride")
-_OF_MODELS = (
-    "data", "task", "embedding", "micro_tokens", "precision", *_OF_TASKS, *_OF_MASKED_LM,
-)  # fmt: skip
+_OF_MODELS = ("data", "task", "micro_tokens", "precision", *_OF_TASKS, *_OF_MASKED_LM)
 _PATHS = ("model", "data", "out", "compare")
 _LATENCY_RUNS = 50  # examples that are timed one by one
 
@@ -76,8 +69,6 @@ class Settings:
             to; by default nothing is written.
         compare: models to compare, or folders of results that `distilbert evaluate --out` wrote,
             one file per task. The others are compared with the first.
-        embedding: score the cosine of mean-pooled embeddings instead of a head; for stsb, or files
-            of one's own with the task regression.
         text_column: column with the text; by default that of the task.
         second_text_column: column with the second text of a pair; by default that of the task, if
             it has one.
@@ -103,7 +94,6 @@ class Settings:
     task: str = "classification"
     out: str | None = None
     compare: tuple[str, ...] = ()
-    embedding: bool = False
     text_column: str | None = None
     second_text_column: str | None = None
     label_column: str | None = None
@@ -141,14 +131,12 @@ def _evaluate(settings: Settings, model: str, launch: Launch) -> dict[str, Any]:
         raise ValueError("say which data to evaluate on")
     for name in given(settings, _OF_TASKS if settings.task == MASKED_LM else _OF_MASKED_LM):
         raise ValueError(f"{settings.task} has no {name}: leave it out")
-    if (settings.embedding or settings.task == MASKED_LM) and is_exported(Source(model)):
-        raise ValueError(
-            f"{model} is an export, which can be scored on labelled examples only: give the model "
-            "that it was made from"
-        )
-    if settings.embedding:
-        return _embedding(settings, model, settings.data, launch)
     if settings.task == MASKED_LM:
+        if is_exported(Source(model)):
+            raise ValueError(
+                f"{model} is an export, which can be scored on labelled examples only: give the "
+                "model that it was made from"
+            )
         return _masked_lm(settings, model, settings.data, launch)
     if settings.task not in NAMES:
         raise ValueError(
@@ -246,35 +234,6 @@ def _masked_lm(settings: Settings, name: str, data: str, launch: Launch) -> dict
     return head | {"scores": scores, "size": size_of(model)}
 
 
-def _embedding(settings: Settings, name: str, data: str, launch: Launch) -> dict[str, Any]:
-    task = _make_task(settings)
-    if not isinstance(task, Regression) or task.second_text_column is None:
-        raise ValueError(
-            "embedding needs pairs of texts and their similarity: the task stsb, or regression "
-            f"with second_text_column; got {settings.task}"
-        )
-    model = open_encoder(name, attn_implementation="varlen")
-    tokenizer = open_model_tokenizer(name, model.config)
-    longest = longest_of(settings.max_length, model.config.max_position_embeddings)
-    first, second, true = task.pairs(task.read(data))
-    _agree(settings, launch, name, model, data)
-    model.to(launch.device)
-    texts = [*first, *second]
-    started = time.perf_counter()
-    features, cut = alone(tokenizer, texts, longest)
-    found, _ = outputs_of(launch, model, features, settings.micro_tokens)
-    seconds = time.perf_counter() - started
-    refuse_not_finite(name, found)
-    check_cut(data, cut, len(texts), settings.max_length, longest)
-    head = {"model": name, "data": data, "task": f"{task.name}-embedding", "metric": "spearman"}
-    return head | {
-        "scores": correlations(unit(found[: len(first)]), unit(found[len(first) :]), true),
-        "size": size_of(model),
-        "speed": {"texts_per_s": len(texts) / seconds},
-        "cut": cut,
-    }
-
-
 def _agree(
     settings: Settings, launch: Launch, name: str, model: PreTrainedModel, data: str
 ) -> None:
@@ -291,18 +250,14 @@ def _agree(
     agree(launch, dataclasses.asdict(settings), fingerprint=contents, free=_PATHS)
 
 
-def _make_task(settings: Settings) -> Task:
-    return make_task(
+def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str, Any]:
+    task = make_task(
         settings.task,
         text_column=settings.text_column,
         second_text_column=settings.second_text_column,
         label_column=settings.label_column,
         stride=settings.stride,
     )
-
-
-def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str, Any]:
-    task = _make_task(settings)
     runner = None
     if is_exported(Source(name)):
         _refuse_precision(settings, name)

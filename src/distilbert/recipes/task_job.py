@@ -46,6 +46,9 @@ class Reader:
     Args:
         max_length: tokens of a row; 0 is as many as the model has positions, and a longer text
             an error where the task cannot split it.
+
+    Raises:
+        ValueError: `max_length` is more than the model has positions for.
     """
 
     task: Task
@@ -55,7 +58,11 @@ class Reader:
     max_length: int
 
     def __post_init__(self) -> None:
-        longest_of(self.max_length, self.positions)
+        if not 0 <= self.max_length <= self.positions:
+            raise ValueError(
+                f"max_length must be at most {self.positions}, the positions of the model, or 0 "
+                f"for all of them; got {self.max_length}"
+            )
 
     def read(self, table: Table) -> Examples:
         """Make examples of a table.
@@ -63,9 +70,14 @@ class Reader:
         Raises:
             ValueError: a column is missing, a row is empty, a label unknown, a text too long.
         """
-        longest = longest_of(self.max_length, self.positions)
+        longest = self.max_length or self.positions
         examples = self.task.examples(table, self.labels, self.tokenizer, longest)
-        check_cut(table.path, examples.cut, examples.texts, self.max_length, longest)
+        if examples.cut and not self.max_length:
+            raise ValueError(
+                f"{table.path}: {examples.cut} of {examples.texts} texts have more than the "
+                f"{longest} tokens that the model has positions for; say max_length={longest} to "
+                "cut them there"
+            )
         return examples
 
     def note(self, table: Table, examples: Examples) -> str:
@@ -76,33 +88,6 @@ class Reader:
         return (
             f"{table.path}: {examples.texts:,} texts, {len(features.tokens):,} tokens, the "
             f"longest {features.lengths.max():,}{cut}{kind}"
-        )
-
-
-def longest_of(max_length: int, positions: int) -> int:
-    """Return how many tokens a row may have.
-
-    Raises:
-        ValueError: the setting is more than the model has positions for.
-    """
-    if not 0 <= max_length <= positions:
-        raise ValueError(
-            f"max_length must be at most {positions}, the positions of the model, or 0 for all of "
-            f"them; got {max_length}"
-        )
-    return max_length or positions
-
-
-def check_cut(path: str, cut: int, texts: int, max_length: int, longest: int) -> None:
-    """Check that texts were cut only if that was said.
-
-    Raises:
-        ValueError: they were, and it was not.
-    """
-    if cut and not max_length:
-        raise ValueError(
-            f"{path}: {cut} of {texts} texts have more than the {longest} tokens that the model "
-            f"has positions for; say max_length={longest} to cut them there"
         )
 
 

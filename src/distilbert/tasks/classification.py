@@ -284,20 +284,6 @@ class Regression(TextTask):
 
         return Examples(features, score, None, cut, len(table))
 
-    def pairs(self, table: Table) -> tuple[list[str], list[str], np.ndarray]:
-        """Return first texts, second texts and values of a table.
-
-        Raises:
-            ValueError: a column is missing, a row is empty, a value is not a number.
-        """
-        assert self.second_text_column is not None
-        first = table.column(self.text_column, "text_column")
-        second = table.column(self.second_text_column, "second_text_column")
-        for name, column in ((self.text_column, first), (self.second_text_column, second)):
-            require_values(table, name, column)
-            require_texts(table, name, column)
-        return first, second, numbers(table, self.label_column, self._labels(table))
-
 
 def numbers(table: Table, column: str, values: Sequence[Any]) -> np.ndarray:
     """Return the values of a column as numbers, (E,) float64.

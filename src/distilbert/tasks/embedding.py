@@ -10,7 +10,7 @@ import numpy as np
 
 from distilbert.tasks import metrics
 from distilbert.tasks.classification import numbers
-from distilbert.tasks.features import Features, encode
+from distilbert.tasks.features import encode
 from distilbert.tasks.labels import Labels
 from distilbert.tasks.tables import Table
 from distilbert.tasks.task import Examples, Task, require_texts, require_values
@@ -64,7 +64,9 @@ class Embedding(Task):
         """
         firsts = self._texts(table, self.text_column, "text_column")
         if not self._has_seconds(table):
-            features, cut = alone(tokenizer, firsts, max_length)
+            none = np.empty((len(firsts), 0), np.float32)
+            features, cut = encode(tokenizer, firsts, None, max_length, none)
+            features = replace(features, has_outputs_per_row=True)
             return Examples(
                 features, lambda _: {}, None, cut, len(firsts), ("loss",), "texts alone"
             )
@@ -129,13 +131,6 @@ class Embedding(Task):
                 "compare; without that column all pairs are ones that belong together"
             )
         return found
-
-
-def alone(tokenizer: BertStyleTokenizer, texts: list[str], max_length: int) -> tuple[Features, int]:
-    """Return texts to be embedded, each by itself and without a label, and how many were cut."""
-    none = np.empty((len(texts), 0), np.float32)
-    features, cut = encode(tokenizer, texts, None, max_length, none)
-    return replace(features, has_outputs_per_row=True), cut
 
 
 def correlations(first: np.ndarray, second: np.ndarray, true: np.ndarray) -> dict[str, float]:
