@@ -127,13 +127,12 @@ def copy_student(options: argparse.Namespace, name: str) -> None:
     """Make a student of the teacher's weights and no training."""
     from distilbert.distillation.student import from_teacher
     from distilbert.modeling.opening import open_masked_lm
-    from distilbert.recipes.job import copy_tokenizer
+    from distilbert.recipes.job import publish
 
     teacher = options.out / "teacher/model"
     layers = plan.ROWS[name].layers(options.teacher_layers or MINILM_LAYERS)
-    folder = options.out / "students" / name / "model"
-    from_teacher(open_masked_lm(str(teacher)), layers).save_pretrained(folder)
-    copy_tokenizer(teacher, folder)
+    student = from_teacher(open_masked_lm(str(teacher)), layers)
+    publish(student, teacher, options.out / "students" / name / "model")
 
 
 def is_published(run: Path) -> bool:

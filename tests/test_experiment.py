@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import distilbert as d
 from distilbert import cli
 from distilbert.tasks.features import Features
 
@@ -76,6 +77,22 @@ def test_a_student_has_half_of_any_teacher(scripts, tmp_path, monkeypatch):
     for command in (of_minilm, new, words):
         recipe = import_module(cli.RECIPES[command[3]][0])
         cli._settings(command[3], recipe.Settings, command[4:])  # or there is no such flag
+
+
+def test_a_student_may_be_copied(scripts, tiny_vocab, tmp_path):
+    evidence, *_ = scripts
+    config = d.BertConfig(
+        vocab_size=len(tiny_vocab), n_layers=6, dim=32, n_heads=2, hidden_dim=64,
+        max_position_embeddings=16,
+    )  # fmt: skip
+    teacher = tmp_path / "teacher" / "model"
+    d.BertForMaskedLM(config).save_pretrained(teacher)
+    d.DistilBertTokenizerFast(tiny_vocab).save_pretrained(teacher)
+    evidence.copy_student(argparse.Namespace(out=tmp_path, teacher_layers=0), "a")
+    folder = tmp_path / "students" / "a"
+    assert evidence.is_published(folder)
+    assert d.DistilBertForMaskedLM.from_pretrained(folder / "model").config.n_layers == 3
+    assert d.DistilBertTokenizerFast.from_pretrained(folder / "model").get_vocab() == tiny_vocab
 
 
 def test_the_table_counts_medians_and_shares(scripts, tmp_path, monkeypatch, capsys):
