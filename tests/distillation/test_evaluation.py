@@ -43,7 +43,7 @@ def plain(model, batches):
     """Padded and with all logits, one batch after the other."""
     loss, right, count = 0.0, 0, 0
     model.set_attn_implementation("sdpa")
-    for micro, _ in batches:
+    for micro in batches:
         ids, labels = (torch.from_numpy(x) for x in (micro.input_ids, micro.labels))
         mask = (torch.arange(ids.shape[1]) < torch.tensor(micro.lengths)[:, None]).long()
         logits = model.eval()(ids, attention_mask=mask).logits
@@ -110,7 +110,7 @@ def test_hits(model, make_source):
 
 
 def test_to_tensors(make_source):
-    micro, counts = next(iter(make_source().validation(100)))
+    micro = next(iter(make_source().validation(100)))
     ids, labels = to_tensors(micro, torch.device("cpu"))
     assert ids.shape == labels.shape == (len(micro), max(micro.lengths))
-    assert (labels != -100).sum() == counts.masked
+    assert (labels != -100).sum() == micro.masked

@@ -202,8 +202,8 @@ class StepSource(Prefetched[tuple[list[list[Micro]], Counts]]):
 
     def validation(
         self, batch_tokens: int, *, rank: int = 0, max_sequences: int | None = None
-    ) -> Iterator[tuple[Micro, Counts]]:
-        """Yield one rank's share of the validation split, each micro-batch with its own counts.
+    ) -> Iterator[Micro]:
+        """Yield one rank's share of the validation split.
 
         Masks are a function of the corpus alone, neither of the seed nor of `batch_tokens` nor of
         how many ranks there are, so that losses of different runs can be compared. Ranks may get
@@ -238,5 +238,5 @@ class StepSource(Prefetched[tuple[list[list[Micro]], Counts]]):
             )
             for micro in micros:
                 if turn % self.ranks == rank:
-                    yield micro, Counts(len(micro.tokens), micro.masked)
+                    yield micro
                 turn += 1

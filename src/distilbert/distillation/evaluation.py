@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distilbert.distillation.batches import Counts, Micro
+from distilbert.distillation.batches import Micro
 from distilbert.distillation.masking import IGNORED
 from distilbert.distillation.step import encode, flat
 from distilbert.modeling.heads import MaskedLM
@@ -27,7 +27,7 @@ def _move(array: np.ndarray, device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=True)
 
 
-def masked_lm_sums(model: MaskedLM, batches: Iterable[tuple[Micro, Counts]]) -> Tensor:
+def masked_lm_sums(model: MaskedLM, batches: Iterable[Micro]) -> Tensor:
     """Return the sum of the cross-entropy, the right guesses and the masked tokens, float64 (3,).
 
     The head runs only at masked tokens. The model is put back into the mode it was in.
@@ -38,20 +38,18 @@ def masked_lm_sums(model: MaskedLM, batches: Iterable[tuple[Micro, Counts]]) -> 
     return sums
 
 
-def masked_lm_hits(model: MaskedLM, batches: Iterable[tuple[Micro, Counts]]) -> np.ndarray:
+def masked_lm_hits(model: MaskedLM, batches: Iterable[Micro]) -> np.ndarray:
     """Return whether each masked token was guessed, in order: to compare models in pairs."""
     hits = [right.cpu().numpy() for right, _ in _guesses(model, batches)]
     return np.concatenate([np.zeros(0, dtype=bool), *hits])
 
 
 @torch.no_grad()
-def _guesses(
-    model: MaskedLM, batches: Iterable[tuple[Micro, Counts]]
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _guesses(model: MaskedLM, batches: Iterable[Micro]) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield whether each masked token was guessed, and its loss."""
     was_training = model.training
     model.eval()
-    for micro, _ in batches:
+    for micro in batches:
         ids, labels = to_tensors(micro, model.device)
         encoded = encode(model, ids, micro.lengths)
         tokens, labels, _ = flat(encoded, labels)

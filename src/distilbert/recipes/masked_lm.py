@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from distilbert.distillation.batches import Counts, Micro, StepSource
+from distilbert.distillation.batches import Micro, StepSource
 from distilbert.distillation.corpus import Corpus
 from distilbert.distillation.dealing import check_budget
 from distilbert.distillation.evaluation import masked_lm_sums, to_tensors
@@ -81,7 +81,7 @@ def masked_lm_scores(launch: Launch, model: MaskedLM, source: StepSource) -> dic
     return {"loss": loss / max(count, 1), "accuracy": right / max(count, 1)}
 
 
-def validation_batches(source: StepSource, rank: int = 0) -> Iterator[tuple[Micro, Counts]]:
+def validation_batches(source: StepSource, rank: int = 0) -> Iterator[Micro]:
     """Return a rank's share of that part of the validation split which is looked at."""
     return source.validation(source.micro_tokens, rank=rank, max_sequences=_VALIDATION_SEQUENCES)
 

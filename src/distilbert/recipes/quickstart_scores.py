@@ -111,7 +111,7 @@ def most_frequent(source: StepSource) -> float:
     counts = source.corpus.counts.copy()
     counts[special] = 0
     right = total = 0
-    for micro, _ in validation_batches(source):
+    for micro in validation_batches(source):
         right += int(np.count_nonzero(micro.targets == counts.argmax()))
         total += micro.masked
     return right / total
