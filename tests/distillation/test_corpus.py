@@ -180,18 +180,6 @@ def test_changed_files_beside_the_shards(make_corpus, name, how):
     assert file.read_bytes() == content
 
 
-def test_a_manifest_of_before(make_corpus):
-    """It has the sha256 of vocab.txt alone."""
-    folder = make_corpus()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["vocab_sha256"] = manifest.pop("files")["vocab.txt"]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    Corpus.open(folder)
-    (folder / "vocab.txt").write_text("[PAD]\n")
-    with pytest.raises(OSError, match=r"vocab\.txt was changed"):
-        Corpus.open(folder)
-
-
 @pytest.mark.parametrize("name", ["../secret", "/secret", "a\\secret", 5])
 def test_a_manifest_names_nothing_outside_its_folder(tmp_path, name):
     folder = written(tmp_path / "corpus", [[[5]]])

@@ -20,19 +20,11 @@ import numpy as np
 
 from distilbert.distillation.shards import REMEDY, Shard, ShardReader, hash_of_files, tokens_file
 from distilbert.hub import is_plain_name, read_json
-from distilbert.tokenization.files import VOCAB_FILE
 
 MANIFEST_FILE = "manifest.json"
 COUNTS_FILE = "counts.npy"
 FORMAT = 1
 SPLITS = ("train", "validation")
-
-
-def _beside(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Return the sha256 of the files beside the shards; an older manifest knows one."""
-    if "vocab_sha256" in manifest:
-        return {VOCAB_FILE: manifest["vocab_sha256"]}
-    return dict(manifest.get("files", {}))
 
 
 class Corpus:
@@ -115,7 +107,7 @@ class Corpus:
         for shard in shards:
             if (wrong := shard.check(place)) is not None:
                 raise OSError(f"{wrong}. {REMEDY}")
-        for name, sha256 in _beside(manifest).items():
+        for name, sha256 in manifest.get("files", {}).items():
             if not is_plain_name(name):
                 raise ValueError(f"{path} names {name!r}, which is not in the corpus's folder")
             if not (place / name).is_file():
