@@ -576,7 +576,7 @@ def test_training_is_repeatable(tiny_vocab):
     assert trained.padding_side == "left"
     with pytest.raises(ValueError, match="no text"):
         tokenizer.train_new_from_iterator([], 100)
-    with pytest.raises(TypeError, match=r"length must be an integer, not \['<y>'\]"):
+    with pytest.raises(TypeError, match=r"length must be an integer, got \['<y>'\]"):
         tokenizer.train_new_from_iterator(texts, 800, ["<y>"])
 
 
@@ -625,7 +625,7 @@ def test_model_input_names_survive(tmp_path, tiny_vocab, cls):
     assert cls.from_pretrained(tmp_path, model_input_names=["input_ids"])("a").keys() == {
         "input_ids"
     }
-    with pytest.raises(TypeError, match="must be a list of names, not 'input_ids'"):
+    with pytest.raises(TypeError, match="must be a list of strings, got 'input_ids'"):
         cls(tiny_vocab, model_input_names="input_ids")
     cls(tiny_vocab).save_pretrained(tmp_path)
     assert "model_input_names" not in (tmp_path / "tokenizer_config.json").read_text()

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from distilbert.fields import boolean
 from distilbert.tokenization.batch_encoding import BatchEncoding
 from distilbert.tokenization.engine import Pieces
 from distilbert.tokenization.fitting import Fit
 from distilbert.tokenization.from_ids import FromIds
-from distilbert.tokenization.options import Setting, read_flag
+from distilbert.tokenization.options import Setting
 from distilbert.tokenization.row import Row
 from distilbert.tokenization.tensors import kind_of, tensor_kind, to_ids, to_tensor
 
@@ -24,7 +25,7 @@ class Encoding(FromIds):
     """Encodes texts; the engine cuts them, the rest is the same for both tokenizers."""
 
     is_fast: ClassVar[bool]
-    split_special_tokens = Setting(read_flag)
+    split_special_tokens = Setting(boolean)
 
     def __call__(
         self,

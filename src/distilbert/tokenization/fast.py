@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from tokenizers import AddedToken, Tokenizer
 
-from distilbert.tokenization.options import read_number
+from distilbert.fields import integer, optional
 from distilbert.tokenization.rust_engine import RustEngine, build_backend
 from distilbert.tokenization.spec import Spec, spec_of_json, spec_of_json_file
 from distilbert.tokenization.tokenizer import (
@@ -137,7 +137,7 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             TypeError: length is no integer.
             ValueError: there is no text.
         """
-        length = read_number("length", length, 0)
+        length = optional(integer(0))("length", length)
         renamed = dict(special_tokens_map or {})
         roles = {role: renamed.get(name, name) for role, name in self._roles.items()}
         additional = [renamed.get(name, name) for name in self._additional]

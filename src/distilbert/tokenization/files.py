@@ -9,7 +9,7 @@ from tokenizers import AddedToken
 
 from distilbert.hub import SINGLE_WEIGHTS, Source, read_json, write_json
 from distilbert.pretrained_config import PretrainedConfig
-from distilbert.tokenization.options import read_bound
+from distilbert.tokenization import options
 from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, spec_of_json, typed
 from distilbert.tokenization.vocabulary import ROLES
 from distilbert.tokenization.wordpiece import load_vocab
@@ -157,7 +157,7 @@ def fit_to_model(folder: Path, config: PretrainedConfig) -> None:
         content["model_input_names"] = [name for name in names if name != "token_type_ids"]
     limit = content.get("model_max_length", content.pop("max_len", None))
     content["model_max_length"] = min(
-        read_bound("model_max_length", limit), config.max_position_embeddings
+        options.bound("model_max_length", limit), config.max_position_embeddings
     )
     write_json(path, content)
 

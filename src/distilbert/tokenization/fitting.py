@@ -4,21 +4,17 @@ import logging
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from distilbert.tokenization.options import (
-    Padding,
-    Setting,
-    Side,
-    Truncation,
-    choose,
-    read_bound,
-    read_number,
-    read_side,
-)
+from distilbert.fields import integer, one_of, optional
+from distilbert.tokenization import options
+from distilbert.tokenization.options import Padding, Setting, Side, Truncation
 from distilbert.tokenization.special_layout import SpecialLayout
 
 _logger = logging.getLogger("distilbert")
 
 _LARGE = int(1e20)
+_truncations = one_of(*get_args(Truncation))
+_paddings = one_of(*get_args(Padding))
+_stride = optional(integer(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +40,9 @@ class Fit:
 class Fitting(SpecialLayout):
     """Reads padding and truncation options; warns once about what deserves it."""
 
-    model_max_length = Setting(read_bound)
-    padding_side = Setting(read_side)
-    truncation_side = Setting(read_side)
+    model_max_length = Setting(options.bound)
+    padding_side = Setting(options.side)
+    truncation_side = Setting(options.side)
     verbose: bool = True
     deprecation_warnings: dict[str, bool]  # those that were given, or are not to be
 
@@ -81,9 +77,9 @@ class Fitting(SpecialLayout):
         Raises:
             ValueError: an unknown word, a number out of range, or padding without a pad token.
         """
-        max_length = read_number("max_length", max_length, 1)
-        stride = read_number("stride", stride, 0) or 0
-        pad_to_multiple_of = read_number("pad_to_multiple_of", pad_to_multiple_of, 1)
+        max_length = options.length("max_length", max_length)
+        stride = _stride("stride", stride) or 0
+        pad_to_multiple_of = options.length("pad_to_multiple_of", pad_to_multiple_of)
         if max_length is not None and padding in (False, None) and truncation is None:
             truncation = True
             if verbose:
@@ -122,8 +118,8 @@ class Fitting(SpecialLayout):
             max_length,
             stride,
             pad_to_multiple_of,
-            read_side("truncation_side", truncation_side or self.truncation_side),
-            read_side("padding_side", padding_side or self.padding_side),
+            options.side("truncation_side", truncation_side or self.truncation_side),
+            options.side("padding_side", padding_side or self.padding_side),
         )
 
     def _room(self, fit: Fit, pair: bool, framed: bool) -> int | None:
@@ -164,7 +160,7 @@ def _truncation(value: Any) -> Truncation:
         return "longest_first"
     if value is None or value is False:
         return "do_not_truncate"
-    return choose("truncation", value, get_args(Truncation))
+    return _truncations("truncation", value)
 
 
 def _padding(value: Any) -> Padding:
@@ -172,4 +168,4 @@ def _padding(value: Any) -> Padding:
         return "longest"
     if value is None or value is False:
         return "do_not_pad"
-    return choose("padding", value, get_args(Padding))
+    return _paddings("padding", value)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from distilbert.fields import strings
 from distilbert.tokenization.batch_encoding import BatchEncoding
 from distilbert.tokenization.fitting import Fit
-from distilbert.tokenization.options import Setting, read_names
+from distilbert.tokenization.options import Setting
 from distilbert.tokenization.rows import Rows
 from distilbert.tokenization.tensors import kind_of, to_ids, to_lists
 from distilbert.tokenization.truncation import keep, kept_lengths
@@ -14,7 +15,7 @@ from distilbert.tokenization.truncation import keep, kept_lengths
 class FromIds(Rows):
     """Works on ids instead of text."""
 
-    model_input_names = Setting(read_names)
+    model_input_names = Setting(strings)
     pad_token_type_id: int = 0
 
     def _returns(self, name: str, asked: bool | None) -> bool:

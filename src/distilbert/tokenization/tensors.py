@@ -6,12 +6,14 @@ The only place of the tokenizers where a framework is imported, and only when it
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from distilbert.tokenization.options import TensorKind, choose
+from distilbert.fields import one_of
+from distilbert.tokenization.options import TensorKind
 
 if TYPE_CHECKING:
     import numpy as np
 
 _MISSING = {"pt": "PyTorch", "tf": "TensorFlow"}
+_kinds = one_of(*get_args(TensorKind))
 _PADDED = {"input_ids", "token_type_ids", "attention_mask", "special_tokens_mask"}
 _PAD_IT = "pass padding=True, and truncation=True with max_length=… if some are too long"
 _NOT_PADDED = "padding fills up the model's inputs only: pad or drop it first"
@@ -23,7 +25,7 @@ def tensor_kind(kind: Any) -> TensorKind:
     Raises:
         ValueError: it is none of `np`, `pt` and `tf`.
     """
-    return choose("return_tensors", kind, get_args(TensorKind))
+    return _kinds("return_tensors", kind)
 
 
 def to_tensor(name: str, values: Any, kind: TensorKind) -> Any:
