@@ -10,7 +10,7 @@ from distilbert.tokenization.fitting import Fit
 from distilbert.tokenization.from_ids import FromIds
 from distilbert.tokenization.options import Setting
 from distilbert.tokenization.row import Row
-from distilbert.tokenization.tensors import kind_of, tensor_kind, to_ids, to_tensor
+from distilbert.tokenization.tensors import kind_of, to_ids
 
 _EXPECTED = (
     "expected a text (str), a batch of texts (list of str) or, with is_split_into_words=True, "
@@ -132,15 +132,11 @@ class Encoding(FromIds):
             data["length"] = [len(row.ids) for row in rows]
         if return_overflowing_tokens:
             data["overflow_to_sample_mapping"] = origins
-        if return_tensors is not None:
-            kind = tensor_kind(return_tensors)
-            for name, values in data.items():
-                data[name] = to_tensor(name, values, kind)
-        elif not batched and not return_overflowing_tokens:
+        if return_tensors is None and not batched and not return_overflowing_tokens:
             data = {
                 name: values if name == "length" else values[0] for name, values in data.items()
             }
-        return BatchEncoding(data, rows)
+        return BatchEncoding(data, rows, return_tensors)
 
     def _split_batch(
         self, texts: Any, text_pairs: Any, split: bool

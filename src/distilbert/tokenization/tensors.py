@@ -6,13 +6,13 @@ The only place of the tokenizers where a framework is imported, and only when it
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
+from distilbert.extras import require
 from distilbert.fields import one_of
 from distilbert.tokenization.options import TensorKind
 
 if TYPE_CHECKING:
     import numpy as np
 
-_MISSING = {"pt": "PyTorch", "tf": "TensorFlow"}
 _kinds = one_of(*get_args(TensorKind))
 _PADDED = {"input_ids", "token_type_ids", "attention_mask", "special_tokens_mask"}
 _PAD_IT = "pass padding=True, and truncation=True with max_length=… if some are too long"
@@ -43,19 +43,9 @@ def to_tensor(name: str, values: Any, kind: TensorKind) -> Any:
     array = _to_array(name, values)
     if kind == "np":
         return array
-    try:
-        if kind == "pt":
-            import torch
-
-            return torch.from_numpy(array)
-        import tensorflow as tf
-
-        return tf.constant(array if kind_of(values) else _as_int32(array))
-    except ImportError as error:
-        raise ImportError(
-            f"return_tensors={kind!r} needs {_MISSING[kind]}: "
-            f"pip install {'torch' if kind == 'pt' else 'tensorflow'}"
-        ) from error
+    if kind == "pt":
+        return require("torch").from_numpy(array)
+    return require("tensorflow").constant(array if kind_of(values) else _as_int32(array))
 
 
 def _as_int32(array: "np.ndarray") -> "np.ndarray":
