@@ -84,22 +84,22 @@ def test_a_trained_head_is_that_of_the_class_that_wrote_it(tmp_path, bert_config
     config.num_labels = 1
     getattr(d, f"{kind}ForSequenceClassification")(config).save_pretrained(tmp_path)
     folder = str(tmp_path)
-    for head in ("MultipleChoice", "TokenClassification", "QuestionAnswering"):
-        wrong = f"is a {kind}ForSequenceClassification, not a {kind}For{head}; fine-tune it"
+    for head in ("ForMultipleChoice", "ForTokenClassification", "ForQuestionAnswering"):
+        wrong = f"is a {kind}ForSequenceClassification, not a {kind}{head}; fine-tune it"
         with pytest.raises(ValueError, match=wrong):
             open_head(folder, head, is_trained=True)
-        assert type(open_head(folder, head)).__name__ == f"{kind}For{head}"  # drawn anew, or not
-    assert open_head(folder, "SequenceClassification", is_trained=True).config.num_labels == 1
+        assert type(open_head(folder, head)).__name__ == f"{kind}{head}"  # drawn anew, or not
+    assert open_head(folder, "ForSequenceClassification", is_trained=True).config.num_labels == 1
     assert type(open_head(folder, "Model", is_trained=True)).__name__ == f"{kind}Model"
     path = tmp_path / "config.json"
     content = json.loads(path.read_text())
     del content["architectures"]
     path.write_text(json.dumps(content))
-    open_head(folder, "MultipleChoice", is_trained=True)  # nothing says that it is none
+    open_head(folder, "ForMultipleChoice", is_trained=True)  # nothing says that it is none
     for wrong in ([1], 5):
         path.write_text(json.dumps(content | {"architectures": wrong}))
         with pytest.raises(ValueError, match=r"config\.json: architectures must be a list of str"):
-            open_head(folder, "MultipleChoice", is_trained=True)
+            open_head(folder, "ForMultipleChoice", is_trained=True)
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"has no QuestionAnswering head .* fine-tune it first"):
-        open_head(folder, "QuestionAnswering", is_trained=True)
+        open_head(folder, "ForQuestionAnswering", is_trained=True)

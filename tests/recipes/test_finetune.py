@@ -718,9 +718,11 @@ def test_some_layers_are_kept(finetune, tmp_path, kind):
     base = save_model(tmp_path / "base", kind)
     finetune(model=base, steps=2, layers=(1,), learning_rate=1e-9)
     folder = tmp_path / "run" / "model"
-    model = open_head(str(folder), "SequenceClassification", is_trained=True)
+    model = open_head(str(folder), "ForSequenceClassification", is_trained=True)
     assert model.config.n_layers == 1
-    before = open_head(base, "SequenceClassification").base_model.transformer.layer[1].state_dict()
+    before = (
+        open_head(base, "ForSequenceClassification").base_model.transformer.layer[1].state_dict()
+    )
     [layer] = model.base_model.transformer.layer
     for name, weight in layer.state_dict().items():
         torch.testing.assert_close(weight, before[name], msg=name)

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from distilbert.checkpoint import KINDS, NOT_TRAINED, is_bert, require_kind
+from distilbert.checkpoint import NOT_TRAINED, is_bert, require_kind
 from distilbert.hub import Source
 from distilbert.modeling import bert, distilbert
-from distilbert.modeling.backbone import Backbone
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.pretrained import PreTrainedModel
 
@@ -96,29 +95,13 @@ def open_masked_lm(name: str, *, needs_head: bool = True, **options: Any) -> Mas
     return model
 
 
-def open_encoder(name: str, **options: Any) -> Backbone:
-    """Open the encoder of a model, BERT or DistilBERT, without its head; it has to be whole.
-
-    Args:
-        options: of `from_pretrained`. Fields of the configuration go by DistilBERT's names.
-
-    Raises:
-        OSError: it cannot be found.
-        ValueError: it is neither kind, or lacks weights.
-    """
-    return _open(_class_of(Source(name), "Model"), name, **options)[0]
-
-
-TASK_HEADS = tuple(kind.removeprefix("For") for kind in KINDS if kind != "ForMaskedLM")
-
-
-def open_head(name: str, head: str, *, is_trained: bool = False, **options: Any) -> PreTrainedModel:
+def open_head(name: str, kind: str, *, is_trained: bool = False, **options: Any) -> PreTrainedModel:
     """Open a model with a head of a task, BERT or DistilBERT; its encoder has to be whole.
 
     A head that the checkpoint lacks, or has for other labels, is drawn anew.
 
     Args:
-        head: one of `TASK_HEADS`, or Model for the encoder without one.
+        kind: one of `KINDS`, or "Model" for the encoder without a head.
         is_trained: refuse a checkpoint that has no such head, another, or one of another size.
         options: of `from_pretrained`. Fields of the configuration go by DistilBERT's names.
 
@@ -126,13 +109,10 @@ def open_head(name: str, head: str, *, is_trained: bool = False, **options: Any)
         OSError: it cannot be found.
         ValueError: it is neither kind, lacks weights, or is trained for another head.
     """
-    if head == "Model":
-        return open_encoder(name, **options)
-    if head not in TASK_HEADS:
-        raise ValueError(f"head must be one of {', '.join(TASK_HEADS)}; got {head!r}")
     source = Source(name)
-    cls: type[Any] = (class_for if is_trained else _class_of)(source, f"For{head}")
+    cls: type[Any] = (class_for if is_trained else _class_of)(source, kind)
     model, new = _open(cls, name, ignore_mismatched_sizes=True, **options)
-    if new and is_trained:
+    if new and is_trained and kind != "Model":
+        head = kind.removeprefix("For")
         raise ValueError(f"{name} has no {head} head ({new[0]} is missing): fine-tune it first")
     return model

@@ -224,7 +224,10 @@ def _measure(
     opened = {
         name: [
             open_head(
-                str(folder), "SequenceClassification", is_trained=True, attn_implementation="varlen"
+                str(folder),
+                "ForSequenceClassification",
+                is_trained=True,
+                attn_implementation="varlen",
             )
             for folder in folders
         ]

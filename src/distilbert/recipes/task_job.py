@@ -256,15 +256,15 @@ def open_exported(
         OSError, ValueError: as `open_trained`.
     """
     source = Source(name)
-    cls: type[Any] = class_for(source, "Model" if task.head == "Model" else f"For{task.head}")
+    cls: type[Any] = class_for(source, task.head)
     with torch.device("meta"):
         model = cls(read_config(source, cls.config_class, {}))
     runner = Exported(name)
-    wanted = {"Model": "last_hidden_state", "QuestionAnswering": "start_logits"}
+    wanted = {"Model": "last_hidden_state", "ForQuestionAnswering": "start_logits"}
     if wanted.get(task.head, "logits") not in runner.outputs:
         raise ValueError(
             f"{name} is the export of another head (it gives {', '.join(runner.outputs)}), not of "
-            f"one for {task.name}: export the model with --head {cls.__name__.split('Bert')[-1]}"
+            f"one for {task.name}: export the model with --head {task.head}"
         )
     return model, _fit(name, model, task), runner
 

@@ -28,7 +28,7 @@ class Choice(Task):
     second_text_column: str = "sent2"
     label_column: str = "label"
 
-    head: ClassVar[str] = "MultipleChoice"
+    head: ClassVar[str] = "ForMultipleChoice"
     scores: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     def learn(self, table: Table) -> Labels:

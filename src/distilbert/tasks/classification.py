@@ -38,7 +38,7 @@ class TextTask(Task):
     tsv_header: tuple[str, ...] = ()
     tsv_columns: dict[str, str] = field(default_factory=dict)
 
-    head: ClassVar[str] = "SequenceClassification"
+    head: ClassVar[str] = "ForSequenceClassification"
 
     def read(self, path: str) -> Table:
         """Read a file, or a folder with a folder of text files per label.

@@ -36,7 +36,7 @@ class QuestionAnswering(Task):
 
     stride: int = 128
 
-    head: ClassVar[str] = "QuestionAnswering"
+    head: ClassVar[str] = "ForQuestionAnswering"
     scores: ClassVar[tuple[str, ...]] = ("exact_match", "f1")
 
     def read(self, path: str) -> Table:

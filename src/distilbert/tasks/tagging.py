@@ -38,7 +38,7 @@ class Tagging(Task):
     text_column: str = "tokens"
     label_column: str = "ner_tags"
 
-    head: ClassVar[str] = "TokenClassification"
+    head: ClassVar[str] = "ForTokenClassification"
     scores: ClassVar[tuple[str, ...]] = ("precision", "recall", "f1", "accuracy")
 
     def read(self, path: str) -> Table:

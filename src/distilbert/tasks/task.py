@@ -61,7 +61,7 @@ class Task(ABC):
         metric: the score by which the best weights are chosen.
 
     Attributes:
-        head: of the model class that does it, such as SequenceClassification.
+        head: the end of the name of the model class that does it, such as "ForMultipleChoice".
         scores: names of what it is scored by, besides the loss.
         problem_type: of the model's configuration.
     """
