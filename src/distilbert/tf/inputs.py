@@ -7,6 +7,7 @@ check waits for a device, and in a graph or under a compiler those on values van
 from collections.abc import Mapping
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from keras import InputSpec, KerasTensor, ops, tree
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
@@ -212,9 +213,7 @@ def check_fixed(signature: Any) -> None:
 
 def lowest(dtype: str) -> float:
     """Return the smallest finite number of a type: the score of what may not be looked at."""
-    if dtype == "bfloat16":
-        return -3.3895313892515355e38
-    return float(np.finfo(dtype).min)
+    return float(ml_dtypes.finfo(dtype).min)
 
 
 def attention_bias(mask: Any, dtype: str) -> Any:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
-import ml_dtypes
 import numpy as np
 from safetensors.numpy import save_file
 
@@ -66,7 +65,7 @@ class Weight:
 
     def assign(self, value: np.ndarray) -> None:
         """Take the value that a file holds."""
-        value = value.astype(_numpy_dtype(self.variable.dtype))
+        value = value.astype(self.variable.dtype)
         self.variable.assign(value.T if self.transposed else value)
 
 
@@ -74,10 +73,6 @@ def values_of(variable: Any) -> np.ndarray:
     """Return the values of a variable or tensor on the host."""
     value = getattr(variable, "value", variable)
     return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
-
-
-def _numpy_dtype(name: str) -> Any:
-    return ml_dtypes.bfloat16 if name == "bfloat16" else np.dtype(name)
 
 
 def named_weights(model: "TFDistilBertPreTrainedModel") -> dict[str, Weight]:
