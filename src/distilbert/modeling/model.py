@@ -58,9 +58,7 @@ def _empty_table(rows: int, dim: int, padding_idx: int | None = None) -> nn.Embe
     PyTorch's constructor would draw them first; on the meta device, where nothing is drawn, that
     takes 1.3 s, because it imports the compiler.
     """
-    return nn.Embedding.from_pretrained(
-        torch.empty(rows, dim), freeze=False, padding_idx=padding_idx
-    )
+    return nn.Embedding(rows, dim, padding_idx, _weight=torch.empty(rows, dim))
 
 
 class PositionEmbedding(nn.Embedding):

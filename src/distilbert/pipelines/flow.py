@@ -357,7 +357,7 @@ class Pipeline(ABC):
         self._check_positions("max_length", options.max_length)
 
     def _check_positions(self, name: str, length: int | None) -> None:
-        most = getattr(self.config, "max_position_embeddings", np.inf)
+        most = self.config.max_position_embeddings
         if length is not None and length > most:
             raise ValueError(f"{name}={length} must be from 1 to the model's {most} positions")
 
@@ -395,8 +395,7 @@ class Pipeline(ABC):
         """Return how many tokens a row may have."""
         if options.max_length is not None:
             return options.max_length
-        most = getattr(self.config, "max_position_embeddings", self.tokenizer.model_max_length)
-        return min(most, self.tokenizer.model_max_length)
+        return min(self.config.max_position_embeddings, self.tokenizer.model_max_length)
 
     def _stream(
         self, inputs: Iterable[Any], options: Any, answers_before_errors: bool

@@ -69,7 +69,7 @@ class Engine(Protocol):
 
     @property
     def added_tokens(self) -> dict[int, AddedToken]:
-        """The added tokens by id, special ones of the vocabulary included."""
+        """The added tokens by id, ascending, special ones of the vocabulary included: a copy."""
 
     @property
     def vocab(self) -> dict[str, int]:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 from tokenizers import AddedToken, Tokenizer
 
 from distilbert.fields import integer, optional
+from distilbert.tokenization.files import SETTINGS
 from distilbert.tokenization.rust_engine import RustEngine, build_backend
 from distilbert.tokenization.spec import Spec, spec_of_json, spec_of_json_file
 from distilbert.tokenization.tokenizer import (
@@ -166,15 +167,8 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             origin="the trained vocabulary",
         )
         fresh = type(self).__new__(type(self))
-        settings = {
-            "additional_special_tokens": additional,
-            "model_max_length": self.model_max_length,
-            "padding_side": self.padding_side,
-            "truncation_side": self.truncation_side,
-            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
-            "model_input_names": self.model_input_names,
-            "split_special_tokens": self.split_special_tokens,
-        }
+        settings = {name: getattr(self, name) for name in (*SETTINGS, "model_input_names")}
+        settings["additional_special_tokens"] = additional
         fresh._set_up(spec, roles, settings, self._unknown)
         return fresh
 

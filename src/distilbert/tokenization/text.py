@@ -12,10 +12,7 @@ def check_text(text: object) -> str:
     'naïve'
     """
     if not isinstance(text, str):
-        shown = repr(text)
-        if len(shown) > 80:
-            shown = f"{shown[:80]}…"
-        raise TypeError(f"a text must be a str, not {type(text).__name__}: {shown}")
+        raise TypeError(f"a text must be a str, not {text!r:.80} ({type(text).__name__})")
     if text.isascii():
         return text
     try:

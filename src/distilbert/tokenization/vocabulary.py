@@ -166,7 +166,7 @@ class Vocabulary:
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
         """The tokens that are matched whole, by id; those with a role are among them."""
-        return dict(sorted(self._engine.added_tokens.items()))
+        return self._engine.added_tokens
 
     @property
     def added_tokens_encoder(self) -> dict[str, int]:
