@@ -10,7 +10,6 @@ from ctypes import (
     c_char_p,
     c_double,
     c_float,
-    c_int,
     c_int64,
     c_uint64,
     c_void_p,
@@ -183,19 +182,15 @@ def open_library(path: Path) -> ctypes.CDLL:
     library.distilbert_sources.restype = c_char_p
     if library.distilbert_sources().decode() != digest():
         raise OSError(f"{path} was compiled from other sources; install the package again")
+    # For the others ctypes takes an int for granted.
     library.distilbert_packed_size.restype = c_int64
     library.distilbert_packed_size.argtypes = (c_int64, c_int64, c_int64)
     library.distilbert_pack.restype = None
     library.distilbert_pack.argtypes = (*[c_int64] * 3, *[c_void_p] * 4)
-    library.distilbert_linear.restype = c_int
     library.distilbert_linear.argtypes = (POINTER(Linear), c_void_p, c_int64, c_void_p, c_int64)
-    library.distilbert_forward.restype = c_int
     library.distilbert_forward.argtypes = (POINTER(Call),)
-    library.distilbert_embed.restype = c_int
     library.distilbert_embed.argtypes = (POINTER(Lookup),)
-    library.distilbert_pad.restype = c_int
     library.distilbert_pad.argtypes = (POINTER(Padding),)
-    library.distilbert_attention.restype = c_int
     library.distilbert_attention.argtypes = (POINTER(Training), c_int64)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=library.distilbert_start_afresh)
