@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from distilbert.distillation.docstrings import site_packages
 from distilbert.distillation.masking import Masking
-from distilbert.modeling.opening import open_head
 from distilbert.recipes import distill, finetune, prepare, pretrain
 from distilbert.recipes.bench_runs import Workload, first_output, interleaved
+from distilbert.recipes.bench_task import open_trial
 from distilbert.recipes.masked_lm import open_source
 from distilbert.recipes.quickstart_page import print_tables, sentences, write_report
 from distilbert.recipes.quickstart_scores import (
@@ -221,19 +221,12 @@ def _measure(
         micro_tokens=MICRO_TOKENS,
         masking=Masking(MASK_RATE, MASK_SMOOTHING),
     )
-    opened = {
-        name: [
-            open_head(
-                str(folder),
-                "ForSequenceClassification",
-                is_trained=True,
-                attn_implementation="varlen",
-            )
-            for folder in folders
-        ]
+    trials = {
+        name: [open_trial(str(each), str(texts.test), "classification", LENGTH) for each in folders]
         for name, folders in classifiers.items()
     }
-    contenders = {name: first_output(models[0]) for name, models in opened.items()}
+    models = {name: several[0].model for name, several in trials.items()}
+    contenders = {name: first_output(model) for name, model in models.items()}
     alone, together = (
         interleaved(
             contenders,
@@ -246,14 +239,11 @@ def _measure(
     rows = [
         Row(
             name,
-            task=mean_of(
-                answers(launch, model, folder, texts.test, LENGTH)
-                for model, folder in zip(opened[name], classifiers[name], strict=True)
-            ),
+            task=mean_of(answers(launch, trial) for trial in trials[name]),
             guesses=guesses(launch, run / "model", source),
-            parameters=opened[name][0].num_parameters(),
-            encoder=sum(p.numel() for p in opened[name][0].base_model.transformer.parameters()),
-            size_mb=opened[name][0].get_memory_footprint() / 1e6,
+            parameters=models[name].num_parameters(),
+            encoder=sum(p.numel() for p in models[name].base_model.transformer.parameters()),
+            size_mb=models[name].get_memory_footprint() / 1e6,
             latency_ms=1000 * alone[name],
             texts_per_s=TEXTS_AT_ONCE / together[name],
         )

@@ -12,13 +12,11 @@ from distilbert.distillation.batches import StepSource
 from distilbert.distillation.evaluation import masked_lm_hits
 from distilbert.extras import require
 from distilbert.modeling.opening import open_masked_lm
-from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.pipelines import pipeline
+from distilbert.recipes.bench_task import Trial
 from distilbert.recipes.masked_lm import validation_batches
-from distilbert.recipes.task_job import Reader, labels_of, outputs_of
+from distilbert.recipes.task_job import outputs_of
 from distilbert.runtime.launch import Launch
-from distilbert.tasks.catalog import make_task
-from distilbert.tokenization import DistilBertTokenizerFast
 
 _BATCH_TOKENS = 4096
 
@@ -124,22 +122,10 @@ def guesses(launch: Launch, folder: Path, source: StepSource) -> Share:
         return Share(masked_lm_hits(model, validation_batches(source)))
 
 
-def answers(
-    launch: Launch, model: PreTrainedModel, folder: Path, test: Path, max_length: int
-) -> Share:
-    """Return which labels of the task a saved classifier gives rightly.
-
-    Args:
-        model: the classifier.
-        folder: where it was opened, and its tokenizer is.
-    """
-    task = make_task("classification")
-    tokenizer = DistilBertTokenizerFast.from_pretrained(folder)
-    reader = Reader(
-        task, labels_of(model), tokenizer, model.config.max_position_embeddings, max_length
-    )
-    features = reader.read(task.read(str(test))).features
-    outputs, _ = outputs_of(launch, model.to(launch.device), features, _BATCH_TOKENS)
+def answers(launch: Launch, trial: Trial) -> Share:
+    """Return which labels of the task a classifier gives rightly."""
+    features = trial.examples.features
+    outputs, _ = outputs_of(launch, trial.model.to(launch.device), features, _BATCH_TOKENS)
     return Share(outputs.argmax(-1) == features.labels)
 
 
