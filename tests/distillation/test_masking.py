@@ -81,7 +81,7 @@ def test_frequencies_follow_the_power_of_the_counts():
 def test_the_three_fates():
     size = 100_000
     tokens = np.full(size, 1234)
-    masking = Masking(rate=0.5, mask=0.6, random=0.3, keep=0.1)
+    masking = Masking(rate=0.5, mask=0.6, random=0.3)
     masked, labels = draw(tokens, 9, counts=np.ones(2000), special_ids=SPECIAL, masking=masking)
     chosen = masked[labels != IGNORED]
     assert len(chosen) == size // 2
@@ -116,7 +116,7 @@ def test_all_can_be_masked():
 
 
 def test_the_usual_masks():
-    assert Masking() == Masking(rate=0.15, smoothing=0.7, mask=0.8, random=0.1, keep=0.1)
+    assert Masking() == Masking(rate=0.15, smoothing=0.7, mask=0.8, random=0.1)
 
 
 def test_bad_settings():
@@ -125,9 +125,9 @@ def test_bad_settings():
     for bad in (
         {"rate": 0},
         {"rate": 1},
-        {"mask": 0.9},
+        {"mask": 0.95},
         {"smoothing": -1},
-        {"mask": 1.1, "keep": -0.2},
+        {"random": -0.1},
     ):
         with pytest.raises(ValueError, match=r"rate|shares|smoothing"):
             Masking(**bad)

@@ -23,29 +23,26 @@ class Masking:
         smoothing: a token is chosen with a probability proportional to its frequency to the minus
             this power; 0 chooses all alike.
         mask: share of the chosen tokens that are replaced by [MASK].
-        random: share that are replaced by a random token.
-        keep: share that stays as it is.
+        random: share that are replaced by a random token; the rest stays as it is.
 
     Raises:
-        ValueError: a share is out of range, or the last three do not add up to 1.
+        ValueError: a share is out of range, or the last two add up to more than 1.
     """
 
     rate: float = 0.15
     smoothing: float = 0.7
     mask: float = 0.8
     random: float = 0.1
-    keep: float = 0.1
 
     def __post_init__(self) -> None:
         if not 0 < self.rate < 1:
             raise ValueError(f"the mask rate must be between 0 and 1, not {self.rate}")
         if not 0 <= self.smoothing < 10:
             raise ValueError(f"the smoothing must be from 0 to 10, not {self.smoothing}")
-        shares = (self.mask, self.random, self.keep)
-        if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        if min(self.mask, self.random) < 0 or self.mask + self.random > 1:
             raise ValueError(
-                f"mask, random and keep are shares of the masked tokens that add up to 1; "
-                f"they are {shares}"
+                "mask and random are shares of the masked tokens that add up to at most 1; "
+                f"they are {self.mask} and {self.random}"
             )
 
 

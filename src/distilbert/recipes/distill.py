@@ -255,7 +255,7 @@ def with_recipe(settings: Settings) -> Settings:
         EPS,
         100 * masking.mask,
         100 * masking.random,
-        100 * masking.keep,
+        100 * (1 - masking.mask - masking.random),
     )
     return dataclasses.replace(settings, **recipe)
 
