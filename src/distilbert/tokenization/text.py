@@ -12,7 +12,10 @@ def check_text(text: object) -> str:
     'naïve'
     """
     if not isinstance(text, str):
-        raise TypeError(f"a text must be a str, not {text!r:.80} ({type(text).__name__})")
+        shown = repr(text)
+        if len(shown) > 80:
+            shown = f"{shown[:80]}…"
+        raise TypeError(f"a text must be a str, not {type(text).__name__}: {shown}")
     if text.isascii():
         return text
     try:
