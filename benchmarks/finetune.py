@@ -85,7 +85,7 @@ def logits_of(output):
 
 def train_peer(start, task, training, validation, options, seed):
     """Train transformers' model, look at the validation after each epoch; return its best score."""
-    cls = getattr(peer, f"DistilBertFor{task.head}")
+    cls = getattr(peer, f"DistilBert{task.head}")
     model = cls.from_pretrained(start, attn_implementation="sdpa").to(DEVICE)
     features = training.features
     tagged = features.has_labels_per_token

@@ -206,9 +206,10 @@ class Launch:
                 isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
             ):
                 raise
+            seen = str(error).partition("\n")[0]
             raise ConnectionError(
                 "another process of the run has ended (its own output says why): start the same "
-                "command again"
+                f"command again. What was seen here: {seen}"
             ) from error
 
     def scaler_state(self) -> dict[str, float]:
@@ -268,7 +269,9 @@ def start(
             # One whatever the environment says: this would divide the loss.
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         )
-    except torch.distributed.DistError as error:
+    except RuntimeError as error:
+        if not isinstance(error, getattr(torch.distributed, "DistError", ())):
+            raise
         raise ConnectionError(
             f"the processes of the run did not find each other: {error}"
         ) from error
