@@ -37,11 +37,12 @@ from distilbert.recipes.task_job import (
     outputs_of,
     refuse_not_finite,
     require_labels,
+    task_of,
 )
 from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch
-from distilbert.tasks.catalog import NAMES, make_task
+from distilbert.tasks.catalog import NAMES
 from distilbert.tasks.features import Features
 from distilbert.tasks.step import logits_of, run, to_inputs
 from distilbert.tasks.tables import fingerprint
@@ -251,13 +252,7 @@ def _agree(
 
 
 def _task(settings: Settings, name: str, data: str, launch: Launch) -> dict[str, Any]:
-    task = make_task(
-        settings.task,
-        text_column=settings.text_column,
-        second_text_column=settings.second_text_column,
-        label_column=settings.label_column,
-        stride=settings.stride,
-    )
+    task = task_of(settings)
     runner = None
     if is_exported(Source(name)):
         _refuse_precision(settings, name)

@@ -13,12 +13,11 @@ from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.recipes.augment import augmented
 from distilbert.recipes.given import given
 from distilbert.recipes.job import open_model_tokenizer, tokenizer_hashes
-from distilbert.recipes.task_job import Reader, require_labels
+from distilbert.recipes.task_job import Reader, require_labels, task_of
 from distilbert.recipes.teacher import open_teacher, teach
 from distilbert.runtime import checkpoint
 from distilbert.runtime.launch import Launch
 from distilbert.tasks.batches import check_contrast
-from distilbert.tasks.catalog import make_task
 from distilbert.tasks.class_weights import class_weights
 from distilbert.tasks.classification import Classification
 from distilbert.tasks.embedding import Embedding
@@ -58,13 +57,7 @@ def read_data(settings: "Settings", launch: Launch | None) -> Data:
     Raises:
         OSError, ValueError: they cannot be read, or do not fit the task or the model.
     """
-    task = make_task(
-        settings.task,
-        text_column=settings.text_column,
-        second_text_column=settings.second_text_column,
-        label_column=settings.label_column,
-        stride=settings.stride,
-    )
+    task = task_of(settings)
     metric = settings.metric or task.metric
     _require_metric(metric, task.scores)
     kind = BertConfig if is_bert(settings.model) else DistilBertConfig

@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from distilbert.runtime.launch import Launch
 from distilbert.runtime.optimisation import check_finite
 from distilbert.runtime.progress import Progress
 from distilbert.tasks.batches import TaskSource, count, in_order
+from distilbert.tasks.catalog import make_task
 from distilbert.tasks.features import Batch, Features
 from distilbert.tasks.labels import Labels
 from distilbert.tasks.step import (
@@ -37,6 +38,31 @@ from distilbert.tasks.tables import Table
 from distilbert.tasks.task import Examples, Task
 from distilbert.tasks.words import UsedWords
 from distilbert.tokenization import DistilBertTokenizerFast
+
+
+class TaskSettings(Protocol):
+    """Those settings of a recipe that say which task it is, and where its examples are."""
+
+    task: str
+    text_column: str | None
+    second_text_column: str | None
+    label_column: str | None
+    stride: int | None
+
+
+def task_of(settings: TaskSettings) -> Task:
+    """Return the task of a recipe's settings.
+
+    Raises:
+        ValueError: as `make_task`.
+    """
+    return make_task(
+        settings.task,
+        text_column=settings.text_column,
+        second_text_column=settings.second_text_column,
+        label_column=settings.label_column,
+        stride=settings.stride,
+    )
 
 
 @dataclass(frozen=True)

@@ -190,7 +190,8 @@ class Launch:
             return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
 
         for name, (shape, dtype) in self.on_main(shapes).items():
-            tensor = tensors.get(name, torch.empty(shape, dtype=dtype)).to(self.device)
+            tensor = tensors[name] if self.is_main else torch.empty(shape, dtype=dtype)
+            tensor = tensor.to(self.device)
             with self._all_here():
                 torch.distributed.broadcast(tensor, src=0)
             tensors[name] = tensor.cpu()
