@@ -4,10 +4,10 @@
     python runs/evidence.py --base BASE --tasks WORK/tasks --corpus WORK/corpus --out OUT
     python runs/results.py --out OUT
 
-BASE is the folder of all-MiniLM-L6-v2. With `--teacher-layers 12` the teacher is a new BERT of its
-width, trained on the corpus alone, and students have six layers. Every stage skips what is done,
-and goes on with what was interrupted: the same command again continues. `settings.py` says what is
-compared.
+BASE is the folder of all-MiniLM-L6-v2. With `--teacher-layers 12` the teacher begins with its six
+layers twice over (stacking, Gong et al., 2019), and students have six layers. Every stage skips
+what is done, and goes on with what was interrupted: the same command again continues. `settings.py`
+says what is compared.
 """
 
 import argparse
@@ -99,12 +99,21 @@ def teacher_command(options: argparse.Namespace) -> list[str]:
     steps = max(
         1, round(options.teacher_tokens / plan.SEQUENCE / plan.TEACHER["sequences_per_step"])
     )
-    start = {"model": options.base}
-    if options.teacher_layers:
-        start = {**plan.NEW_TEACHER, "layers": options.teacher_layers}
-    settings = {**plan.TEACHER, **start, "corpus": options.corpus, "steps": steps,
+    start = options.out / "start" if options.teacher_layers else options.base
+    settings = {**plan.TEACHER, "model": start, "corpus": options.corpus, "steps": steps,
                 "out": options.out / "teacher", "precision": options.precision}  # fmt: skip
     return [sys.executable, "-m", "distilbert", "pretrain", *flags(settings)]
+
+
+def grow(options: argparse.Namespace) -> None:
+    """Make what a deeper teacher begins with: the layers of MiniLM, stacked on themselves."""
+    from distilbert.distillation.student import from_teacher
+    from distilbert.modeling.bert import BertForMaskedLM
+    from distilbert.recipes.job import publish
+
+    layers = [number % MINILM_LAYERS for number in range(options.teacher_layers)]
+    grown = from_teacher(BertForMaskedLM.from_pretrained(options.base), layers)
+    publish(grown, options.base, options.out / "start")
 
 
 def student_command(options: argparse.Namespace, name: str) -> list[str]:
@@ -144,12 +153,14 @@ def train(options: argparse.Namespace, processes: Processes) -> None:
     """Make the teacher, then all students, some at once."""
     out = options.out
     if not is_published(out / "teacher"):
+        if options.teacher_layers and not (out / "start").exists():
+            grow(options)
         at = len(processes.running)
         processes.start("teacher", teacher_command(options))
         processes.wait(at)
     if not is_published(out / "teacher"):
         return
-    waiting = [n for n in options.rows if not is_published(out / "students" / n)]
+    waiting = [n for n in options.rows if n in plan.ROWS and not is_published(out / "students" / n)]
     for name in [n for n in waiting if plan.ROWS[n].tokens]:
         processes.wait(int("finetuning" in processes.running) + options.jobs - 1)
         if time.monotonic() > processes.until:
@@ -166,7 +177,7 @@ def main() -> None:
     arguments(parser)
     parser.add_argument("--teacher-tokens", type=float, default=100e6)
     parser.add_argument("--teacher-layers", type=int, default=0,
-                        help="of a teacher from random weights, instead of MiniLM's")  # fmt: skip
+                        help="of a teacher of MiniLM's layers, stacked")  # fmt: skip
     parser.add_argument("--student-tokens", type=float, default=30e6, help="of each row")
     parser.add_argument("--jobs", type=int, default=5, help="students trained at once")
     parser.add_argument("--seconds", type=float, default=86400, help="stop after so many")
@@ -186,7 +197,7 @@ def main() -> None:
         if "finetune" in options.stages:
             shared = ["base", "tasks", "corpus", "out", "precision", "workers", "scale"]
             given = {n: getattr(options, n) for n in shared}
-            given |= {n: tuple(getattr(options, n)) for n in ("rows", "only", "large")}
+            given |= {n: tuple(getattr(options, n)) for n in ("rows", "taught", "only", "large")}
             processes.start(
                 "finetuning", [sys.executable, str(HERE / "finetuning.py"), *flags(given)]
             )

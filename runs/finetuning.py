@@ -54,12 +54,16 @@ class Job:
         return f"{self.model}.{self.task}.{self.kind}.{self.seed}"
 
 
-def jobs(rows: list[str], tasks: list[str], large: list[str]) -> list[Job]:
-    """Return all runs, the most important first."""
+def jobs(rows: list[str], tasks: list[str], large: list[str], kinds: list[str]) -> list[Job]:
+    """Return all runs of these models and the teacher, the most important first.
+
+    Args:
+        kinds: of `settings.WEIGHTS`, besides plain fine-tuning.
+    """
     chosen = {name: plan.TASKS[name] for name in tasks}
-    models = ["teacher", "minilm", *rows]
+    models = ["teacher", *rows]
     first = [Job("teacher", name) for name in chosen]  # which teaches
-    first += [Job(m, "mlm", "score") for m in ["teacher", *rows]]
+    first += [Job(m, "mlm", "score") for m in models if m != "minilm"]
     first += [Job(m, "embedding", "score") for m in models]
     first += [Job(m, name) for m in models[1:] for name in chosen]
     taught = [row for row in plan.TAUGHT if row in rows]
@@ -88,6 +92,8 @@ def jobs(rows: list[str], tasks: list[str], large: list[str]) -> list[Job]:
             for name, task in chosen.items()
             for seed in range(task.seeds)
         ]
+    wanted = {"plain", "score", *kinds, *(plan.TEXTS[k] for k in kinds if k in plan.TEXTS)}
+    first = [job for job in first if job.kind in wanted]
     return [*first[: len(chosen)], *(Job("teacher", n) for n in large), *first[len(chosen) :]]
 
 
@@ -320,7 +326,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
     parser.add_argument("--workers", type=int, default=12, help="runs of fine-tuning at once")
-    parser.add_argument("--rows", nargs="*", default=list(plan.ROWS), help="students")
+    parser.add_argument("--rows", nargs="*", default=["minilm", *plan.ROWS],
+                        help="models besides the teacher")  # fmt: skip
+    parser.add_argument("--taught", nargs="*", default=list(plan.WEIGHTS),
+                        help="kinds of fine-tuning with a teacher")  # fmt: skip
     parser.add_argument("--only", nargs="*", default=list(plan.TASKS), help="tasks")
     parser.add_argument("--large", nargs="*", default=[], help="of settings.LARGE")
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps of fine-tuning")
@@ -343,7 +352,11 @@ def main() -> None:
     shared = read(place, options.only)
     print(f"{len(shared)} tasks read in {time.monotonic() - begun:.0f} s", flush=True)
     over = done(out)
-    todo = [j for j in jobs(options.rows, options.only, options.large) if j.name not in over]
+    todo = [
+        j
+        for j in jobs(options.rows, options.only, options.large, options.taught)
+        if j.name not in over
+    ]
     while not (out / STARTED_BY).exists():
         time.sleep(0.3)
     workers = min(options.workers, len(todo))

@@ -17,9 +17,6 @@ TEACHER = {
     "save_every": 400,
 }
 
-# Of a teacher of another depth besides, which starts from random weights.
-NEW_TEACHER = {"dim": 384, "heads": 6, "sinusoidal_start": True, "learning_rate": 1e-3}
-
 # Of every student; a row changes some.
 STUDENT = {
     "sequences_per_step": 256,
@@ -111,11 +108,11 @@ class Task:
 
 
 TASKS: dict[str, Task] = {
-    "cola": Task("cola", "matthews", 530, 64, 2e-4, 3, 4, copies=16),
-    "mrpc": Task("mrpc", "f1", 290, 64, 2e-4, 3, 4, longer=2.0),
-    "rte": Task("rte", "accuracy", 240, 64, 2e-4, 3, 4),
-    "stsb": Task("stsb", "spearman", 360, 64, 2e-4, 3, 4),
-    "sick": Task("classification", "accuracy", 350, 64, 2e-4, 3, 4,
+    "cola": Task("cola", "matthews", 530, 64, 2e-4, 5, 4, copies=16),
+    "mrpc": Task("mrpc", "f1", 290, 64, 2e-4, 5, 4, longer=2.0),
+    "rte": Task("rte", "accuracy", 240, 64, 2e-4, 5, 4),
+    "stsb": Task("stsb", "spearman", 360, 64, 2e-4, 5, 4),
+    "sick": Task("classification", "accuracy", 350, 64, 2e-4, 5, 4,
                  {"text_column": "sentence_A", "second_text_column": "sentence_B"}),
     "sst2": Task("sst2", "accuracy", 1050, 128, 2e-4, 1, longer=1.0, copies=0),
     "conll2003": Task("conll2003", "f1", 880, 64, 3e-4, 1, longer=2.0, copies=4),

@@ -33,7 +33,8 @@ def scripts(monkeypatch):
 
 def test_what_a_run_needs_comes_before_it(scripts):
     _, finetuning, _, settings = scripts
-    jobs = finetuning.jobs(list(settings.ROWS), list(settings.TASKS), ["imdb"])
+    rows, tasks = ["minilm", *settings.ROWS], list(settings.TASKS)
+    jobs = finetuning.jobs(rows, tasks, ["imdb"], list(settings.WEIGHTS))
     names = [job.name for job in jobs]
     assert len(set(names)) == len(names)
     for number, job in enumerate(jobs):
@@ -49,6 +50,11 @@ def test_what_a_run_needs_comes_before_it(scripts):
         assert sum(j.model == "e" and j.task == task and j.kind == "plain" for j in jobs) == (
             chosen.seeds
         )
+    plain = finetuning.jobs(["a"], tasks, [], [])
+    assert {job.kind for job in plain} == {"plain", "score"}
+    assert {job.model for job in plain} == {"teacher", "a"}
+    with_one = finetuning.jobs(["h"], tasks, [], ["augmented"])
+    assert {job.kind for job in with_one} == {"plain", "score", "texts", "augmented"}
 
 
 def test_settings_become_flags(scripts):
@@ -67,16 +73,33 @@ def test_a_student_has_half_of_any_teacher(scripts, tmp_path, monkeypatch):
     usual = argparse.Namespace(**given, teacher_layers=0)
     deep = argparse.Namespace(**given, teacher_layers=12)
     of_minilm, new = evidence.teacher_command(usual), evidence.teacher_command(deep)
-    assert "--layers" not in of_minilm
-    assert new[new.index("--layers") + 1] == "12"
     assert of_minilm[of_minilm.index("--model") + 1] == "B"
-    assert "--model" not in new
+    assert new[new.index("--model") + 1] == str(tmp_path / "start")
     words = evidence.student_command(deep, "h")
     at = words.index("--layers")
     assert words[at + 1 : at + 7] == ["1", "3", "5", "7", "9", "11"]
     for command in (of_minilm, new, words):
         recipe = import_module(cli.RECIPES[command[3]][0])
         cli._settings(command[3], recipe.Settings, command[4:])  # or there is no such flag
+
+
+def test_a_deeper_teacher_begins_with_its_layers_twice(scripts, tiny_vocab, tmp_path):
+    evidence, *_ = scripts
+    config = d.BertConfig(
+        vocab_size=len(tiny_vocab), n_layers=6, dim=32, n_heads=2, hidden_dim=64,
+        max_position_embeddings=16,
+    )  # fmt: skip
+    base = d.BertForMaskedLM(config)
+    base.save_pretrained(tmp_path / "base")
+    d.DistilBertTokenizerFast(tiny_vocab).save_pretrained(tmp_path / "base")
+    given = {"out": tmp_path, "base": tmp_path / "base", "teacher_layers": 12}
+    evidence.grow(argparse.Namespace(**given))
+    grown = d.DistilBertForMaskedLM.from_pretrained(tmp_path / "start")
+    assert grown.config.n_layers == 12
+    layers = base.bert.transformer.layer
+    for number, layer in enumerate(grown.distilbert.transformer.layer):
+        for ours, theirs in zip(layer.parameters(), layers[number % 6].parameters(), strict=True):
+            assert ours.equal(theirs)
 
 
 def test_a_student_may_be_copied(scripts, tiny_vocab, tmp_path):

@@ -94,6 +94,25 @@ def test_a_size_is_recorded_when_it_comes_again(prepare, make, feed, right):
     assert counts == [0, 1, 1, 1, 2, 2, 2]
 
 
+def test_whole_batches_waste_nothing():
+    assert graphs.Size.of([512] * 8, first_only=False) == graphs.Size(4096, 8, 512, False)
+    assert graphs.Size.of([512] * 8, first_only=True) == graphs.Size(4096, 8, 512, True)
+    # Three sequences are computed as four, and the empty one has a first token too.
+    assert graphs.Size.of([64, 32, 32], first_only=False) == graphs.Size(128, 4, 64, False)
+    assert graphs.Size.of([64, 32, 32], first_only=True) == graphs.Size(160, 4, 64, True)
+
+
+@pytest.mark.parametrize("head", ["Model", "ForSequenceClassification"])
+@pytest.mark.parametrize("lengths", [(8, 8), (9, 4, 3), (15, 1), (1,) * 16, (1,) * 15])
+def test_all_rows_of_a_recording_may_be_taken(prepare, make, feed, right, head, lengths):
+    model = make(head)
+    prepared = prepare(model)
+    for seed in range(3):
+        inputs = feed(head, right(*lengths), seed)
+        assert_equal(prepared(**inputs), model(**inputs))
+    assert stack_of(prepared)._recorder.sizes == 1
+
+
 def test_there_is_an_end_to_recording(prepare, make, feed, right, monkeypatch):
     monkeypatch.setattr(graphs, "MOST_RECORDINGS", 2)
     model = make()
@@ -229,11 +248,11 @@ def test_on_a_gpu_after_a_recording_that_failed(make, feed, right, monkeypatch, 
     expected = [prepared(**known).logits for _ in range(3)][-1]
     stream, attend, calls = torch.cuda.current_stream(), graphs.Room.attend, []
 
-    def failing(self, q, k, v):
+    def failing(self, *given):
         calls.append(None)
         if torch.cuda.is_current_stream_capturing():
             raise RuntimeError("on purpose")
-        return attend(self, q, k, v)
+        return attend(self, *given)
 
     monkeypatch.setattr(graphs.Room, "attend", failing)
     for _ in range(3):

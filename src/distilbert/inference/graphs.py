@@ -40,8 +40,8 @@ class Size:
     """What a recording can take.
 
     Attributes:
-        tokens: of all sequences, and at least one more.
-        sequences: how many.
+        tokens: of all sequences.
+        sequences: how many; the empty ones start after the last token.
         longest: tokens of the longest.
         first_only: the last block computes first tokens alone.
     """
@@ -54,8 +54,11 @@ class Size:
     @classmethod
     def of(cls, lengths: Sequence[int], first_only: bool) -> Self:
         """Return the smallest that takes sequences of these lengths."""
-        tokens = _up(sum(lengths) + 1, lowest=16, steps=4)
-        return cls(tokens, _up(len(lengths), 1, 1), _up(max(lengths), 64, 1), first_only)
+        sequences = _up(len(lengths), 1, 1)
+        # The first token of an empty sequence is read and written as well.
+        spare = first_only and sequences > len(lengths)
+        tokens = _up(sum(lengths) + spare, lowest=16, steps=4)
+        return cls(tokens, sequences, _up(max(lengths), 64, 1), first_only)
 
 
 class Room:
