@@ -92,6 +92,18 @@ def table(
     return rows, shares
 
 
+def spread(scores: Scores) -> list[list[str]]:
+    """Return the head and a row per model and kind: the lowest and the highest of several runs."""
+    tasks = [t for t in plan.TASKS if any(k[1] == t and len(v) > 1 for k, v in scores.items())]
+    rows = [["lowest to highest", *tasks]]
+    for name, kind in dict.fromkeys((name, kind) for name, _, kind in scores):
+        several = [scores.get((name, task, kind), []) for task in tasks]
+        if any(len(values) > 1 for values in several):
+            cells = [f"{100 * min(v):.1f} to {100 * max(v):.1f}" if v else "" for v in several]
+            rows.append([name + KINDS[kind], *cells])
+    return rows
+
+
 def markdown(rows: list[list[str]]) -> str:
     """Return a Markdown table."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
@@ -108,7 +120,7 @@ def main() -> None:
     options = parser.parse_args()
     scores, models, seconds = read(options.out)
     rows, shares = table(scores, models)
-    text = markdown(rows)
+    text = f"{markdown(rows)}\n\n{markdown(spread(scores))}"
     seeds: dict[str, int] = defaultdict(int)
     for (_, task, _), values in scores.items():
         seeds[task] = max(seeds[task], len(values))
@@ -119,6 +131,7 @@ def main() -> None:
     print(text)
     (options.out / "results.md").write_text(text)
     figure, [axes] = page.figure()
+    figure.set_size_inches(9, 1 + 0.3 * len(shares))
     page.bars(axes, shares, "share of the teacher that is kept", " %")
     (options.out / "kept.svg").write_text(page.svg(figure))
     curve = {
@@ -126,6 +139,8 @@ def main() -> None:
         for name in ("a", "h-quarter", "h", "h-triple", "h-long")
         if f"({name}) {plan.ROWS[name].what}" in shares
     }
+    if len(curve) < 2:
+        return
     figure, [axes] = page.figure()
     axes.plot([tokens / 1e6 for tokens in curve], list(curve.values()), marker="o")
     axes.set_xlabel("million tokens")

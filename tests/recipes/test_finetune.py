@@ -114,6 +114,14 @@ def test_divergence_before_a_validation(finetune, tmp_path, task):
         finetune(learning_rate=1e38, max_norm=1e38, warmup=0.0, save_every=1, task=task, **data)
 
 
+def test_a_collapse_is_said(finetune, caplog):
+    said = "step 62: the model answers nearly the same to every text"
+    finetune("good")
+    assert said not in caplog.text
+    finetune("bad", learning_rate=1.0)
+    assert said in caplog.text
+
+
 def test_patience_ends_a_run(finetune, tmp_path, capfd):
     settings = {"patience": 2, "epochs": 30.0}
     scores = finetune(**settings)

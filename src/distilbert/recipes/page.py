@@ -73,7 +73,7 @@ def bars(axes: Any, values: Mapping[str, float], title: str, unit: str = "") -> 
     """Draw horizontal bars, each with its name and its value, the first on top."""
     names = list(values)
     drawn = axes.barh(names, [values[name] for name in names], color="#4c78a8")
-    axes.bar_label(drawn, fmt=f"%.4g{unit}", padding=3)
+    axes.bar_label(drawn, fmt=f"{{:.4g}}{unit}", padding=3)
     axes.invert_yaxis()
     axes.margins(x=0.2)
     axes.set_title(title)
@@ -81,9 +81,12 @@ def bars(axes: Any, values: Mapping[str, float], title: str, unit: str = "") -> 
 
 
 def svg(made: Any) -> str:
-    """Return a figure as the SVG element of a page."""
+    """Return a figure as the SVG element of a page; its words stay words."""
+    from matplotlib import rc_context
+
     file = io.StringIO()
-    made.savefig(file, format="svg", metadata={"Date": None})
+    with rc_context({"svg.fonttype": "none"}):
+        made.savefig(file, format="svg", metadata={"Date": None})
     text = file.getvalue()
     return text[text.index("<svg") :]
 

@@ -1,5 +1,6 @@
 """What fine-tuning and evaluation share: data and model of a task, outputs, scores."""
 
+import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,9 @@ from distilbert.tasks.tables import Table
 from distilbert.tasks.task import Examples, Task
 from distilbert.tasks.words import UsedWords
 from distilbert.tokenization import DistilBertTokenizerFast
+
+_logger = logging.getLogger("distilbert")
+_ALIKE = 0.01  # outputs closer than this for all texts: those of models that learn differ by 0.1
 
 
 class TaskSettings(Protocol):
@@ -146,6 +150,13 @@ class TaskJob(Job):
         features = self.validation.features
         outputs, loss = outputs_of(launch, self.model, features, self.source.micro_tokens)
         check_finite(loss, "the validation loss", done)  # before a score of NaN is an error
+        if launch.is_main and len(outputs) > 1 and np.ptp(outputs, axis=0).max() < _ALIKE:
+            _logger.warning(
+                "step %d: the model answers nearly the same to every text: it has not begun to "
+                "learn, or has collapsed; if this stays so, take a lower learning_rate or more "
+                "warmup",
+                done,
+            )
         return {"loss": loss, **self.validation.score(outputs)}
 
     def describe(self, scores: dict[str, float]) -> str:
