@@ -20,13 +20,14 @@ VENV_TF ?= .venv-tf
 TORCH ?=
 PYTEST ?= -n 2
 
-pip_flags := --disable-pip-version-check -q -c constraints.txt
+# What is imported is compiled then, and little of what is installed is.
+pip_flags := --disable-pip-version-check -q --no-compile -c constraints.txt
 ifeq ($(TORCH),cpu)
 pip_flags += --extra-index-url https://download.pytorch.org/whl/cpu
 endif
 bin := $(VENV)/bin
 # Two test workers, one thread each: the same speed as one with two, and no oversubscription.
-threads := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
+threads := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
 .PHONY: help quickstart test engine check format parity tf fixtures tables docs clean
 

@@ -80,6 +80,16 @@ def write_labelled(folder, texts):
         (folder / name).write_text(content, encoding="utf-8")
 
 
+def run_commands(commands, folder):
+    """Run commands one after the other in one process: most of the time it imports."""
+    code = "import sys; from distilbert import cli\n"
+    code += f"for words in {commands}: assert cli.main(words) == 0, words"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_commands_of_the_readme_run(folder_with_models):
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^distilbert (.*)$", page, re.MULTILINE)
@@ -92,15 +102,7 @@ def test_the_commands_of_the_readme_run(folder_with_models):
     lines = [" ".join(draw.choices(WORDS[5:], k=draw.randint(12, 20))) for _ in range(1500)]
     (texts / "reviews.txt").write_text("\n".join(lines), encoding="utf-8")
     write_labelled(folder_with_models, lines[:64])
-    for command in commands:
-        done = subprocess.run(
-            [sys.executable, "-m", "distilbert", *command.split()],
-            cwd=folder_with_models,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
+    run_commands([command.split() for command in commands], folder_with_models)
     student = d.DistilBertForMaskedLM.from_pretrained(folder_with_models / "run" / "model")
     assert student.config.n_layers == 1
 
@@ -142,16 +144,7 @@ def test_the_first_commands_of_the_guides_run(folder_with_models):
         found = commands_of(ROOT / "docs" / "guides" / f"{name}.md")
         words = next(words for words in found if words[0] == recipe)
         commands.append([made.get(word, word) for word in words])
-    code = "import sys; from distilbert import cli\n"
-    code += f"for words in {commands}: assert cli.main(words) == 0, words"
-    done = subprocess.run(  # one process: most of the time it imports
-        [sys.executable, "-c", code],
-        cwd=folder_with_models,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    run_commands(commands, folder_with_models)
     answers = (folder_with_models / "answers.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["text"] for line in answers] == texts
 

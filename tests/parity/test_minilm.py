@@ -13,7 +13,6 @@ from distilbert import BertModel, DistilBertModel, DistilBertTokenizerFast
 
 pytestmark = pytest.mark.parity
 
-PAIRS = Path(__file__).parents[3] / "shared" / "data" / "stsb" / "dev.parquet"
 TEXTS = [
     "A man is playing a guitar.",
     "Distillation keeps most of what the teacher knows, at a fraction of its cost.",
@@ -57,27 +56,13 @@ def test_as_distilbert_it_equals_itself(folder, tokenizer, transformers, tools, 
     tools.assert_close(hidden(student, batch), expected)
 
 
-@torch.inference_mode()
-def embed(model, tokenizer, texts, batch_size=64):
-    """Mean-pooled, normalised embeddings, in the order of `texts`; computed by length."""
-    encoded = tokenizer(texts, truncation=True, max_length=128)["input_ids"]
-    order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
-    result = torch.empty(len(texts), model.config.dim)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        batch = tokenizer.pad({"input_ids": [encoded[i] for i in rows]}, return_tensors="pt")
-        states = model(batch["input_ids"], batch["attention_mask"]).last_hidden_state
-        # Masked positions are 0 on the unpadded path: the sum is over real tokens.
-        result[rows] = states.sum(1) / batch["attention_mask"].sum(1, keepdim=True)
-    return torch.nn.functional.normalize(result)
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not PAIRS.exists(), reason="the STS-B pairs are not on this machine")
-def test_sts_benchmark(folder, tokenizer):
-    parquet, stats = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("scipy.stats")
-    pairs = parquet.read_table(PAIRS).to_pydict()
-    model = DistilBertModel.from_pretrained(folder, attn_implementation="varlen")
-    one, other = (embed(model, tokenizer, pairs[name]) for name in ("sentence1", "sentence2"))
-    score = stats.spearmanr((one * other).sum(1).numpy(), pairs["label"]).statistic
-    assert score == pytest.approx(0.867, abs=0.0005)
+def test_sts_benchmark(folder, shared_data):
+    """A figure that is known of this encoder."""
+    for name in ("accelerate", "pyarrow", "scipy"):
+        pytest.importorskip(name)
+    from distilbert.recipes import evaluate
+
+    data = shared_data / "stsb" / "dev.parquet"
+    settings = evaluate.Settings(model=str(folder), data=str(data), task="embedding")
+    assert evaluate.main(settings)["scores"]["spearman"] == pytest.approx(0.867, abs=0.0005)

