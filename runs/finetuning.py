@@ -66,19 +66,19 @@ def jobs(rows: list[str], tasks: list[str], large: list[str], kinds: list[str]) 
     first += [Job(m, "mlm", "score") for m in models if m != "minilm"]
     first += [Job(m, "embedding", "score") for m in models]
     first += [Job(m, name) for m in models[1:] for name in chosen]
-    taught = [row for row in plan.TAUGHT if row in rows]
+    students = [row for row in rows if row in plan.ROWS]
     grown = [n for n, t in chosen.items() if t.augment]
-    first += [Job(row, name, "taught") for row in taught for name in chosen]
-    if any(row in plan.AUGMENTED for row in taught):
+    first += [Job(row, name, "taught") for row in students for name in chosen]
+    if any(row in plan.AUGMENTED for row in students):
         first += [Job("teacher", name, "texts") for name in grown]
     for seed in range(max((t.seeds for t in chosen.values()), default=0)):
         several = [n for n, t in chosen.items() if seed < t.seeds]
         if seed:
             first += [Job(m, name, "plain", seed) for m in models for name in several]
-            first += [Job(row, name, "taught", seed) for row in taught for name in several]
+            first += [Job(row, name, "taught", seed) for row in students for name in several]
         first += [
             Job(row, name, "augmented", seed)
-            for row in taught
+            for row in students
             if row in plan.AUGMENTED
             for name in several
             if name in grown

@@ -120,9 +120,8 @@ TASKS: dict[str, Task] = {
                   longer=1.5, copies=0, unlabelled="squad-whole"),
 }  # fmt: skip
 
-# Rows that a fine-tuned teacher teaches once more, those whose texts are augmented for it, and
-# those that it teaches longer.
-TAUGHT = ("h-long", "h", "e", "a")
+# Of the students, all of which a fine-tuned teacher teaches once more: those whose texts are
+# augmented for it, and those that it teaches longer.
 AUGMENTED = ("h-long", "h")
 LONGER = ("h-long",)
 # Weights with a teacher; of texts that nobody labelled only its word counts.
