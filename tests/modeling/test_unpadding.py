@@ -293,6 +293,17 @@ def test_lengths_that_contradict_the_mask(tiny):
         model(torch.zeros_like(mask), attention_mask=mask, lengths=[4, 3, 2, 5])
 
 
+def test_full_lengths_spare_a_device_the_mask(monkeypatch):
+    monkeypatch.setattr(inputs, "readable", lambda x: False)
+    mask, here = torch.tensor([[1, 1, 1], [1, 1, 0]]), torch.device("cpu")
+    assert inputs.keep_mask(torch.ones_like(mask), [3, 3], (2, 3), here, 1) is None
+    assert torch.equal(inputs.keep_mask(mask, [3, 2], (2, 3), here, 1), mask.bool())
+    per_query = torch.ones(2, 3, 3)
+    assert inputs.keep_mask(per_query, [3, 3], (2, 3), here, 1) is per_query
+    with pytest.raises(ValueError, match=r"attention_mask must be \(2, 3\)"):
+        inputs.keep_mask(torch.ones(2, 4), [3, 3], (2, 3), here, 1)
+
+
 def test_layouts_from_mask_and_from_lengths_are_the_same():
     mask = torch.tensor(MASKS["right"]).bool()
     one = Unpadding.from_mask(mask)

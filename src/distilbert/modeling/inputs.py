@@ -124,26 +124,33 @@ def keep_mask(
     batch, length = shape
     if mask is not None:
         require_tensor("attention_mask", mask)
+        if not torch.jit.is_tracing():
+            _check_mask(mask, heads, shape)
     if lengths is not None:
         if len(lengths) != batch or not all(0 <= n <= length for n in lengths):
             raise ValueError(
                 f"lengths must be {batch} numbers from 0 to {length}, got {list(lengths)}"
             )
-        if mask is None and all(n == length for n in lengths):
-            return None  # nothing is masked, which on a device only the lengths can tell
-        columns = torch.arange(length, device=device)
-        on_host = torch.tensor(lengths, device="cpu")
-        ends = on_host.to(device, non_blocking=True)  # nothing waits for the device
-        by_length = columns < ends[:, None]  # (B, T)
+        is_full = all(n == length for n in lengths)
+        # A mask on a device cannot be compared without waiting for it: the lengths are believed.
+        if is_full and (mask is None or (mask.dim() == 2 and _is_away(mask))):
+            return None
         if mask is None:
-            return by_length
-        if mask.dim() == 2 and readable(mask) and not torch.equal(mask != 0, by_length):
+            return _from_lengths(lengths, length, device)
+        is_read = mask.dim() == 2 and readable(mask)
+        if is_read and not torch.equal(mask != 0, _from_lengths(lengths, length, device)):
             raise ValueError("lengths and attention_mask do not say the same; give one of them")
-    if mask is None:
-        return None
-    if not torch.jit.is_tracing():
-        _check_mask(mask, heads, shape)
-    return mask != 0 if mask.dim() == 2 else mask
+    return mask != 0 if mask is not None and mask.dim() == 2 else mask
+
+
+def _is_away(x: Tensor) -> bool:
+    return has_values(x) and not readable(x)
+
+
+def _from_lengths(lengths: Sequence[int], columns: int, device: torch.device) -> Tensor:
+    """Return the mask (B, T) of right-padded sequences; nothing waits for the device."""
+    ends = torch.tensor(lengths, device="cpu").to(device, non_blocking=True)
+    return torch.arange(columns, device=device) < ends[:, None]
 
 
 def _check_mask(mask: Tensor, heads: int, shape: tuple[int, int]) -> None:
