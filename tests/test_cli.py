@@ -15,6 +15,7 @@ import pytest
 
 import distilbert
 from distilbert import cli
+from distilbert.runtime.termination import Terminated
 
 
 @dataclass(frozen=True)
@@ -337,6 +338,11 @@ def test_our_own_mistakes_show_where(bake):
 def test_interrupted(bake, capsys):
     assert bake("--flour", "a", fails=fail_with(KeyboardInterrupt())) == (130, None)
     assert capsys.readouterr().err == "distilbert: interrupted\n"
+
+
+def test_stopped_by_sigterm(bake, capsys):
+    assert bake("--flour", "a", fails=fail_with(Terminated("after step 3"))) == (143, None)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

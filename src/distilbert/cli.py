@@ -2,7 +2,7 @@
 
 A recipe is a module with a dataclass `Settings`, whose fields are the flags, and `main(settings)`.
 It is imported when chosen. Exit code 2 says wrong usage, 1 a failure, 130 interrupted, 141 that
-whoever read the output closed the pipe.
+whoever read the output closed the pipe, 143 that a training was stopped by SIGTERM.
 """
 
 import argparse
@@ -30,6 +30,7 @@ import distilbert
 from distilbert.extras import EXTRA_OF, missing
 from distilbert.printable import printable
 from distilbert.recipes.given import note
+from distilbert.runtime.termination import Terminated
 
 RECIPES = {
     "quickstart": ("distilbert.recipes.quickstart", "the paper in miniature, in minutes"),
@@ -84,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not rank:
             print("distilbert: interrupted", file=sys.stderr)
         return 130
+    except Terminated:  # which has said so
+        return 143
     except BrokenPipeError:  # whoever read the answers has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

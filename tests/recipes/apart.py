@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -17,9 +18,11 @@ import torch
 
 from distilbert.distillation.batches import StepSource
 from distilbert.recipes import distill, evaluate, finetune, pretrain
+from distilbert.recipes.masked_lm import MaskedLMJob
 from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.metrics import read_metrics
+from distilbert.runtime.termination import Terminated
 
 HOST = re.escape(platform.node())
 ON_CORPUS = {"corpus": "corpus", "sequences_per_step": 24, "micro_tokens": 96, "steps": 8,
@@ -128,6 +131,36 @@ def the_other_machine_is_further():
     assert Path("moved").exists() != is_main()
 
 
+def the_other_machine_is_asked_to_end():
+    """All stop after the same step, and go on with the same bits."""
+    for kind, method, number, said in (
+        (StepSource, "step", 5, "after step 6, whose checkpoint is written; the same command goes"),
+        (MaskedLMJob, "publish", None, "at the end of this run, which is finished"),
+    ):
+        original = getattr(kind, method)
+
+        def signal_first(self, *given, original=original, number=number):
+            if not is_main() and (number is None or number in given):
+                os.kill(os.getpid(), signal.SIGTERM)
+            return original(self, *given)
+
+        setattr(kind, method, signal_first)
+        with pytest.raises(Terminated, match=f"stopped by SIGTERM {said}"):
+            train("pretrain", "asked")
+        setattr(kind, method, original)
+    train("pretrain", "asked")
+    assert weights_of("asked") == weights_of("pretrain")
+    if is_main():
+        lines, whole = (
+            [{**line, "time": 0} for line in read_metrics(folder)]
+            for folder in ("asked", "pretrain")
+        )
+        assert lines == whole
+        starts = json.loads(Path("asked/run.json").read_text())["starts"]
+        assert "after step 6" in starts[0]["outcome"]
+        assert len(starts) == 3
+
+
 def the_other_machine_is_lost():
     original = StepSource.step
 
@@ -153,6 +186,7 @@ def main():
     process_0_alone_knows_another_run()
     what_differs_is_named()
     the_other_machine_is_further()
+    the_other_machine_is_asked_to_end()
     the_other_machine_is_lost()
 
 

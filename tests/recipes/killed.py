@@ -14,8 +14,10 @@ import warnings
 from pathlib import Path
 
 import accelerate
-import tensorboard
+import jsonargparse
+import sklearn.metrics
 import torch
+from tensorboard.summary.writer import record_writer
 
 from distilbert import cli
 from distilbert.recipes import distill, finetune, pretrain
@@ -23,19 +25,20 @@ from distilbert.runtime.metrics import METRICS_FILE
 from distilbert.runtime.optimisation import make_optimizer
 
 STEPS, KILLS = 40, 4
-IMPORTED = (accelerate, tensorboard, distill, finetune, pretrain)
+IMPORTED = (accelerate, jsonargparse, record_writer, sklearn.metrics, distill, finetune, pretrain)
 SHARED = f"--steps {STEPS} --save_every 4 --micro_tokens 96"
 ON_CORPUS = "--sequences_per_step 24 --dropout 0.1"
 
 
-def fork(arguments):
-    """Start the command in a process of its own and return its id."""
+def fork(arguments, before=lambda: None):
+    """Start the command in a process of its own, where something is done before; return its id."""
     with warnings.catch_warnings():  # Python 3.12 on the idle threads of BLAS
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         child = os.fork()
     if child:
         return child
     try:
+        before()
         os._exit(cli.main(arguments))
     except BaseException:
         sys.excepthook(*sys.exc_info())
@@ -44,6 +47,12 @@ def fork(arguments):
 
 def finish(arguments):
     assert os.waitpid(fork(arguments), 0)[1] == 0
+
+
+def warm_up():
+    """Import what every fork would import again."""
+    torch.set_num_threads(1)
+    make_optimizer(torch.nn.Linear(1, 1))
 
 
 def step_of(folder):
@@ -94,8 +103,7 @@ def main(root, recipe, flags):
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    make_optimizer(torch.nn.Linear(1, 1))  # imports what every fork would import again
+    warm_up()
     root, corpus, teacher, examples, masked_lm = sys.argv[1:]
     pretrain_flags = f"--corpus {corpus} --layers 2 --dim 16 --heads 2 --kind distilbert"
     main(Path(root), "pretrain", f"{pretrain_flags} {ON_CORPUS}")

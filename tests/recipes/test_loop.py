@@ -95,6 +95,13 @@ def test_killed_runs_end_with_the_same_bits(tmp_path, corpus, teacher, reviews, 
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_runs_that_are_asked_to_end_go_on_with_the_same_bits(tmp_path, corpus, reviews, masked_lm):
+    """The script holds the assertions."""
+    python("terminated.py", str(tmp_path), corpus, reviews["train"], masked_lm)
+
+
+@pytest.mark.slow
 def test_two_processes_give_the_losses_of_one(tmp_path, corpus, teacher, reviews, fresh):
     """Within 1e-5 of the losses and 1e-4 of the weights, which are sums in another order.
 

@@ -54,6 +54,17 @@ def test_resuming_drops_what_comes_after(tmp_path):
     assert read_metrics(tmp_path / "broken") == []
 
 
+def test_what_is_written_again_for_the_step_is_dropped(tmp_path):
+    """Killed between a validation, which a stop had put off, and its checkpoint."""
+    with Metrics(tmp_path) as metrics:
+        for step in (2, 4):
+            metrics.write(step, {"loss": 1.0})
+            metrics.write(step, {"validation/loss": 1.0})
+    before = without_time(tmp_path)
+    with Metrics(tmp_path, step=4, again="validation/"):
+        assert without_time(tmp_path) == before[:-1]
+
+
 def test_damaged_lines_are_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": "x"}\n[]\n{"step": 3, "loss": 1.0}\n{"loss": 1.0}\n')

@@ -2,7 +2,7 @@
 
 What differs between pre-training, distillation and fine-tuning is a `Job`. Everything random is a
 function of (seed, step, rank, micro-batch): a run that was killed and started again ends with the
-same bits.
+same bits. At a SIGTERM it finishes its step, on all ranks the same, and writes a checkpoint there.
 """
 
 import logging
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -33,19 +33,21 @@ from distilbert.runtime.optimisation import (
 )
 from distilbert.runtime.progress import Progress
 from distilbert.runtime.run import CHECKPOINTS, Run, recorded_scores
+from distilbert.runtime.termination import Terminated, Termination
 
 _LOG_EVERY = 10  # steps
+_VALIDATION = "validation/"  # before the names of its scores
 
 _logger = logging.getLogger("distilbert")
 
 
 @dataclass
 class Standing:
-    """Where a run stands after a validation.
+    """Where a run stands.
 
     Attributes:
         step: optimiser steps done.
-        scores: of the last validation.
+        scores: of the validation after that step; empty if there was none (yet).
         best_step: when the best scores were reached.
         best_scores: those; empty before the first validation, or where the last weights count.
         best_weights: those of the module at that step.
@@ -61,7 +63,18 @@ class Standing:
 
     def is_over(self, plan: Plan) -> bool:
         """Whether the run ends here, at the last step or before."""
-        return self.step >= plan.steps or 0 < plan.patience <= self.stale
+        is_last = self.step >= plan.steps or 0 < plan.patience <= self.stale
+        return is_last and not self.is_due(plan)
+
+    def is_due(self, plan: Plan) -> bool:
+        """Whether a validation is to follow; a SIGTERM may have come between."""
+        if self.step == 0 or self.scores:
+            return False
+        return self.step % plan.save_every == 0 or self.step == plan.steps
+
+    def advance(self, done: int) -> None:
+        """Go on to where so many steps are done."""
+        self.step, self.scores = done, {}
 
     def judge(self, done: int, scores: dict[str, float], plan: Plan, module: nn.Module) -> None:
         """Take over the scores of a validation, and the weights if they are the best so far."""
@@ -108,7 +121,24 @@ def train(
 
     Raises:
         ValueError: training diverged. OSError: a shard cannot be read, a checkpoint not written.
+        Terminated: a rank got SIGTERM. It is raised on all, after the same step.
     """
+    with Termination() as termination:
+        scores = _train(launch, run, job, plan, description, notes, termination)
+        if any(launch.gather(termination.asked)):  # after the last step
+            _end(launch, "at the end of this run, which is finished; the same command goes on")
+        return scores
+
+
+def _train(
+    launch: Launch,
+    run: Run,
+    job: Job,
+    plan: Plan,
+    description: str,
+    notes: Sequence[str],
+    termination: Termination,
+) -> dict[str, float]:
     folder = run.folder
     module = job.module.to(launch.device)
     optimizer = make_optimizer(
@@ -129,7 +159,12 @@ def train(
     wrapped = launch.wrap(module).train()
     with (
         job.source,
-        Metrics(folder, step=start, is_main=launch.is_main) as metrics,
+        Metrics(
+            folder,
+            step=start,
+            again=_VALIDATION if standing.is_due(plan) else None,
+            is_main=launch.is_main,
+        ) as metrics,
         Progress(
             total=plan.steps,
             done=start,
@@ -141,9 +176,17 @@ def train(
 
         def validate(done: int) -> dict[str, float]:
             scores = job.validate(launch, done)
-            metrics.write(done, {f"validation/{name}": s for name, s in scores.items()})
+            metrics.write(done, {_VALIDATION + name: s for name, s in scores.items()})
             progress.say(f"step {done:,}: {job.describe(scores)}")
             return scores
+
+        def save() -> None:
+            if plan.checkpoints:
+                _save(launch, folder, standing, module, optimizer)
+
+        def judge() -> None:
+            standing.judge(standing.step, validate(standing.step), plan, module)
+            save()
 
         for note in (*notes, *run.notes):
             progress.say(note)
@@ -152,6 +195,8 @@ def train(
             progress.say(f"going on from the checkpoint of step {start:,}{last}")
         elif plan.validates_first:
             validate(0)
+        if standing.is_due(plan):
+            judge()
         trimming = Trimming(launch.device)
         for step in range(start, plan.steps):
             if standing.is_over(plan):
@@ -160,8 +205,8 @@ def train(
             rate = learning_rate(
                 step, total=plan.steps, peak=plan.peak, warmup=round(plan.warmup * plan.steps)
             )
-            terms, tokens = _accumulate(launch, wrapped, job, step, plan.seed)
-            loss = terms.pop("loss")
+            terms, tokens = _accumulate(launch, wrapped, job, step, plan.seed, termination)
+            loss, askers = terms.pop("loss"), terms.pop("askers")
             check_finite(loss, "the loss", step)
             norm = update(launch, optimizer, step=step, rate=rate, max_norm=plan.max_norm)
             progress.advance(done, tokens, loss=loss)
@@ -169,10 +214,15 @@ def train(
                 numbers = {"loss": loss, "rate": rate, "norm": norm, "tokens": tokens}
                 metrics.write(done, numbers | terms)
             trimming.after(tokens)
-            if done % plan.save_every == 0 or done == plan.steps:
-                standing.judge(done, validate(done), plan, module)
-                if plan.checkpoints:
-                    _save(launch, folder, standing, module, optimizer)
+            standing.advance(done)
+            if askers:  # there may be no time for a validation
+                save()
+                left = "whose checkpoint is written; the same command goes on"
+                if not plan.checkpoints:
+                    left = "without a checkpoint: the same command begins anew"
+                _end(launch, f"after step {done:,}, {left}")
+            if standing.is_due(plan):
+                judge()
         if standing.best_scores:
             checkpoint.load_weights(module, standing.best_weights)
             progress.say(
@@ -183,10 +233,25 @@ def train(
     return run.scores
 
 
+def _end(launch: Launch, when: str) -> NoReturn:
+    text = f"stopped by SIGTERM {when}"
+    if launch.is_main:
+        _logger.warning(text)
+    raise Terminated(text)
+
+
 def _accumulate(
-    launch: Launch, wrapped: nn.Module, job: Job, step: int, seed: int
+    launch: Launch,
+    wrapped: nn.Module,
+    job: Job,
+    step: int,
+    seed: int,
+    termination: Termination,
 ) -> tuple[dict[str, float], int]:
-    """Add up this rank's gradients; return loss and terms of all ranks, and their tokens."""
+    """Add up this rank's gradients; return loss and terms of all ranks, and their tokens.
+
+    Among the terms are the `askers`: how many ranks have got SIGTERM.
+    """
     dealt, counts = job.source.step(step)
     sums: dict[str, Tensor] = {}
     micros = dealt[launch.rank]
@@ -202,6 +267,7 @@ def _accumulate(
             launch.backward(loss)
         for name, term in {"loss": loss.detach(), **terms}.items():
             sums[name] = sums.get(name, 0) + term.double()
+    sums["askers"] = sums["loss"].new_tensor(float(termination.asked))
     totals = torch.stack(list(sums.values()))
     if launch.ranks > 1:
         totals = launch.reduce_sum(totals)

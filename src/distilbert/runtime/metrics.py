@@ -26,6 +26,8 @@ class Metrics:
 
     Args:
         step: optimiser steps done: those of the checkpoint resumed from, or 0.
+        again: how the names of numbers begin that are yet to be written for that step: lines that
+            have them are dropped as well.
         is_main: false in all processes of the run but one: they write nothing.
 
     Raises:
@@ -34,7 +36,12 @@ class Metrics:
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], *, step: int = 0, is_main: bool = True
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        step: int = 0,
+        again: str | None = None,
+        is_main: bool = True,
     ) -> None:
         self._is_main = is_main
         if not is_main:
@@ -42,7 +49,7 @@ class Metrics:
         require("tensorboard")  # before anything is written
         path = Path(folder) / METRICS_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_after(path, step)
+        _drop_after(path, step, again)
         self._file = path.open("a", encoding="utf-8")
         self._events = Events(path.parent / EVENTS_FOLDER, step + 1 if step else 0)
 
@@ -96,10 +103,16 @@ def _lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
     return lines
 
 
-def _drop_after(path: Path, step: int) -> None:
+def _drop_after(path: Path, step: int, again: str | None) -> None:
     if not path.exists():
         return
-    kept = [line for line, entry in _lines(path) if 0 < step >= entry["step"]]
+
+    def is_kept(entry: dict[str, Any]) -> bool:
+        if entry["step"] == step and again is not None:
+            return not any(name.startswith(again) for name in entry)
+        return 0 < step >= entry["step"]
+
+    kept = [line for line, entry in _lines(path) if is_kept(entry)]
     fresh = path.with_suffix(".new")
     fresh.write_text("".join(kept), encoding="utf-8")
     fresh.replace(path)
