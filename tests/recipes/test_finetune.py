@@ -19,6 +19,7 @@ from distilbert.recipes import task_data
 from distilbert.recipes.finetune import Settings, main
 from distilbert.recipes.plan import Plan
 from distilbert.recipes.seeds import folder_of, sum_up
+from distilbert.recipes.task_job import TaskJob
 from distilbert.runtime import checkpoint
 from distilbert.runtime.metrics import read_metrics
 from distilbert.tasks.catalog import make_task
@@ -120,6 +121,29 @@ def test_a_collapse_is_said(finetune, caplog):
     assert said not in caplog.text
     finetune("bad", learning_rate=1.0)
     assert said in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("problem", "rows", "labels", "outputs", "collapsed"),
+    [
+        ("single_label_classification", 1, [0, 1], [[0.1, 0.2], [0.1, 0.2]], True),
+        ("single_label_classification", 1, [0, 1], [[0.1, 0.2], [0.2, 0.1]], False),
+        ("single_label_classification", 1, [0], [[0.1, 0.2]], False),
+        ("regression", 1, [0.001, 0.009], [[0.002], [0.008]], False),
+        ("regression", 1, [0.0, 5.0], [[2.51], [2.5]], True),
+        (None, 2, [0, 0], [[2.0, 0.0], [2.0, 0.0]], False),
+        (None, 2, [0, 1], [[2.0, 2.0], [2.0, 2.0]], True),
+    ],
+)
+def test_what_a_collapse_is(problem, rows, labels, outputs, collapsed):
+    class Examples(list):
+        """One for each label."""
+
+    features = Examples(labels)
+    features.rows, features.labels = rows, np.array(labels)
+    model = SimpleNamespace(config=SimpleNamespace(problem_type=problem))
+    job = SimpleNamespace(model=model, validation=SimpleNamespace(features=features))
+    assert TaskJob._is_collapsed(job, np.array(outputs)) is collapsed
 
 
 def test_patience_ends_a_run(finetune, tmp_path, capfd):

@@ -76,7 +76,8 @@ def test_the_first_of_the_best_weights_are_kept(metric, worse, good, best):
     for done, score in enumerate((good, worse, best, good, best), 1):
         assert not standing.is_over(plan)
         torch.nn.init.constant_(module.weight, done)
-        standing.judge(done, {metric: score}, plan, module)
+        standing.advance(done)
+        standing.judge({metric: score}, plan, module)
     assert (standing.step, standing.best_step, standing.best_scores) == (5, 3, {metric: best})
     assert standing.best_weights["weight"].unique().tolist() == [3]
     assert standing.stale == 2

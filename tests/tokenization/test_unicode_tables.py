@@ -5,7 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tokenizers import __version__, normalizers, pre_tokenizers
+from tokenizers import normalizers, pre_tokenizers
 
 from distilbert.tokenization import unicode_tables
 from distilbert.tokenization.normalization import Normalizer
@@ -22,14 +22,17 @@ def load_script() -> ModuleType:
     return module
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
-    f"Tables of tokenizers {__version__}." in unicode_tables.__doc__,
-    reason="every character is compared with the library that the script asked",
-)
-def test_the_script_writes_the_tables_again():
-    for name, text in load_script().tables().items():
-        assert getattr(unicode_tables, name).split() == text.split(), (
+def test_the_script_begins_the_tables_again():
+    """Other tests compare every character with the library that the script asks."""
+    script = load_script()
+    script.CHARACTERS = script.CHARACTERS[:0x800]
+    tables = script.tables()
+    del tables["COMBINING_ORDER"]  # ranks count all marks
+    assert tables.pop("CHINESE") == ""  # which begin later
+    for name, text in tables.items():
+        found = text.split()[:-1]  # the last may go on
+        assert found, name
+        assert getattr(unicode_tables, name).split()[: len(found)] == found, (
             f"{name} is not what the installed library says: run scripts/make_unicode_tables.py"
         )
 

@@ -118,7 +118,8 @@ def keep_mask(
         heads: how many a 4-D mask may tell apart.
 
     Raises:
-        ValueError: a shape that does not fit, or lengths that do not fit the mask.
+        ValueError: a shape that does not fit, or lengths that do not fit a mask that can be read
+            without waiting.
         TypeError: the mask is no tensor.
     """
     batch, length = shape

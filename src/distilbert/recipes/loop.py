@@ -76,16 +76,16 @@ class Standing:
         """Go on to where so many steps are done."""
         self.step, self.scores = done, {}
 
-    def judge(self, done: int, scores: dict[str, float], plan: Plan, module: nn.Module) -> None:
+    def judge(self, scores: dict[str, float], plan: Plan, module: nn.Module) -> None:
         """Take over the scores of a validation, and the weights if they are the best so far."""
-        self.step, self.scores = done, scores
+        self.scores = scores
         if plan.metric is None:
             return
         best = self.best_scores
         if best and not gain(plan.metric, scores) > gain(plan.metric, best):
             self.stale += 1
             return
-        self.best_step, self.best_scores, self.stale = done, scores, 0
+        self.best_step, self.best_scores, self.stale = self.step, scores, 0
         weights = checkpoint.weights_of(module)
         self.best_weights = {name: weight.cpu().clone() for name, weight in weights.items()}
 
@@ -185,7 +185,7 @@ def _train(
                 _save(launch, folder, standing, module, optimizer)
 
         def judge() -> None:
-            standing.judge(standing.step, validate(standing.step), plan, module)
+            standing.judge(validate(standing.step), plan, module)
             save()
 
         for note in (*notes, *run.notes):

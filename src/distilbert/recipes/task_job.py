@@ -41,7 +41,7 @@ from distilbert.tasks.words import UsedWords
 from distilbert.tokenization import DistilBertTokenizerFast
 
 _logger = logging.getLogger("distilbert")
-_ALIKE = 0.01  # outputs closer than this for all texts: those of models that learn differ by 0.1
+_ALIKE = 0.01  # of logits, or of the labels' range: outputs of models that learn differ by 0.1
 
 
 class TaskSettings(Protocol):
@@ -150,7 +150,7 @@ class TaskJob(Job):
         features = self.validation.features
         outputs, loss = outputs_of(launch, self.model, features, self.source.micro_tokens)
         check_finite(loss, "the validation loss", done)  # before a score of NaN is an error
-        if launch.is_main and len(outputs) > 1 and np.ptp(outputs, axis=0).max() < _ALIKE:
+        if launch.is_main and self._is_collapsed(outputs):
             _logger.warning(
                 "step %d: the model answers nearly the same to every text: it has not begun to "
                 "learn, or has collapsed; if this stays so, take a lower learning_rate or more "
@@ -158,6 +158,18 @@ class TaskJob(Job):
                 done,
             )
         return {"loss": loss, **self.validation.score(outputs)}
+
+    def _is_collapsed(self, outputs: np.ndarray) -> bool:
+        """Whether the outputs for all examples are nearly the same."""
+        features = self.validation.features
+        if len(features) < 2:
+            return False
+        scale = 1.0
+        if self.model.config.problem_type == "regression":
+            scale = float(np.ptp(features.labels))
+        # Of a choice's endings one is as good as another: they are compared with each other too.
+        spread = np.ptp(outputs) if features.rows > 1 else np.ptp(outputs, axis=0).max()
+        return bool(spread < _ALIKE * scale)
 
     def describe(self, scores: dict[str, float]) -> str:
         """Return the scores in words."""
