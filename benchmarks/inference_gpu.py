@@ -74,6 +74,7 @@ def main():
     plain.cuda()
     contenders["prepared fp32"] = of_ours(d.prepare(plain, "fp32"))
     contenders["prepared bf16"] = of_ours(d.prepare(plain, "bf16"))
+    contenders["prepared fp16"] = of_ours(d.prepare(plain, "fp16"))
     found = {name: {} for name in contenders}
     exact = None
     known = workloads(plain.config.max_position_embeddings)

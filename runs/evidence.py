@@ -196,7 +196,7 @@ def main() -> None:
     processes = Processes(out / "logs", _BEGUN + options.seconds)
     try:
         if "finetune" in options.stages:
-            shared = ["base", "tasks", "corpus", "out", "precision", "workers", "scale"]
+            shared = ["base", "tasks", "corpus", "out", "precision", "workers", "scale", "rate"]
             given = {n: getattr(options, n) for n in shared}
             given |= {n: tuple(getattr(options, n)) for n in ("rows", "taught", "only", "large")}
             processes.start(

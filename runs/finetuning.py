@@ -111,6 +111,7 @@ class Place:
         corpus: the same.
         out: of the experiment.
         scale: factor on the steps of every task.
+        rate: factor on the highest learning rate of every task.
     """
 
     base: Path
@@ -119,6 +120,7 @@ class Place:
     out: Path
     precision: Any
     scale: float = 1.0
+    rate: float = 1.0
 
     def model(self, name: str) -> Path:
         """Return the folder of a pre-trained model."""
@@ -176,7 +178,7 @@ class Place:
             steps=max(1, round(steps * self.scale)),
             batch_size=task.batch,
             micro_tokens=32768,
-            learning_rate=task.rate,
+            learning_rate=task.rate * self.rate,
             save_every=10**9,  # one validation, at the end: no weights are chosen by it
             precision=self.precision,
             seeds=(job.seed,),
@@ -290,7 +292,8 @@ def work(place: Place, todo: list[Job], shared: dict[str, task_data.Data]) -> No
             (failures / ready.name).touch()
             continue
         seconds = round(time.monotonic() - started, 2)
-        record = {"job": ready.name, **vars(ready), "scores": scores, "scale": place.scale}
+        record = {"job": ready.name, **vars(ready), "scores": scores, "scale": place.scale,
+                  "rate": place.rate}  # fmt: skip
         with (place.out / SCORES).open("a") as file:
             file.write(json.dumps({**record, "seconds": seconds, "ended": time.time()}) + "\n")
 
@@ -333,6 +336,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", nargs="*", default=list(plan.TASKS), help="tasks")
     parser.add_argument("--large", nargs="*", default=[], help="of settings.LARGE")
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps of fine-tuning")
+    parser.add_argument("--rate", type=float, default=1.0,
+                        help="of its learning rates; deeper models want lower ones")  # fmt: skip
 
 
 def main() -> None:
@@ -341,8 +346,9 @@ def main() -> None:
     arguments(parser)
     options = parser.parse_args()
     place = Place(
-        options.base, options.tasks, options.corpus, options.out, options.precision, options.scale
-    )
+        options.base, options.tasks, options.corpus, options.out, options.precision,
+        options.scale, options.rate,
+    )  # fmt: skip
     out = options.out
     for folder in ("claims", "failures", "logs"):
         (out / folder).mkdir(parents=True, exist_ok=True)

@@ -196,10 +196,12 @@ def test_sizes_hold_what_they_are_for():
 @pytest.mark.gpu
 @ON_GPU
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("family", ["DistilBert", "Bert"])
-def test_on_a_gpu(make, feed, right, family, head):
+@pytest.mark.parametrize(
+    ("family", "precision"), [("DistilBert", "bf16"), ("DistilBert", "fp16"), ("Bert", "bf16")]
+)
+def test_on_a_gpu(make, feed, right, family, head, precision):
     model = make(head, family, dim=64).cuda()
-    prepared = d.prepare(model, "bf16")
+    prepared = d.prepare(model, precision)
     found, expected = [], []
     for seed, lengths in enumerate(3 * BATCHES):
         inputs = {k: v.cuda() for k, v in feed(head, right(*lengths), seed).items()}

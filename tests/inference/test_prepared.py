@@ -267,8 +267,10 @@ def test_eight_threads_at_once(make, feed, right, precision):
 
 @pytest.mark.filterwarnings("ignore:bf16 is slow on this processor")
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize(("precision", "most"), [("bf16", 0.05), ("int8", 0.08)])
-def test_lower_precision_is_close(make, feed, right, head, precision, most):
+@pytest.mark.parametrize(("precision", "most"), [("bf16", 0.05), ("fp16", 0.005), ("int8", 0.08)])
+def test_lower_precision_is_close(make, feed, right, head, precision, most, monkeypatch):
+    # No processor has fp16 by itself, but each can compute it.
+    monkeypatch.setattr(processor, "choose_precision", lambda *given: given[0])
     model = make(head, dim=64, hidden_dim=128)
     inputs = feed(head, right(9, 4, 9)) | {"output_hidden_states": True}
     found, expected = d.prepare(model, precision)(**inputs), model(**inputs)
@@ -478,12 +480,12 @@ def test_it_says_what_it_is(make, engine):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize(("precision", "most"), [("fp32", 1e-3), ("auto", 0.05)])
+@pytest.mark.parametrize(("precision", "most"), [("fp32", 1e-3), ("fp16", 0.005), ("auto", 0.05)])
 def test_on_a_gpu(make, feed, right, head, precision, most):
     model = make(head, dim=64).cuda()
     inputs = {k: v.cuda() for k, v in feed(head, right(9, 4, 9)).items()}
     prepared = d.prepare(model, precision)
-    assert prepared.precision == ("bf16" if precision == "auto" else "fp32")
+    assert prepared.precision == ("bf16" if precision == "auto" else precision)
     inputs["output_hidden_states"] = True
     found, expected = (m(**inputs).hidden_states[-1] for m in (prepared, model))
     assert (found - expected).norm() / expected.norm() < most

@@ -10,19 +10,21 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 @pytest.mark.parametrize(
-    ("device", "int8", "fast", "bf16", "chosen"),
+    ("device", "int8", "fast", "bf16", "capability", "chosen"),
     [
-        (CPU, True, True, True, "int8"),
-        (CPU, True, True, False, "int8"),
-        (CPU, True, False, True, "bf16"),
-        (CPU, True, False, False, "fp32"),
-        (CPU, False, True, True, "bf16"),
-        (CPU, False, True, False, "fp32"),
-        (GPU, True, True, True, "bf16"),
-        (GPU, True, True, False, "fp32"),
+        (CPU, True, True, True, None, "int8"),
+        (CPU, True, True, False, None, "int8"),
+        (CPU, True, False, True, None, "bf16"),
+        (CPU, True, False, False, None, "fp32"),
+        (CPU, False, True, True, None, "bf16"),
+        (CPU, False, True, False, None, "fp32"),
+        (GPU, True, True, True, (9, 0), "bf16"),
+        (GPU, True, True, False, (7, 5), "fp16"),
+        (GPU, True, True, False, (6, 1), "fp32"),
     ],
 )
-def test_auto_is_the_fastest(monkeypatch, device, int8, fast, bf16, chosen):
+def test_auto_is_the_fastest(monkeypatch, device, int8, fast, bf16, capability, chosen):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(processor, "int8_is_fast", lambda: fast)
     monkeypatch.setattr(processor, "bf16_is_fast", lambda device: bf16)
     assert processor.choose_precision("auto", device, int8) == chosen
@@ -68,6 +70,9 @@ def test_what_is_not_there(monkeypatch):
         processor.choose_precision("int8", CPU, int8=False)
     with pytest.raises(ValueError, match=r"int8 needs the native engine.*this is cuda.*'fp32'"):
         processor.choose_precision("int8", GPU, int8=True)
+    with pytest.raises(ValueError, match=r"fp16 is for GPUs, and this is cpu: use 'fp32'"):
+        processor.choose_precision("fp16", CPU, int8=True)
+    assert processor.choose_precision("fp16", GPU, int8=False) == "fp16"
     with pytest.warns(UserWarning, match="bf16 is slow on this processor: fp32 is faster"):
         assert processor.choose_precision("bf16", CPU, int8=False) == "bf16"
     assert processor.choose_precision("fp32", CPU, int8=False) == "fp32"

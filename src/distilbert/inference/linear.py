@@ -240,11 +240,11 @@ class Int8Embedding(_Table):
 
 
 class HalfEmbedding(_Table):
-    """A table in bfloat16."""
+    """A table in bfloat16 or float16."""
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
         super().__init__(weight)
-        self.table = weight.detach().to(torch.bfloat16, copy=True)
+        self.table = weight.detach().to(dtype, copy=True)
 
     def forward(self, ids: Tensor) -> Tensor:
         """(…) -> (…, C)."""

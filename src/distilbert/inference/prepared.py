@@ -54,7 +54,7 @@ class PreparedModel:
         config: the model's configuration.
         device: where it computes.
         model_class: the class of the model that it was made from.
-        precision: fp32, bf16 or int8.
+        precision: fp32, bf16, fp16 or int8.
         engine: native or torch.
         layers: for each linear layer what computes it: native (fp32) or int8 of the engine in C++;
             of PyTorch packed (oneDNN, with the weights in its own order), int8 (oneDNN with VNNI,
@@ -153,9 +153,9 @@ def prepare(
     Args:
         model: any DistilBERT or BERT of this package, with or without a head. It stays as it is;
             nothing of it is shared.
-        precision: fp32, equal to the model up to rounding; bf16; int8, with 8-bit weights (a scale
-            per output) and activations (a scale per token, so that an answer does not depend on
-            the other texts); or auto, the fastest on this processor.
+        precision: fp32, equal to the model up to rounding; bf16; fp16, on a GPU; int8, with 8-bit
+            weights (a scale per output) and activations (a scale per token, so that an answer does
+            not depend on the other texts); or auto, the fastest on this processor.
         check: typical texts (or pairs), on which the answers are compared with those in fp32. The
             result is the prepared model's `harm`. Layers that hurt most are left out of int8 until
             the error is within the tolerance.
@@ -228,7 +228,7 @@ class Maker:
     """Makes linear layers of one precision, and notes what it made.
 
     Args:
-        precision: fp32, bf16 or int8.
+        precision: fp32, bf16, fp16 or int8.
         device: where the model is.
         exact: names of layers that are not in int8 but in what is around it.
         native: they are the native engine's, otherwise PyTorch's.
@@ -238,7 +238,8 @@ class Maker:
         self, precision: str, device: torch.device, exact: Iterable[str] = (), native: bool = False
     ) -> None:
         self.precision, self.device, self.exact, self.native = precision, device, set(exact), native
-        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        halves = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        self.dtype = halves.get(precision, torch.float32)
         self.made: dict[str, FastLinear] = {}
 
     def __call__(
@@ -359,8 +360,11 @@ def build(
     words = base.embeddings.word_embeddings
     if precision != "fp32":
         require_own(words, nn.Embedding, "word_embeddings")
-        shrunk = Int8Embedding if precision == "int8" else HalfEmbedding
-        instead[id(words)] = shrunk(words.weight)
+        instead[id(words)] = (
+            Int8Embedding(words.weight)
+            if precision == "int8"
+            else HalfEmbedding(words.weight, make.dtype)
+        )
     inside = set(base.transformer.modules())
     # A masked LM's head is a third of the work; the others' are small, and their result the answer.
     exact_head = Maker("fp32", model.device, native=native)

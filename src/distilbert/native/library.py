@@ -248,7 +248,7 @@ def is_chosen(name: str, precision: str, device: torch.device) -> bool:
     """
     if name not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {name!r}")
-    can = device.type == "cpu" and precision != "bf16"
+    can = device.type == "cpu" and precision in ("fp32", "int8")
     if name == "native" and not can:
         raise ValueError(
             f"engine='native' computes fp32 and int8 on a CPU, not {precision} on {device.type}; "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-PRECISIONS = ("fp32", "bf16", "int8")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
 
 def _has(name: str) -> bool:
@@ -48,6 +48,11 @@ def bf16_is_fast(device: torch.device) -> bool:
     if "GenuineIntel" in _description():
         return _has("_is_amx_tile_supported")
     return has_bf16()
+
+
+def fp16_is_fast(device: torch.device) -> bool:
+    """Whether float16 is multiplied faster than float32: on Nvidia's GPUs with tensor cores."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def has_vnni() -> bool:
@@ -114,15 +119,15 @@ def int8_is_fast() -> bool:
 def choose_precision(precision: str, device: torch.device, int8: bool) -> str:
     """Return the precision that is meant, or for "auto" the fastest.
 
-    That is 8 bits where they are multiplied fast, bf16 where that is fast, else fp32.
+    That is 8 bits where they are multiplied fast, else bf16 where that is, else fp16, else fp32.
 
     Args:
-        precision: auto, fp32, bf16 or int8.
+        precision: auto, fp32, bf16, fp16 or int8.
         device: where it is computed.
         int8: whether there is anything that computes in 8 bits on a CPU.
 
     Raises:
-        ValueError: an unknown precision, or int8 where there is none.
+        ValueError: an unknown precision, or int8 or fp16 where there is none.
     """
     if precision not in (*PRECISIONS, "auto"):
         raise ValueError(
@@ -132,7 +137,11 @@ def choose_precision(precision: str, device: torch.device, int8: bool) -> str:
     if precision == "auto":
         if int8 and int8_is_fast():
             return "int8"
-        return "bf16" if bf16_is_fast(device) else "fp32"
+        if bf16_is_fast(device):
+            return "bf16"
+        return "fp16" if fp16_is_fast(device) else "fp32"
+    if precision == "fp16" and device.type == "cpu":
+        raise ValueError("fp16 is for GPUs, and this is cpu: use 'fp32', 'bf16', 'int8' or 'auto'")
     if precision == "int8" and not int8:
         raise ValueError(
             "int8 needs the native engine, or PyTorch with FBGEMM on an x86 processor, and this is "

@@ -78,8 +78,8 @@ class Settings:
             default 4096, in fill-mask 1024.
         device: device to compute on, such as cuda; by default the CPU.
         dtype: open the model as it is, not prepared, with weights in float32, bfloat16 or float16.
-        precision: number format in which the model is prepared: fp32, bf16, int8 or auto (the
-            fastest of them); by default fp32. An exported model has its own.
+        precision: number format in which the model is prepared: fp32, bf16, fp16 (on a GPU), int8
+            or auto (the fastest of them); by default fp32. An exported model has its own.
         threads: number of threads that compute; by default one per core.
     """
 

@@ -32,8 +32,8 @@ class Settings:
         model: folder or hub id of a BERT or DistilBERT with the task's head, or of an export.
         host: address to listen at; 0.0.0.0 is all of this machine's. There is no password.
         port: port to listen at; 0 takes one that is free.
-        precision: number format in which the model is prepared: fp32, bf16, int8 or auto (the
-            fastest of them); by default fp32. An exported model has its own.
+        precision: number format in which the model is prepared: fp32, bf16, fp16 (on a GPU), int8
+            or auto (the fastest of them); by default fp32. An exported model has its own.
         parameters: options of the task, as a JSON object; those of a request count more.
         batch_tokens: largest number of tokens that are computed at a time, padding included; by
             default 4096, in fill-mask 1024.
