@@ -9,12 +9,12 @@ import os
 import platform
 import re
 import shutil
-import signal
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from terminated import signalled
 
 from distilbert.distillation.batches import StepSource
 from distilbert.recipes import distill, evaluate, finetune, pretrain
@@ -138,13 +138,8 @@ def the_other_machine_is_asked_to_end():
         (MaskedLMJob, "publish", None, "at the end of this run, which is finished"),
     ):
         original = getattr(kind, method)
-
-        def signal_first(self, *given, original=original, number=number):
-            if not is_main() and (number is None or number in given):
-                os.kill(os.getpid(), signal.SIGTERM)
-            return original(self, *given)
-
-        setattr(kind, method, signal_first)
+        if not is_main():
+            signalled(kind, method, number)()
         with pytest.raises(Terminated, match=f"stopped by SIGTERM {said}"):
             train("pretrain", "asked")
         setattr(kind, method, original)
