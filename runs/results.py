@@ -107,22 +107,22 @@ def spread(scores: Scores) -> list[list[str]]:
     """
     tasks = [t for t in plan.TASKS if any(k[1] == t and len(v) > 1 for k, v in scores.items())]
     rows = [["lowest to highest", *tasks, "mean", "against (e)"]]
-
-    def means(name: str, kind: str) -> dict[int, float]:
-        """Of every seed that all tasks have."""
-        runs = [scores.get((name, task, kind), {}) for task in tasks]
-        seeds = set(runs[0]).intersection(*runs[1:]) if runs else set()
-        return {seed: 100 * statistics.mean(run[seed] for run in runs) for seed in seeds}
-
-    goal = means("e", "plain")
+    goal = means([scores.get(("e", task, "plain"), {}) for task in tasks])
     for name, kind in dict.fromkeys((name, kind) for name, _, kind in scores):
-        several = [list(scores.get((name, task, kind), {}).values()) for task in tasks]
-        if any(len(values) > 1 for values in several):
+        runs = [scores.get((name, task, kind), {}) for task in tasks]
+        if any(len(run) > 1 for run in runs):
+            several = [run.values() for run in runs]
             cells = [f"{100 * min(v):.1f} to {100 * max(v):.1f}" if v else "" for v in several]
-            own = means(name, kind)
+            own = means(runs)
             over = [own[seed] - goal[seed] for seed in own if seed in goal]
             rows.append([name + KINDS[kind], *cells, sure(list(own.values())), sure(over)])
     return rows
+
+
+def means(runs: list[dict[int, float]]) -> dict[int, float]:
+    """Return the mean over tasks, in per cent, of every seed that all have."""
+    seeds = set(runs[0]).intersection(*runs[1:]) if runs else set()
+    return {seed: 100 * statistics.mean(run[seed] for run in runs) for seed in seeds}
 
 
 def sure(values: list[float]) -> str:

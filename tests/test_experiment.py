@@ -83,15 +83,21 @@ def test_a_student_has_half_of_any_teacher(scripts, tmp_path, monkeypatch):
         cli._settings(command[3], recipe.Settings, command[4:])  # or there is no such flag
 
 
-def test_a_deeper_teacher_begins_with_its_layers_twice(scripts, tiny_vocab, tmp_path):
-    evidence, *_ = scripts
+def save_bert(folder, vocabulary):
+    """Save a BERT of six layers with its tokenizer, and return it."""
     config = d.BertConfig(
-        vocab_size=len(tiny_vocab), n_layers=6, dim=32, n_heads=2, hidden_dim=64,
+        vocab_size=len(vocabulary), n_layers=6, dim=32, n_heads=2, hidden_dim=64,
         max_position_embeddings=16,
     )  # fmt: skip
-    base = d.BertForMaskedLM(config)
-    base.save_pretrained(tmp_path / "base")
-    d.DistilBertTokenizerFast(tiny_vocab).save_pretrained(tmp_path / "base")
+    bert = d.BertForMaskedLM(config)
+    bert.save_pretrained(folder)
+    d.DistilBertTokenizerFast(vocabulary).save_pretrained(folder)
+    return bert
+
+
+def test_a_deeper_teacher_begins_with_its_layers_twice(scripts, tiny_vocab, tmp_path):
+    evidence, *_ = scripts
+    base = save_bert(tmp_path / "base", tiny_vocab)
     given = {"out": tmp_path, "base": tmp_path / "base", "teacher_layers": 12}
     evidence.grow(argparse.Namespace(**given))
     grown = d.DistilBertForMaskedLM.from_pretrained(tmp_path / "start")
@@ -104,13 +110,7 @@ def test_a_deeper_teacher_begins_with_its_layers_twice(scripts, tiny_vocab, tmp_
 
 def test_a_student_may_be_copied(scripts, tiny_vocab, tmp_path):
     evidence, *_ = scripts
-    config = d.BertConfig(
-        vocab_size=len(tiny_vocab), n_layers=6, dim=32, n_heads=2, hidden_dim=64,
-        max_position_embeddings=16,
-    )  # fmt: skip
-    teacher = tmp_path / "teacher" / "model"
-    d.BertForMaskedLM(config).save_pretrained(teacher)
-    d.DistilBertTokenizerFast(tiny_vocab).save_pretrained(teacher)
+    save_bert(tmp_path / "teacher" / "model", tiny_vocab)
     evidence.copy_student(argparse.Namespace(out=tmp_path, teacher_layers=0), "a")
     folder = tmp_path / "students" / "a"
     assert evidence.is_published(folder)

@@ -238,8 +238,7 @@ class Maker:
         self, precision: str, device: torch.device, exact: Iterable[str] = (), native: bool = False
     ) -> None:
         self.precision, self.device, self.exact, self.native = precision, device, set(exact), native
-        halves = {"bf16": torch.bfloat16, "fp16": torch.float16}
-        self.dtype = halves.get(precision, torch.float32)
+        self.dtype = processor.DTYPES[precision]
         self.made: dict[str, FastLinear] = {}
 
     def __call__(

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import torch
 
-PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+DTYPES = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "int8": torch.float32,  # of what is around the products
+}
+"""For each precision, the type that is computed in."""
+PRECISIONS = tuple(DTYPES)
 
 
 def _has(name: str) -> bool:

@@ -174,7 +174,8 @@ def _train(
         ) as progress,
     ):
 
-        def validate(done: int) -> dict[str, float]:
+        def validate() -> dict[str, float]:
+            done = standing.step
             scores = job.validate(launch, done)
             metrics.write(done, {_VALIDATION + name: s for name, s in scores.items()})
             progress.say(f"step {done:,}: {job.describe(scores)}")
@@ -185,7 +186,7 @@ def _train(
                 _save(launch, folder, standing, module, optimizer)
 
         def judge() -> None:
-            standing.judge(validate(standing.step), plan, module)
+            standing.judge(validate(), plan, module)
             save()
 
         for note in (*notes, *run.notes):
@@ -194,7 +195,7 @@ def _train(
             last = ", the last: nothing is left to do" if standing.is_over(plan) else ""
             progress.say(f"going on from the checkpoint of step {start:,}{last}")
         elif plan.validates_first:
-            validate(0)
+            validate()
         if standing.is_due(plan):
             judge()
         trimming = Trimming(launch.device)

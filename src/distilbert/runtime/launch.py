@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from distilbert.native.memory import keep_freed_memory
-from distilbert.native.processor import bf16_is_fast
+from distilbert.native.processor import DTYPES, bf16_is_fast
 
 Precision = Literal["fp32", "bf16", "fp16"]
 _T = TypeVar("_T")
@@ -43,9 +43,7 @@ class Launch:
     @property
     def dtype(self) -> torch.dtype:
         """What the run's precision computes in."""
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
-            self.precision
-        ]
+        return DTYPES[self.precision]
 
     @property
     def rank(self) -> int:

@@ -39,24 +39,18 @@ class Termination:
     def __init__(self) -> None:
         self.asked = False
         self._since = 0.0
-        self._is_installed = False
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if not self.asked:
             self.asked, self._since = True, time.monotonic()
         elif time.monotonic() - self._since > _ONE_REQUEST_S:
-            self._leave()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
-
-    def _leave(self) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._is_installed = False
 
     def __enter__(self) -> Self:
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._note)
-            self._is_installed = True
         return self
 
     def __exit__(
@@ -65,7 +59,7 @@ class Termination:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._is_installed:
-            self._leave()
+        if signal.getsignal(signal.SIGTERM) == self._note:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             if self.asked and kind is None:
                 signal.raise_signal(signal.SIGTERM)
