@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import settings as plan
-from finetuning import SCORES, STARTED_BY, arguments, done
+from finetuning import SCORES, TRAINED, arguments, done
 
 from distilbert.distillation.corpus import Corpus
 
@@ -162,13 +162,13 @@ def train(options: argparse.Namespace, processes: Processes) -> None:
     if not is_published(out / "teacher"):
         return
     waiting = [n for n in options.rows if n in plan.ROWS and not is_published(out / "students" / n)]
+    for name in [n for n in waiting if not plan.ROWS[n].tokens]:
+        copy_student(options, name)
     for name in [n for n in waiting if plan.ROWS[n].tokens]:
         processes.wait(int("finetuning" in processes.running) + options.jobs - 1)
         if time.monotonic() > processes.until:
             return
         processes.start(name, student_command(options, name))
-    for name in [n for n in waiting if not plan.ROWS[n].tokens]:
-        copy_student(options, name)
     processes.wait(int("finetuning" in processes.running))
 
 
@@ -186,7 +186,7 @@ def main() -> None:
     options = parser.parse_args()
     out = options.out
     out.mkdir(parents=True, exist_ok=True)
-    (out / STARTED_BY).unlink(missing_ok=True)
+    (out / TRAINED).unlink(missing_ok=True)
     with (out / "commands.jsonl").open("a") as file:
         file.write(json.dumps({"time": time.time(), "command": sys.argv}) + "\n")
     corpus = Corpus.open(options.corpus)
@@ -194,6 +194,7 @@ def main() -> None:
         json.dumps({"sequences": len(corpus), "tokens": corpus.tokens, "hash": corpus.hash})
     )
     processes = Processes(out / "logs", _BEGUN + options.seconds)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # end them as well
     try:
         if "finetune" in options.stages:
             shared = ["base", "tasks", "corpus", "out", "precision", "workers", "scale", "rate"]
@@ -204,7 +205,7 @@ def main() -> None:
             )
         if "train" in options.stages:
             train(options, processes)
-        (out / STARTED_BY).touch()
+        (out / TRAINED).touch()
         processes.wait(0)
     finally:
         processes.stop()

@@ -27,7 +27,8 @@ from distilbert.runtime import launch as launching
 from distilbert.tasks.features import Features
 
 SCORES = "scores.jsonl"
-STARTED_BY = "students-done"  # a file in OUT; before it is there only tables are read
+TRAINED = "trained"  # a file in OUT, once no further model will be made
+LAST_FILE = "vocab.txt"  # that a published model gets: its files are moved there in order of names
 KEPT_TASKS = ("sst2", "conll2003", "squad")  # of which a student's fine-tuned model is kept
 
 
@@ -69,20 +70,15 @@ def jobs(rows: list[str], tasks: list[str], large: list[str], kinds: list[str]) 
     first += [Job(m, name) for m in models[1:] for name in chosen]
     grown = [n for n, t in chosen.items() if t.augment]
     first += [Job(row, name, "taught") for row in students for name in chosen]
-    if any(row in plan.AUGMENTED for row in students):
-        first += [Job("teacher", name, "texts") for name in grown]
-    for seed in range(max((t.seeds for t in chosen.values()), default=0)):
-        several = [n for n, t in chosen.items() if seed < t.seeds]
-        if seed:
-            first += [Job(m, name, "plain", seed) for m in models for name in several]
-            first += [Job(row, name, "taught", seed) for row in students for name in several]
-        first += [
-            Job(row, name, "augmented", seed)
-            for row in students
-            if row in plan.AUGMENTED
-            for name in several
-            if name in grown
-        ]
+    most = max((t.seeds for t in chosen.values()), default=0)
+    by_seed = [[n for n, t in chosen.items() if seed < t.seeds] for seed in range(most)]
+    for seed, several in enumerate(by_seed[1:], 1):
+        first += [Job(m, name, "plain", seed) for m in models for name in several]
+        first += [Job(row, name, "taught", seed) for row in students for name in several]
+    first += [Job("teacher", name, "texts") for name in grown if students]
+    for seed, several in enumerate(by_seed):
+        augmented = [name for name in several if name in grown]
+        first += [Job(row, name, "augmented", seed) for row in students for name in augmented]
     longer = [row for row in plan.LONGER if row in rows]
     if longer:
         first += [Job("teacher", n, "more-texts") for n, t in chosen.items() if t.more]
@@ -137,14 +133,17 @@ class Place:
 
     def needs(self, job: Job) -> list[Path]:
         """Return what has to be there before a run can begin."""
-        needed = [self.model(job.model) / "model.safetensors"]
+        needed = [self.model(job.model) / LAST_FILE]
         if job.kind in plan.WEIGHTS:
-            needed.append(self.run(Job("teacher", job.task)) / "model/model.safetensors")
+            needed.append(self.run(Job("teacher", job.task)) / "model" / LAST_FILE)
             needed += [file for file in [self.texts(job)] if file]
         return needed
 
     def is_hopeless(self, job: Job) -> bool:
-        """Whether a run that has to end well before has failed."""
+        """Whether what a run needs will never be there: its model, or a run that has failed."""
+        trained = (self.out / TRAINED).exists()  # asked first: models may come until it is there
+        if trained and not self.model(job.model).is_dir():
+            return True
         before = [Job("teacher", job.task)] if job.kind in plan.WEIGHTS else []
         if job.kind in plan.TEXTS:
             before.append(Job("teacher", job.task, plan.TEXTS[job.kind]))
@@ -271,8 +270,9 @@ def work(place: Place, todo: list[Job], shared: dict[str, task_data.Data]) -> No
     import torch
 
     torch.set_num_threads(1)
+    os.nice(5)  # the training of models, which others wait for, comes first
     claims, failures = place.out / "claims", place.out / "failures"
-    left = [job for job in todo if place.model(job.model).is_dir()]
+    left = todo
     while left:
         left = [job for job in left if not place.is_hopeless(job)]
         ready = next((job for job in left if all(p.exists() for p in place.needs(job))), None)
@@ -363,8 +363,6 @@ def main() -> None:
         for j in jobs(options.rows, options.only, options.large, options.taught)
         if j.name not in over
     ]
-    while not (out / STARTED_BY).exists():
-        time.sleep(0.3)
     workers = min(options.workers, len(todo))
     print(f"{len(todo)} runs by {workers} workers", flush=True)
     children = [

@@ -120,9 +120,8 @@ TASKS: dict[str, Task] = {
                   longer=1.5, copies=0, unlabelled="squad-whole"),
 }  # fmt: skip
 
-# Of the students, all of which a fine-tuned teacher teaches once more: those whose texts are
-# augmented for it, and those that it teaches longer.
-AUGMENTED = ("h-long", "h")
+# Of the students, all of which a fine-tuned teacher teaches once more, also with augmented texts:
+# those that it teaches longer.
 LONGER = ("h-long",)
 # Weights with a teacher; of texts that nobody labelled only its word counts.
 WEIGHTS = {

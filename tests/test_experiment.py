@@ -175,3 +175,23 @@ def test_examples_are_written_and_read_again(scripts, tmp_path):
     for name, value in vars(grown).items():
         np.testing.assert_array_equal(getattr(found, name), value)  # `ends` as well
     assert [path.name for path in tmp_path.iterdir()] == ["texts.npz"]
+
+
+def test_a_run_waits_for_its_model_until_no_more_will_come(scripts, tmp_path):
+    _, finetuning, *_ = scripts
+    out = tmp_path / "out"
+    place = finetuning.Place(tmp_path, tmp_path, tmp_path, out, "fp32")
+    job = finetuning.Job("e", "rte")
+    [model] = place.needs(job)
+    assert model.parent == place.model("e")
+    assert not place.is_hopeless(job)
+    out.mkdir()
+    (out / finetuning.TRAINED).touch()
+    assert place.is_hopeless(job)
+    model.parent.mkdir(parents=True)
+    assert not place.is_hopeless(job)
+    taught = finetuning.Job("e", "rte", "taught")
+    (out / "failures").mkdir()
+    (out / "failures" / "teacher.rte.plain.0").touch()
+    assert place.is_hopeless(taught)
+    assert not place.is_hopeless(job)
