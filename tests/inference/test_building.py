@@ -111,6 +111,13 @@ def test_compiling_leaves_out_what_does_not_compile(folder):
     assert sources().decode() == building.digest()
     left = {path.name for path in folder.iterdir()}
     assert left == {*building.SOURCES, "engine-usual.so"}
+    before = made[0].stat()
+    assert building.compile_all() == made
+    assert made[0].stat() == before  # it was not compiled again
+    made[0].write_bytes(made[0].read_bytes()[:-100])
+    assert building.compile_all() == made
+    assert made[0].stat().st_size == before.st_size
+    building.digest.cache_clear()
     (folder / "stack.cpp").write_text("nonsense")
     with pytest.raises(OSError, match=r"(?s)compiles the engine for nothing here:.*nonsense"):
         building.compile_all()

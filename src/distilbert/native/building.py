@@ -8,6 +8,7 @@ import os
 import platform
 import shlex
 import shutil
+import struct
 import subprocess
 import sys
 from functools import cache
@@ -68,6 +69,22 @@ def path_of(instruction_set: str) -> Path:
     return FOLDER / f"engine-{instruction_set}.so"
 
 
+def is_whole(path: Path) -> bool:
+    """Return False for an ELF file whose end, the table of sections, is missing."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head.startswith(b"\x7fELF\2") or len(head) < 64:
+        return True
+    (table,) = struct.unpack_from("=Q", head, 40)
+    size, count = struct.unpack_from("=HH", head, 58)
+    return bool(table + size * count <= path.stat().st_size)
+
+
+def is_current(path: Path) -> bool:
+    """Whether a library is there, whole and compiled from these sources."""
+    return path.exists() and is_whole(path) and digest().encode() in path.read_bytes()
+
+
 def compiler() -> list[str]:
     """Return the command of the C++ compiler: $CXX, or the first of the usual names there is.
 
@@ -87,7 +104,7 @@ def compiler() -> list[str]:
 
 
 def compile_all() -> list[Path]:
-    """Compile a library for every instruction set and return those that compiled.
+    """Compile a library for every instruction set, if it is not there, and return those there are.
 
     Raises:
         OSError: on Windows; no compiler, or none that compiles for anything, with what it says.
@@ -98,6 +115,8 @@ def compile_all() -> list[Path]:
     runs = {}
     for instruction_set, flags in instruction_sets().items():
         path = path_of(instruction_set)
+        if is_current(path):
+            continue
         # Under another name until it is whole; a process may have the old one open.
         draft = path.with_suffix(f".{os.getpid()}.so")
         command = [*words, *_FLAGS, *flags, f'-DSOURCES="{digest()}"', str(FOLDER / SOURCES[0]),
@@ -107,15 +126,14 @@ def compile_all() -> list[Path]:
         )
         runs[path] = (draft, process)
     said = {path: process.communicate()[0] for path, (_, process) in runs.items()}
-    made = []
     for path, (draft, process) in runs.items():
         if process.returncode == 0:
             draft.replace(path)
-            made.append(path)
         else:  # an old one would be of other sources
             draft.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             print(f"{path.name} could not be compiled:\n{said[path]}", file=sys.stderr)
+    made = [path for path in map(path_of, instruction_sets()) if path.exists()]
     if not made:
         everything = "\n".join(said.values())
         raise OSError(f"{words[0]} compiles the engine for nothing here:\n{everything}")

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import struct
 import warnings
 from ctypes import (
     POINTER,
@@ -20,7 +19,7 @@ from pathlib import Path
 import torch
 
 from distilbert.native import processor
-from distilbert.native.building import digest, instruction_sets, path_of
+from distilbert.native.building import digest, instruction_sets, is_whole, path_of
 
 FLOAT32, INT8 = 0, 1
 ENGINES = ("auto", "native", "torch")
@@ -177,7 +176,8 @@ def open_library(path: Path) -> ctypes.CDLL:
         OSError: it cannot be loaded, is not whole, or was compiled from other sources than are
             here.
     """
-    _check_whole(path)
+    if not is_whole(path):  # the process would die of SIGBUS
+        raise OSError(f"{path} is not whole; install the package again")
     library = ctypes.CDLL(str(path))
     library.distilbert_sources.restype = c_char_p
     if library.distilbert_sources().decode() != digest():
@@ -195,20 +195,6 @@ def open_library(path: Path) -> ctypes.CDLL:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=library.distilbert_start_afresh)
     return library
-
-
-def _check_whole(path: Path) -> None:
-    """Raise OSError for an ELF file whose end, the table of sections, is missing.
-
-    The loader would map the file all the same, and the process die of SIGBUS.
-    """
-    with path.open("rb") as file:
-        head = file.read(64)
-    if head.startswith(b"\x7fELF\2") and len(head) == 64:
-        (table,) = struct.unpack_from("=Q", head, 40)
-        size, count = struct.unpack_from("=HH", head, 58)
-        if table + size * count > path.stat().st_size:
-            raise OSError(f"{path} is not whole; install the package again")
 
 
 @cache
