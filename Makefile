@@ -30,7 +30,7 @@ dev_flags := $(pip_flags) --no-compile
 # Two test workers, one thread each: the same speed as one with two, and no oversubscription.
 threads := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
-.PHONY: help quickstart test engine check format parity tf fixtures tables docs clean
+.PHONY: help quickstart test tests engine check lint types format parity tf fixtures tables docs clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -38,14 +38,22 @@ help:
 quickstart: $(VENV)/ready
 	TOKENIZERS_PARALLELISM=false $(bin)/distilbert quickstart
 
-test: check $(VENV)/engine
+# Types are checked beside the tests: most of a minute of one thread.
+test: lint $(VENV)/engine
+	$(MAKE) -j 2 types tests
+
+tests:
 	$(threads) $(bin)/python -m pytest $(PYTEST)
 
-check: $(VENV)/installed
+check: lint types
+
+lint: $(VENV)/installed
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
-	$(bin)/mypy
 	$(bin)/lint-imports --no-cache
+
+types: $(VENV)/installed
+	$(bin)/mypy
 
 engine: $(VENV)/engine
 
