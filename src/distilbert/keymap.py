@@ -66,6 +66,16 @@ def from_file(name: str) -> str | None:
     return name
 
 
+def by_module_name(weights: Iterable[str]) -> dict[str, str]:
+    """Map module names, without prefix, to the names in the files."""
+    names: dict[str, str] = {}
+    for file_name in sorted(weights, key=lambda name: name == BERT_BIAS):
+        key = from_file(file_name)
+        if key is not None:
+            names.setdefault(key, file_name)
+    return names
+
+
 def from_keras_file(name: str) -> tuple[str, bool]:
     """Return PyTorch's name for one of Keras's, and whether the matrix is to be transposed.
 

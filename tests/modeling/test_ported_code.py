@@ -13,7 +13,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import distilbert as d
-from distilbert.checkpoint import _modules
+from distilbert.matching import _modules
 
 IDS = torch.tensor([[2, 7, 9, 3], [2, 8, 3, 0], [2, 3, 0, 0]])
 MASK = (IDS > 0).long()

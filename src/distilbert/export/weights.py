@@ -15,7 +15,7 @@ class Weights:
     def __init__(self, source: Source, config: PretrainedConfig) -> None:
         self._source, self._class = source, (config.architectures or [""])[0]
         self._stored = read_arrays(source)
-        self._names = checkpoint.by_module_name(self._stored)
+        self._names = keymap.by_module_name(self._stored)
         if config.tie_word_embeddings and keymap.WORDS in self._names:
             self._names[keymap.DECODER] = self._names[keymap.WORDS]
 

@@ -96,7 +96,7 @@ def save_model(
 ) -> None:
     """Write `config.json` and the weights, in one file or in shards with an index."""
     tensors = _to_write(model, model.state_dict() if state_dict is None else state_dict)
-    config = saved_config(model, type(model).__name__)
+    config = saved_config(model.config, type(model).__name__)
     config["dtype"] = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     if isinstance(model.config, BertConfig):
         tensors = {to_bert_file(name): tensor for name, tensor in tensors.items()}

@@ -1,19 +1,17 @@
 """A checkpoint's weights into a model, with a report of what did not fit."""
 
-import logging
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from distilbert import checkpoint, keymap
+from distilbert import keymap
+from distilbert.matching import match, untie
 from distilbert.modeling.initialization import initialize
 
 if TYPE_CHECKING:
     from distilbert.modeling.pretrained import PreTrainedModel
-
-logger = logging.getLogger("distilbert")
 
 _WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -79,23 +77,28 @@ def load_weights(
     Raises:
         ValueError: nothing fits, a shape does not, or a weight holds no numbers.
     """
-    theirs = checkpoint.by_module_name(weights)
-    unused = dict(theirs)  # what is left when the model has taken its share
-    dropped_head = checkpoint.drop_bert_head(model, weights, unused)
-    token_type = checkpoint.take_token_type(model, weights, unused, name)
-    taken, mismatched = _take(model, weights, unused, name)
-    checkpoint.require_fit(name, mismatched, ignore_mismatched_sizes)
-    checkpoint.require_encoder(
-        name, model.config.model_type, theirs.keys() - unused.keys(), weights
+    own = {
+        full: tuple(parameter.shape)
+        for full, parameter in model.named_parameters(remove_duplicate=False)
+        if model.base_model is not model or keymap.is_encoder(full)
+    }
+    found = match(
+        model,
+        own,
+        weights,
+        name=name,
+        ignore_mismatched_sizes=ignore_mismatched_sizes,
+        unfit=_unfit,
     )
+    taken = found.taken
     decoder = taken.pop(keymap.DECODER, None) if model.config.tie_word_embeddings else None
     if not any(parameter.is_meta for parameter in model.parameters()):
         model.to(dtype=dtype, device=device)
     new = []
     for full, module, own_name in _places(model):
         value = weights[taken[full]] if full in taken else None
-        if value is not None and token_type is not None and full.endswith(keymap.POSITIONS):
-            value = _add(value, token_type)
+        if value is not None and found.token_type is not None and full.endswith(keymap.POSITIONS):
+            value = _add(value, found.token_type)
         if value is not None and share:
             setattr(module, own_name, nn.Parameter(value, requires_grad=False))
             continue
@@ -107,52 +110,17 @@ def load_weights(
             initialize(module, own_name, parameter, model.config)
         new.append(full)
     model.tie_weights()
-    _fill_buffers(model, weights, unused)
+    _fill_buffers(model, weights, found.unused)
     if decoder is not None:
         _untie_if_different(model, weights[decoder], name)
-    info: dict[str, list[Any]] = {
-        "missing_keys": new,
-        "unexpected_keys": sorted(unused.values()),
-        "mismatched_keys": mismatched,
-    }
-    checkpoint.report(model, name, info, dropped_head)
-    return info
+    return found.report(model, name, new)
 
 
-def _take(
-    model: "PreTrainedModel", weights: Mapping[str, Tensor], unused: dict[str, str], name: str
-) -> tuple[dict[str, str], list[tuple[str, checkpoint.Shape, checkpoint.Shape]]]:
-    """Return which weight each parameter gets, and those of another shape, for `require_fit`.
-
-    Args:
-        unused: names in the modules to names in the file; what is taken is removed.
-
-    Raises:
-        ValueError: a weight holds no numbers.
-    """
-    taken: dict[str, str] = {}  # the model's name -> the file's
-    mismatched = []
-    for full, parameter in model.named_parameters(remove_duplicate=False):
-        key = _key(model, full)
-        if key not in unused or not (keymap.is_encoder(key) or model.base_model is not model):
-            continue
-        file_name = unused.pop(key)
-        tensor = weights[file_name]
-        if tensor.dtype not in _WEIGHT_DTYPES or tensor.is_sparse or tensor.is_meta:
-            raise ValueError(
-                f"{name}: {file_name} does not hold floating-point numbers ({tensor.dtype}, "
-                f"{tensor.layout}, {tensor.device}); quantised files are not read"
-            )
-        if tensor.shape == parameter.shape:
-            taken[full] = file_name
-        else:
-            mismatched.append((file_name, tuple(tensor.shape), tuple(parameter.shape)))
-    return taken, mismatched
-
-
-def _key(model: "PreTrainedModel", full: str) -> str:
-    """Return a name in the model without the encoder's prefix."""
-    return full.removeprefix(f"{model.base_model_prefix}.")
+def _unfit(weight: Tensor) -> str:
+    """Say what a weight is that cannot be copied into a model; empty if it can."""
+    if weight.dtype in _WEIGHT_DTYPES and not (weight.is_sparse or weight.is_meta):
+        return ""
+    return f"{weight.dtype}, {weight.layout}, {weight.device}"
 
 
 def _places(model: "PreTrainedModel") -> Iterator[tuple[str, nn.Module, str]]:
@@ -185,7 +153,7 @@ def _fill_buffers(
     """Fill the buffers that are saved, which only a user's class has."""
     own = model.state_dict()  # without buffers that are not to be saved
     for full, buffer in model.named_buffers():
-        key = _key(model, full)
+        key = full.removeprefix(f"{model.base_model_prefix}.")
         if full in own and key in unused and weights[unused[key]].shape == buffer.shape:
             buffer.copy_(weights[unused.pop(key)])
 
@@ -203,10 +171,5 @@ def _untie_if_different(model: "PreTrainedModel", weight: Tensor, name: str) -> 
     weight = weight.to(decoder.weight)
     if torch.allclose(weight, decoder.weight, rtol=0, atol=0, equal_nan=True):
         return
-    logger.warning(
-        "%s: its decoder differs from its word embeddings, so the two are not tied "
-        "(config.tie_word_embeddings is now False)",
-        name,
-    )
-    model.config.tie_word_embeddings = False
+    untie(model, name)
     decoder.weight = nn.Parameter(weight.clone())

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from distilbert.checkpoint import logger
 from distilbert.config import DistilBertConfig
+from distilbert.matching import untie
 from distilbert.outputs import MaskedLMOutput
 from distilbert.tf import inputs, losses
 from distilbert.tf.layers import ACTIVATION_FUNCTIONS, dense, layer_norm
@@ -101,12 +101,7 @@ class TFDistilBertForMaskedLM(TaskModel):
         words = values_of(self.get_input_embeddings().embeddings)
         if np.array_equal(words, weight.astype(words.dtype)):
             return
-        logger.warning(
-            "%s: its decoder differs from its word embeddings, so the two are not tied "
-            "(config.tie_word_embeddings is now False)",
-            name,
-        )
-        self.config.tie_word_embeddings = False
+        untie(self, name)
         self.vocab_projector.untie(weight.astype(words.dtype))
 
     def decode(self, tokens: Any) -> Any:

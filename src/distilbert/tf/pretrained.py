@@ -52,7 +52,7 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
     """
 
     config_class: ClassVar[type[PretrainedConfig]] = DistilBertConfig
-    base_model_prefix = "distilbert"
+    base_model_prefix: ClassVar[str] = "distilbert"
     main_input_name = "input_ids"
     has_head: ClassVar[bool] = True
 

@@ -12,13 +12,15 @@ import keras
 import numpy as np
 from safetensors.numpy import save_file
 
-from distilbert import checkpoint, keymap
+from distilbert import keymap
+from distilbert.checkpoint import saved_config
 from distilbert.hub import (
     TORCH_INDEX,
     TORCH_WEIGHTS,
     Source,
     write_weights,
 )
+from distilbert.matching import match
 from distilbert.stored_weights import read_arrays
 from distilbert.tf.old_files import KERAS_WEIGHTS, read_h5
 
@@ -150,46 +152,23 @@ def load_weights(
     Raises:
         ValueError: nothing fits, a shape does not, or a weight holds no numbers.
     """
-    theirs = checkpoint.by_module_name(weights)
-    unused = dict(theirs)  # what is left when the model has taken its share
-    dropped_head = checkpoint.drop_bert_head(model, weights, unused)
-    token_type = checkpoint.take_token_type(model, weights, unused, name)
-    mismatched = []
-    taken: dict[str, str] = {}  # the model's name -> the file's
     own = named_weights(model)
-    for full, weight in own.items():
-        key = full.removeprefix("distilbert.")
-        if key not in unused:
-            continue
-        file_name = unused.pop(key)
-        value = weights[file_name]
-        if str(value.dtype) not in _WEIGHT_DTYPES:
-            raise ValueError(
-                f"{name}: {file_name} does not hold floating-point numbers ({value.dtype}); "
-                "quantised files are not read"
-            )
-        if value.shape == weight.shape:
-            taken[full] = file_name
-        else:
-            mismatched.append((file_name, tuple(value.shape), weight.shape))
-    checkpoint.require_fit(name, mismatched, ignore_mismatched_sizes)
-    checkpoint.require_encoder(
-        name, model.config.model_type, theirs.keys() - unused.keys(), weights
+    found = match(
+        model,
+        {full: weight.shape for full, weight in own.items()},
+        weights,
+        name=name,
+        ignore_mismatched_sizes=ignore_mismatched_sizes,
+        unfit=lambda value: "" if str(value.dtype) in _WEIGHT_DTYPES else str(value.dtype),
     )
-    for full, file_name in taken.items():
+    for full, file_name in found.taken.items():
         value = weights[file_name]
-        if token_type is not None and full.endswith(keymap.POSITIONS):
-            value = value.astype(np.float32) + token_type.astype(np.float32)
+        if found.token_type is not None and full.endswith(keymap.POSITIONS):
+            value = value.astype(np.float32) + found.token_type.astype(np.float32)
         own[full].assign(value)
-    if model.config.tie_word_embeddings and keymap.DECODER in unused:
-        model.untie_if_different(weights[unused.pop(keymap.DECODER)], name)
-    info: dict[str, list[Any]] = {
-        "missing_keys": [full for full in own if full not in taken],
-        "unexpected_keys": sorted(unused.values()),
-        "mismatched_keys": mismatched,
-    }
-    checkpoint.report(model, name, info, dropped_head)
-    return info
+    if model.config.tie_word_embeddings and keymap.DECODER in found.unused:
+        model.untie_if_different(weights[found.unused.pop(keymap.DECODER)], name)
+    return found.report(model, name, [full for full in own if full not in found.taken])
 
 
 def save_model(
@@ -199,6 +178,6 @@ def save_model(
 ) -> None:
     """Write `config.json` and the weights, in one file or in shards with an index."""
     tensors = {name: weight.read() for name, weight in named_weights(model).items()}
-    config = checkpoint.saved_config(model, type(model).__name__.removeprefix("TF"))
+    config = saved_config(model.config, type(model).__name__.removeprefix("TF"))
     config["dtype"] = str(next(iter(tensors.values())).dtype)
     write_weights(folder, tensors, max_shard_size, config, save_file)
