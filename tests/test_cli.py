@@ -431,7 +431,7 @@ def test_a_reader_that_has_enough_is_no_error():
         "    for _ in range(100_000): print('an answer')\n"
         "module = types.SimpleNamespace(main=main, Settings=None)\n"
         "cli.import_module = lambda name: module\n"
-        "cli._settings = lambda *given: None\n"
+        "cli.read_settings = lambda *given: None\n"
         "sys.exit(cli.main(['predict']))\n"
     )
     writer = subprocess.Popen(
@@ -452,7 +452,7 @@ def test_a_signal_that_ends_the_process_says_where():
         "def main(settings): os.kill(os.getpid(), signal.SIGBUS)\n"
         "module = types.SimpleNamespace(main=main, Settings=None)\n"
         "cli.import_module = lambda name: module\n"
-        "cli._settings = lambda *given: None\n"
+        "cli.read_settings = lambda *given: None\n"
         "sys.exit(cli.main(['predict']))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

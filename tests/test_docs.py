@@ -15,7 +15,7 @@ import torch
 from torch.distributed.run import get_args_parser
 
 import distilbert as d
-from distilbert import cli
+from distilbert import cli, flags
 from distilbert.recipes import distill
 
 ROOT = Path(__file__).parents[1]
@@ -121,7 +121,7 @@ def test_the_commands_of_the_guides_have_settings_that_can_be(page):
     assert found
     for recipe, *words in found:
         module = import_module(cli.RECIPES[recipe][0])
-        settings = cli._settings(recipe, module.Settings, words)
+        settings = flags.read_settings(recipe, module.Settings, words)
         if recipe == "distill":
             distill.with_recipe(settings)
 
@@ -156,7 +156,7 @@ def test_every_flag_has_a_help_line_that_can_be_read_alone(recipe, capsys, monke
         cli.main([recipe, "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     kind = import_module(cli.RECIPES[recipe][0]).Settings
-    _, lines = cli._documentation(kind)
+    _, lines = flags._documentation(kind)
     assert list(lines) == [entry.name for entry in fields(kind)]
     for name, line in lines.items():
         assert line in shown, name

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import distilbert as d
-from distilbert import cli
+from distilbert import cli, flags
 from distilbert.tasks.features import Features
 
 pytest.importorskip("torch")
@@ -80,7 +80,7 @@ def test_a_student_has_half_of_any_teacher(scripts, tmp_path, monkeypatch):
     assert words[at + 1 : at + 7] == ["1", "3", "5", "7", "9", "11"]
     for command in (of_minilm, new, words):
         recipe = import_module(cli.RECIPES[command[3]][0])
-        cli._settings(command[3], recipe.Settings, command[4:])  # or there is no such flag
+        flags.read_settings(command[3], recipe.Settings, command[4:])  # or there is no such flag
 
 
 def save_bert(folder, vocabulary):
