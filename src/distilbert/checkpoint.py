@@ -11,7 +11,8 @@ from typing import Any
 
 from distilbert import fields
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
-from distilbert.hub import CONFIG_FILE, Source, read_json
+from distilbert.folders import read_json
+from distilbert.hub import CONFIG_FILE, Source
 
 KINDS = (
     "ForMaskedLM",

@@ -7,19 +7,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from distilbert.errors import reworded
+from distilbert.folders import json_text, read_json, staged, write_json
 from distilbert.foreign_options import without_foreign
-from distilbert.hub import (
-    CONFIG_FILE,
-    REACH,
-    Pushable,
-    Source,
-    json_text,
-    push_folder,
-    read_json,
-    refuse_hub_options,
-    staged,
-    write_json,
-)
+from distilbert.hub import CONFIG_FILE, REACH, Pushable, Source, push_folder, refuse_hub_options
 
 
 class ConfigFiles(Pushable, ABC):

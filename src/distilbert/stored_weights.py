@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from safetensors import SafetensorError, safe_open
 
-from distilbert.hub import Source, find_weights, require_promised
+from distilbert.hub import Source
 from distilbert.keymap import from_keras_file
+from distilbert.weight_files import find_weights, require_promised
 
 
 class SafeWeights(Mapping[str, Any]):

@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from distilbert.distillation.shards import REMEDY, Shard, ShardReader, hash_of_files, tokens_file
-from distilbert.hub import is_plain_name, read_json
+from distilbert.folders import is_plain_name, read_json
 
 MANIFEST_FILE = "manifest.json"
 COUNTS_FILE = "counts.npy"

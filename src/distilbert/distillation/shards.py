@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from distilbert.hub import is_plain_name
+from distilbert.folders import is_plain_name
 
 REMEDY = (
     "Remove manifest.json and run `distilbert prepare` again with the same settings, "

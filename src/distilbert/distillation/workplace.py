@@ -25,7 +25,8 @@ from distilbert.distillation.shards import (
     whole_file,
 )
 from distilbert.distillation.vocabulary import identity_of, special_ids_of, vocab_size_of
-from distilbert.hub import CONFIG_FILE, json_text, read_json
+from distilbert.folders import json_text, read_json
+from distilbert.hub import CONFIG_FILE
 from distilbert.tokenization import DistilBertTokenizerFast
 from distilbert.tokenization.files import TOKENIZER_FILES
 

@@ -12,10 +12,12 @@ from distilbert.export.graph import Graph
 from distilbert.export.network import add_network
 from distilbert.export.session import Session
 from distilbert.export.weights import Weights
+from distilbert.folders import staged, write_json
 from distilbert.harm import Check, Harm, compare, encode, require_tolerance
-from distilbert.hub import CONFIG_FILE, ONNX_WEIGHTS, Source, staged, write_json
+from distilbert.hub import CONFIG_FILE, Source
 from distilbert.tokenization import DistilBertTokenizerFast
 from distilbert.tokenization.files import TOKENIZER_FILE, TOKENIZER_FILES, VOCAB_FILE, fit_to_model
+from distilbert.weight_files import ONNX_WEIGHTS
 
 PRECISIONS = ("fp32", "int8")
 _OTHER_WEIGHTS = ("model*.safetensors*", "pytorch_model*.bin*", "tf_model*.h5*")

@@ -11,7 +11,8 @@ from distilbert import checkpoint
 from distilbert.config import PretrainedConfig
 from distilbert.extras import require
 from distilbert.fields import integer, optional
-from distilbert.hub import ONNX_WEIGHTS, Source
+from distilbert.hub import Source
+from distilbert.weight_files import ONNX_WEIGHTS
 
 _INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 

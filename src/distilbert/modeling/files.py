@@ -14,14 +14,10 @@ from torch import Tensor
 
 from distilbert.checkpoint import saved_config
 from distilbert.config import BertConfig
-from distilbert.hub import (
-    Source,
-    find_weights,
-    require_promised,
-    write_weights,
-)
+from distilbert.hub import Source
 from distilbert.keymap import BERT_BIAS, BERT_DECODER_BIAS, DECODER, to_bert_file
 from distilbert.stored_weights import SafeWeights
+from distilbert.weight_files import find_weights, require_promised, write_weights
 
 if TYPE_CHECKING:
     from distilbert.modeling.pretrained import PreTrainedModel

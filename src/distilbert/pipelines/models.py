@@ -6,7 +6,8 @@ from typing import Any
 
 from distilbert.checkpoint import require_kind
 from distilbert.extras import require
-from distilbert.hub import CONFIG_FILE, ONNX_WEIGHTS, REACH, Source, find_weights
+from distilbert.hub import CONFIG_FILE, REACH, Source
+from distilbert.weight_files import ONNX_WEIGHTS, find_weights
 
 HEAD_NAMES = {
     "ForMaskedLM": "a masked-LM head",

@@ -20,7 +20,7 @@ import torch
 import distilbert
 from distilbert.checkpoint import is_bert
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
-from distilbert.hub import make_folder
+from distilbert.folders import make_folder
 from distilbert.inference.prepared import PreparedModel, build
 from distilbert.modeling.backbone import DistilBertModel
 from distilbert.modeling.bert import BertModel

@@ -18,7 +18,8 @@ import torch
 
 from distilbert.distillation.corpus import Corpus
 from distilbert.distillation.masking import Masking
-from distilbert.hub import CONFIG_FILE, ONNX_WEIGHTS, Source, json_text, read_json
+from distilbert.folders import json_text, read_json
+from distilbert.hub import CONFIG_FILE, Source
 from distilbert.modeling.opening import open_masked_lm
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.pipelines.models import is_exported
@@ -46,6 +47,7 @@ from distilbert.tasks.catalog import NAMES
 from distilbert.tasks.features import Features
 from distilbert.tasks.step import logits_of, run, to_inputs
 from distilbert.tasks.tables import fingerprint
+from distilbert.weight_files import ONNX_WEIGHTS
 
 MASKED_LM = "mlm"
 _OF_MASKED_LM = ("mask_rate", "mask_smoothing")

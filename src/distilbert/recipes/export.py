@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distilbert.export import export_onnx
-from distilbert.hub import ONNX_WEIGHTS, Source, find_weights
+from distilbert.hub import Source
 from distilbert.pipelines.records import read_records
 from distilbert.tokenization import DistilBertTokenizerFast
+from distilbert.weight_files import ONNX_WEIGHTS, find_weights
 
 _logger = logging.getLogger("distilbert")
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from distilbert.export import OnnxModel
-from distilbert.hub import ONNX_WEIGHTS, Source
+from distilbert.hub import Source
 from distilbert.outputs import (
     BaseModelOutputWithPooling,
     ModelOutput,
@@ -14,6 +14,7 @@ from distilbert.outputs import (
     SequenceClassifierOutput,
 )
 from distilbert.tasks.step import real_tokens
+from distilbert.weight_files import ONNX_WEIGHTS
 
 _KINDS: dict[str, type[ModelOutput]] = {
     "logits": SequenceClassifierOutput,

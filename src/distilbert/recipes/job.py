@@ -12,12 +12,14 @@ from torch import nn
 
 from distilbert.config import PretrainedConfig
 from distilbert.distillation.vocabulary import identity_of, vocab_size_of
-from distilbert.hub import WEIGHTS, Source, staged
+from distilbert.folders import staged
+from distilbert.hub import Source
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.runtime.launch import Launch
 from distilbert.tokenization import DistilBertTokenizerFast
 from distilbert.tokenization.files import TOKENIZER_FILES, fit_to_model
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
+from distilbert.weight_files import WEIGHTS
 
 
 class Steps(AbstractContextManager[Any], Protocol):

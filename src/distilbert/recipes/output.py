@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from distilbert.hub import staged
+from distilbert.folders import staged
 from distilbert.runtime.lock import take_file
 from distilbert.runtime.room import room_for
 

@@ -20,7 +20,7 @@ from distilbert.distillation.sequences import Shape
 from distilbert.distillation.sources import open_sources, times_of, warn_of_left_out
 from distilbert.distillation.vocabulary import Sample, open_tokenizer, train_tokenizer
 from distilbert.distillation.workplace import Workplace, settings_of
-from distilbert.hub import read_json
+from distilbert.folders import read_json
 from distilbert.runtime.lock import held
 from distilbert.runtime.room import NO_ROOM
 from distilbert.runtime.scratch import remove_scratch

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distilbert.hub import staged
+from distilbert.folders import staged
 from distilbert.recipes import page
 from distilbert.runtime.console import Console
 

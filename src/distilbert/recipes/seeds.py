@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Collection
 from pathlib import Path
 
-from distilbert.hub import staged, write_json
+from distilbert.folders import staged, write_json
 from distilbert.recipes.plan import gain
 from distilbert.runtime.launch import Launch
 from distilbert.runtime.room import room_for

@@ -14,7 +14,8 @@ from distilbert.distillation.block_writer import clean
 from distilbert.distillation.blocks import TextSource, blocks
 from distilbert.distillation.sources import open_sources, warn_of_left_out
 from distilbert.distillation.vocabulary import vocab_size_of
-from distilbert.hub import WEIGHTS, Source, make_folder, staged
+from distilbert.folders import make_folder, staged
+from distilbert.hub import Source
 from distilbert.modeling.opening import open_whole
 from distilbert.modeling.resizing import keep_tokens
 from distilbert.recipes.job import require_vectors
@@ -26,6 +27,7 @@ from distilbert.tokenization import (
 from distilbert.tokenization.files import TOKENIZER_FILES, fit_to_model
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
 from distilbert.tokenization.trimming import needed_ids, trimmed
+from distilbert.weight_files import WEIGHTS
 
 _logger = logging.getLogger("distilbert")
 _BLOCK_BYTES = 1 << 20

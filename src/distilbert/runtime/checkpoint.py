@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from distilbert.hub import json_text, read_json
+from distilbert.folders import json_text, read_json
 from distilbert.runtime.scratch import REMOVING, SAVING, remove_scratch
 
 FORMAT = 1

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from distilbert.hub import make_folder
+from distilbert.folders import make_folder
 
 LOCK_FILE = ".lock"
 _LOCKED_BYTE = 2**31 - 2  # the last that Windows' C library can lock

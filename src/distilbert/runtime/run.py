@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import distilbert
-from distilbert.hub import make_folder, read_json, staged, write_json
+from distilbert.folders import make_folder, read_json, staged, write_json
 from distilbert.runtime.lock import take
 from distilbert.runtime.room import room_for
 from distilbert.runtime.scratch import remove_scratch

@@ -14,15 +14,11 @@ from safetensors.numpy import save_file
 
 from distilbert import keymap
 from distilbert.checkpoint import saved_config
-from distilbert.hub import (
-    TORCH_INDEX,
-    TORCH_WEIGHTS,
-    Source,
-    write_weights,
-)
+from distilbert.hub import Source
 from distilbert.matching import match
 from distilbert.stored_weights import read_arrays
 from distilbert.tf.old_files import KERAS_WEIGHTS, read_h5
+from distilbert.weight_files import TORCH_INDEX, TORCH_WEIGHTS, write_weights
 
 if TYPE_CHECKING:
     from distilbert.tf.pretrained import TFDistilBertPreTrainedModel

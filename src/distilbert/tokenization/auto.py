@@ -7,7 +7,8 @@ from typing import Any, Literal, overload
 from distilbert.auto import AutoClass
 from distilbert.checkpoint import is_bert
 from distilbert.fields import boolean
-from distilbert.hub import CONFIG_FILE, Source, read_json
+from distilbert.folders import read_json
+from distilbert.hub import CONFIG_FILE, Source
 from distilbert.tokenization.fast import DistilBertTokenizerFast
 from distilbert.tokenization.files import TOKENIZER_CONFIG_FILE
 from distilbert.tokenization.slow import DistilBertTokenizer

@@ -7,7 +7,8 @@ from typing import Any
 
 from tokenizers import AddedToken
 
-from distilbert.hub import SINGLE_WEIGHTS, Source, read_json, write_json
+from distilbert.folders import read_json, write_json
+from distilbert.hub import SINGLE_WEIGHTS, Source
 from distilbert.pretrained_config import PretrainedConfig
 from distilbert.tokenization import options
 from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, spec_of_json, typed

@@ -8,7 +8,7 @@ from typing import Any
 
 from tokenizers import AddedToken
 
-from distilbert.hub import read_json
+from distilbert.folders import read_json
 from distilbert.tokenization.text import check_text
 
 # How text is cut, by the names that constructors and tokenizer_config.json have for it.

@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Self
 
 from tokenizers import AddedToken, Tokenizer, processors
 
+from distilbert.folders import staged, write_json
 from distilbert.foreign_options import Table, without_foreign
-from distilbert.hub import Pushable, Source, push_folder, refuse_hub_options, staged, write_json
+from distilbert.hub import Pushable, Source, push_folder, refuse_hub_options
 from distilbert.tokenization.added_tokens import flags_of
 from distilbert.tokenization.decoding import Decoding
 from distilbert.tokenization.engine import Engine
