@@ -27,7 +27,7 @@ import transformers as peer
 import distilbert as d
 from distilbert.distillation.batches import Counts
 from distilbert.distillation.step import DistillationStep, Weights
-from distilbert.inference.prepared import use_fast_stack
+from distilbert.inference.preparing import use_fast_stack
 from distilbert.native.memory import keep_freed_memory
 
 # Model FLOPs per token: linear layers (teacher forward, student forward and backward), and the

@@ -11,7 +11,7 @@ from distilbert.distillation.batches import Counts
 from distilbert.distillation.step import DistillationStep, MaskedLMStep, Weights
 from distilbert.distillation.student import default_layers, from_teacher
 from distilbert.distillation.vocabulary_terms import Decoder, vocabulary_terms
-from distilbert.inference.prepared import use_fast_stack
+from distilbert.inference.preparing import use_fast_stack
 
 SIZES = {"vocab_size": 60, "max_position_embeddings": 16, "initializer_range": 0.2}
 

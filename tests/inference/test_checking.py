@@ -8,7 +8,7 @@ import torch
 import distilbert as d
 from distilbert.harm import encode
 from distilbert.inference import checking
-from distilbert.inference.prepared import build
+from distilbert.inference.preparing import build
 from distilbert.native import library
 
 from .conftest import HEADS

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 import distilbert as d
-from distilbert.inference import graphs
-from distilbert.inference import prepared as preparing
+from distilbert.inference import graphs, preparing
 from distilbert.modeling import attention
 from distilbert.native import library
 

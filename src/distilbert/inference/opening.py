@@ -9,7 +9,8 @@ import torch
 from distilbert.checkpoint import kind_of, read_config
 from distilbert.harm import Check
 from distilbert.hub import REACH, Source
-from distilbert.inference.prepared import PreparedModel, prepare
+from distilbert.inference.prepared import PreparedModel
+from distilbert.inference.preparing import prepare
 from distilbert.modeling import files, loading
 from distilbert.modeling.opening import class_for, refuse_missing
 from distilbert.native.memory import give_back

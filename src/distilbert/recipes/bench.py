@@ -21,7 +21,8 @@ import distilbert
 from distilbert.checkpoint import is_bert
 from distilbert.config import BertConfig, DistilBertConfig, PretrainedConfig
 from distilbert.folders import make_folder
-from distilbert.inference.prepared import PreparedModel, build
+from distilbert.inference.prepared import PreparedModel
+from distilbert.inference.preparing import build
 from distilbert.modeling.backbone import DistilBertModel
 from distilbert.modeling.bert import BertModel
 from distilbert.modeling.pretrained import PreTrainedModel

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from distilbert.config import PretrainedConfig
-from distilbert.inference.prepared import Maker
+from distilbert.inference.preparing import Maker
 from distilbert.native import library
 
 Contender = Callable[[Tensor, Tensor], Tensor]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from distilbert.distillation.masking import IGNORED
-from distilbert.inference.prepared import build
+from distilbert.inference.preparing import build
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.recipes.task_job import (
     Reader,

@@ -18,7 +18,7 @@ from distilbert.distillation.masking import Masking
 from distilbert.distillation.randomness import torch_seed
 from distilbert.distillation.step import DistillationStep, Weights
 from distilbert.distillation.student import default_layers, from_teacher
-from distilbert.inference.prepared import use_fast_stack
+from distilbert.inference.preparing import use_fast_stack
 from distilbert.modeling.distilbert import DistilBertForMaskedLM
 from distilbert.modeling.heads import MaskedLM
 from distilbert.modeling.opening import open_masked_lm

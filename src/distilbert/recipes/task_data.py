@@ -8,7 +8,7 @@ import numpy as np
 
 from distilbert.checkpoint import is_bert
 from distilbert.config import BertConfig, DistilBertConfig
-from distilbert.inference.prepared import use_fast_stack
+from distilbert.inference.preparing import use_fast_stack
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.recipes.augment import augmented
 from distilbert.recipes.given import given

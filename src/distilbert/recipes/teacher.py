@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from distilbert.inference.prepared import build
+from distilbert.inference.preparing import build
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.recipes.job import tokenizer_difference
 from distilbert.recipes.task_job import (
