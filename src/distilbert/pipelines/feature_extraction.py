@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from distilbert.fields import boolean, one_of
 from distilbert.foreign_options import Table
-from distilbert.pipelines.flow import Encoded, Options, Pipeline
+from distilbert.pipelines.flow import Encoded, Pipeline
 from distilbert.pipelines.inputs import Count, text_of
+from distilbert.pipelines.options import Options
 from distilbert.pipelines.running import Outputs, Row
 
 POOLING = ("none", "mean", "first")

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distilbert.fields import integer, optional
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
+from distilbert.pipelines.flow import Encoded, Pipeline, softmax
 from distilbert.pipelines.inputs import Count, text_of, words
+from distilbert.pipelines.options import Options
 from distilbert.pipelines.running import Outputs, Row
 
 

@@ -1,18 +1,17 @@
-"""What all pipelines share: options, inputs read ahead, rows run in batches, answers in order."""
+"""What all pipelines share: inputs read ahead, rows run in batches, answers in order."""
 
-import difflib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from distilbert.fields import Check, integer, optional
-from distilbert.foreign_options import Table, without_foreign
+from distilbert.fields import integer
+from distilbert.foreign_options import Table
 from distilbert.pipelines.inputs import (
     Count,
     characters,
@@ -24,33 +23,15 @@ from distilbert.pipelines.inputs import (
     until_full,
 )
 from distilbert.pipelines.models import as_arrays, check_head, move
+from distilbert.pipelines.options import Options, replaced
 from distilbert.pipelines.progress import with_bar
+from distilbert.pipelines.rows import rows_of
 from distilbert.pipelines.running import Outputs, Row, run
 
 if TYPE_CHECKING:
     from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 MOST_CHARACTERS_AHEAD = 1_000_000
-_CHARACTERS_ENCODED = 100_000  # at a time: not all rows of a request are in memory twice
-
-_OF_FOLDERS = "say it where a folder or hub id is opened; a model has model.to(…)"
-_FOREIGN: Table = {
-    "batch_size": optional(integer(1)),  # any, as no answer depends on the batch
-    "device": ((None,), "say it when the pipeline is made"),
-    "dtype": ((None,), _OF_FOLDERS),
-    "feature_extractor": ((None,), "leave it out, texts have none"),
-    "framework": ((None, "pt"), "leave it out, the model says what it is"),
-    "model_kwargs": ((None, {}), "open the model with them by from_pretrained, and pass it"),
-    "num_workers": optional(integer(0)),  # inputs are read by the caller's own thread
-    "padding": (
-        (None, False, True, "longest", "max_length", "do_not_pad"),
-        "leave it out, no answer depends on padding",
-    ),
-    "tokenize_kwargs": ((None, {}), "say truncation=True or max_length=… without it"),
-    "tokenizer_kwargs": ((None, {}), "say truncation=True or max_length=… without it"),
-    "torch_dtype": ((None,), _OF_FOLDERS),
-    "use_fast": ((None, False, True), "leave it out, the slow tokenizer gives the same"),
-}
 
 # Methods of transformers' pipelines that its subclasses override, and what does that here.
 _NEVER_CALLED = {
@@ -60,23 +41,6 @@ _NEVER_CALLED = {
     "postprocess": "override answer, or change the answers in __call__",
     "_sanitize_parameters": "take options of your own in __call__",
 }
-
-
-@dataclass(frozen=True)
-class Options:
-    """What every pipeline can be told, when it is made or called.
-
-    Args:
-        max_length: tokens per row, special ones included; by default what the model takes.
-    """
-
-    max_length: int | None = None
-
-    checks: ClassVar[dict[str, Check]] = {"max_length": optional(integer(1))}
-
-    def __post_init__(self) -> None:
-        for name, check in self.checks.items():
-            object.__setattr__(self, name, check(name, getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -377,17 +341,7 @@ class Pipeline(ABC):
         return False
 
     def _checked(self, before: Options, options: Mapping[str, Any]) -> Any:
-        own = without_foreign(options, {**_FOREIGN, **self.foreign}, of=self.task)
-        known = [field.name for field in fields(self.options_class)]
-        unknown = [name for name in own if name not in known]
-        if unknown:
-            close = difflib.get_close_matches(unknown[0], known, 1)
-            hint = f"did you mean {close[0]}? It" if close else "it"
-            raise TypeError(
-                f"{self.task} has no option {unknown[0]!r:.60}; {hint} has {', '.join(known)}, and "
-                "when it is made batch_tokens, config, device and read_ahead"
-            )
-        chosen = replace(before, **own)
+        chosen = replaced(before, options, self.foreign, self.task)
         self._check_options(chosen)
         return chosen
 
@@ -450,47 +404,8 @@ class Pipeline(ABC):
         truncation: bool | str,
         count: Count | None,
     ) -> list[Row]:
-        """Encode texts, each with another one or None, as a row each.
-
-        Raises:
-            ValueError: a text without a token, or a row that is too long and not to be cut.
-        """
-        rows: list[Row] = []
-        left = iter(texts)
-        while block := [*until_full(left, characters, _CHARACTERS_ENCODED)]:
-            made = self._rows_at_once(block, options, truncation)
-            if count is not None:
-                count(sum(len(row.ids) for row in made))
-            rows += made
-        return rows
-
-    def _rows_at_once(
-        self, texts: list[tuple[str, str | None]], options: Any, truncation: bool | str
-    ) -> list[Row]:
-        limit = self._limit(options)
-        pairs: Any = [pair for _, pair in texts]
-        encoded = self.tokenizer(
-            [text for text, _ in texts],
-            None if all(pair is None for pair in pairs) else pairs,
-            truncation=truncation,
-            max_length=limit if truncation else None,
-            return_token_type_ids=True,
-            return_attention_mask=False,
-            verbose=False,
-        )
-        rows = [
-            Row(*both) for both in zip(encoded["input_ids"], encoded["token_type_ids"], strict=True)
-        ]
-        special = [self.tokenizer.num_special_tokens_to_add(pair=pair) for pair in (False, True)]
-        for (text, pair), row in zip(texts, rows, strict=True):
-            if len(row.ids) <= special[pair is not None]:
-                raise ValueError(f"the text {text!r:.80} has no tokens")
-            if len(row.ids) > limit:
-                raise ValueError(
-                    f"the text {text!r:.80} has {len(row.ids)} tokens, and at most {limit} fit: "
-                    "shorten it, or set truncation to have its end cut off"
-                )
-        return rows
+        """Encode texts, each with another one or None, as a row each; see `rows_of`."""
+        return rows_of(self.tokenizer, texts, self._limit(options), truncation, count)
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
+from distilbert.pipelines.flow import Encoded, Pipeline, softmax
 from distilbert.pipelines.inputs import Count, text_of
+from distilbert.pipelines.options import Options
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from distilbert.fields import boolean, integer, optional
-from distilbert.pipelines.flow import Encoded, Options, Pipeline
+from distilbert.pipelines.flow import Encoded, Pipeline
 from distilbert.pipelines.inputs import Count, text_of
+from distilbert.pipelines.options import Options
 from distilbert.pipelines.running import Outputs, Row
 from distilbert.tasks.answers import find_answers, log_probabilities
 from distilbert.tasks.windows import Windows, make_windows

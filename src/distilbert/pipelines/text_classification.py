@@ -9,8 +9,9 @@ import numpy as np
 from distilbert.errors import reworded
 from distilbert.fields import integer, one_of, optional, string
 from distilbert.foreign_options import Table
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
+from distilbert.pipelines.flow import Encoded, Pipeline, softmax
 from distilbert.pipelines.inputs import Count, text_of
+from distilbert.pipelines.options import Options
 
 FUNCTIONS = ("softmax", "sigmoid", "none")
 

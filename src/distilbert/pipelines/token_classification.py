@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from distilbert.fields import integer, one_of, optional
 from distilbert.foreign_options import Table
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
+from distilbert.pipelines.flow import Encoded, Pipeline, softmax
 from distilbert.pipelines.inputs import Count, text_of, words
+from distilbert.pipelines.options import Options
 from distilbert.pipelines.running import Outputs, Row
 from distilbert.tasks.entities import split_tag
 from distilbert.tokenization.truncation import tokens_in_windows

@@ -8,8 +8,9 @@ import numpy as np
 
 from distilbert.fields import boolean
 from distilbert.foreign_options import Table
-from distilbert.pipelines.flow import Encoded, Options, Pipeline, softmax
+from distilbert.pipelines.flow import Encoded, Pipeline, softmax
 from distilbert.pipelines.inputs import Count, text_of, words
+from distilbert.pipelines.options import Options
 
 
 def _labels(name: str, value: Any) -> tuple[str, ...]:
