@@ -32,7 +32,7 @@ import distilbert as d
 from distilbert.distillation.order import step_indices
 from distilbert.modeling.opening import open_head
 from distilbert.recipes import finetune
-from distilbert.recipes.task_job import label_fields
+from distilbert.recipes.task_model import label_fields
 from distilbert.runtime.launch import default_device
 from distilbert.tasks.catalog import make_task
 

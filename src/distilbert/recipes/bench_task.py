@@ -9,13 +9,8 @@ import numpy as np
 from distilbert.distillation.masking import IGNORED
 from distilbert.inference.preparing import build
 from distilbert.modeling.pretrained import PreTrainedModel
-from distilbert.recipes.task_job import (
-    Reader,
-    labels_of,
-    open_trained,
-    outputs_of,
-    require_labels,
-)
+from distilbert.recipes.task_model import labels_of, open_trained, outputs_of
+from distilbert.recipes.task_reading import Reader, require_labels
 from distilbert.runtime import launch as launching
 from distilbert.tasks.catalog import make_task
 from distilbert.tasks.classification import MultiLabel, Regression

@@ -30,16 +30,14 @@ from distilbert.recipes.masked_lm import check_vocabulary, masked_lm_scores, ope
 from distilbert.recipes.output import target_of, write_output
 from distilbert.recipes.report import Comparison, show, show_comparison, write_report
 from distilbert.recipes.start import agree
-from distilbert.recipes.task_job import (
-    Reader,
+from distilbert.recipes.task_model import (
     labels_of,
     open_exported,
     open_trained,
     outputs_of,
     refuse_not_finite,
-    require_labels,
-    task_of,
 )
+from distilbert.recipes.task_reading import Reader, require_labels, task_of
 from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch

@@ -22,7 +22,8 @@ from distilbert.recipes.plan import Plan, steps_of
 from distilbert.recipes.seeds import folder_of, refuse_fewer, sum_up
 from distilbert.recipes.start import agree, start_together
 from distilbert.recipes.task_data import Data, read_data, with_teacher
-from distilbert.recipes.task_job import TaskJob, label_fields
+from distilbert.recipes.task_job import TaskJob
+from distilbert.recipes.task_model import label_fields
 from distilbert.runtime import checkpoint
 from distilbert.runtime import launch as launching
 from distilbert.runtime.launch import Launch

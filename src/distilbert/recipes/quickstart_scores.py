@@ -15,7 +15,7 @@ from distilbert.modeling.opening import open_masked_lm
 from distilbert.pipelines import pipeline
 from distilbert.recipes.bench_task import Trial
 from distilbert.recipes.masked_lm import validation_batches
-from distilbert.recipes.task_job import outputs_of
+from distilbert.recipes.task_model import outputs_of
 from distilbert.runtime.launch import Launch
 
 _BATCH_TOKENS = 4096

@@ -13,7 +13,7 @@ from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.recipes.augment import augmented
 from distilbert.recipes.given import given
 from distilbert.recipes.job import open_model_tokenizer, tokenizer_hashes
-from distilbert.recipes.task_job import Reader, require_labels, task_of
+from distilbert.recipes.task_reading import Reader, require_labels, task_of
 from distilbert.recipes.teacher import open_teacher, teach
 from distilbert.runtime import checkpoint
 from distilbert.runtime.launch import Launch

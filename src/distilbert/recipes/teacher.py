@@ -7,7 +7,7 @@ import numpy as np
 from distilbert.inference.preparing import build
 from distilbert.modeling.pretrained import PreTrainedModel
 from distilbert.recipes.job import tokenizer_difference
-from distilbert.recipes.task_job import (
+from distilbert.recipes.task_model import (
     in_words,
     labels_of,
     open_trained,
