@@ -10,7 +10,7 @@ import torch
 import distilbert as d
 from distilbert import cli
 from distilbert.native import library, processor
-from distilbert.recipes import bench, bench_runs, bench_task
+from distilbert.recipes import bench, bench_page, bench_runs, bench_task
 from distilbert.runtime.run import commit
 from distilbert.tasks.catalog import make_task
 
@@ -183,7 +183,7 @@ def test_nothing_can_be_kept_of_a_score_of_0(fresh, tmp_path):
     trial = bench_task.open_trial(model, data, "token-classification", 0)
     task = bench_task.task_results(trial, ("fp32",))
     assert task["results"]["prepared fp32"]["kept"] is None
-    assert [row["kept"] for row in bench._task_rows(task)] == ["100.00%", ""]
+    assert [row["kept"] for row in bench_page.task_rows(task)] == ["100.00%", ""]
 
 
 def test_what_counts_as_a_changed_decision():
