@@ -10,8 +10,8 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook
 
 import distilbert as d
-from distilbert.inference import encoder
 from distilbert.inference import native_stack as stack
+from distilbert.inference import slices
 from distilbert.modeling.model import AttentionPlan, Transformer
 from distilbert.modeling.unpadding import Unpadding
 from distilbert.native import library, processor
@@ -68,7 +68,7 @@ def test_a_nan_stays_one(make, activation):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_equal_on_random_shapes(make, feed, seed, monkeypatch):
-    monkeypatch.setattr(encoder, "SLICE_TOKENS", 64)
+    monkeypatch.setattr(slices, "SLICE_TOKENS", 64)
     monkeypatch.setattr(stack, "SLICE_TOKENS", 64)
     draw = random.Random(seed)
     heads = draw.choice([1, 2, 3, 5])
@@ -92,9 +92,9 @@ def test_equal_on_random_shapes(make, feed, seed, monkeypatch):
 @pytest.fixture
 def three_threads(monkeypatch):
     """Slices of a few tokens on three threads."""
-    monkeypatch.setattr(encoder, "SLICE_TOKENS", 8)
+    monkeypatch.setattr(slices, "SLICE_TOKENS", 8)
     monkeypatch.setattr(stack, "SLICE_TOKENS", 8)
-    monkeypatch.setattr(encoder, "FEWEST_TOKENS", 1)
+    monkeypatch.setattr(slices, "FEWEST_TOKENS", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield
@@ -115,11 +115,11 @@ def test_equal_on_several_threads(make, feed, three_threads, head, mask, inferen
 
 
 def test_slices_are_whole_sequences_of_about_equal_size(monkeypatch, three_threads):
-    monkeypatch.setattr(encoder, "SLICE_TOKENS", 100)
+    monkeypatch.setattr(slices, "SLICE_TOKENS", 100)
     lengths = sorted([3, 30, 20, 0, 28, 1, 31, 25, 14, 29, 16] * 3)  # 591 tokens
     layout = Unpadding.from_lengths(lengths, 31, torch.device("cpu"))
     plan = AttentionPlan(layout, None, step_by_step=False)
-    parts = encoder.slices(plan, torch.zeros(sum(lengths), 4))
+    parts = slices.slices(plan, torch.zeros(sum(lengths), 4))
     sizes = [part.tokens.stop - part.tokens.start for part in parts]
     assert len(parts) == 6  # for three threads, about 100 tokens each
     assert sum(sizes) == sum(lengths)
@@ -128,7 +128,7 @@ def test_slices_are_whole_sequences_of_about_equal_size(monkeypatch, three_threa
     for few in (2, 0):  # tokens
         layout = Unpadding.from_lengths([few], 9, torch.device("cpu"))
         plan = AttentionPlan(layout, None, step_by_step=False)
-        assert len(encoder.slices(plan, torch.zeros(few, 4))) == 1
+        assert len(slices.slices(plan, torch.zeros(few, 4))) == 1
 
 
 NOT_FINITE = {
@@ -191,7 +191,7 @@ def test_everything_that_forward_takes(make, feed, right, head):
 @pytest.mark.parametrize("shape", [(3, 6, 6), (3, 1, 6, 6), (1, 1, 6, 6), (1, 1, 1, 6)])
 @pytest.mark.parametrize("head", ["Model", "ForSequenceClassification"])
 def test_a_mask_per_query(make, feed, head, shape, monkeypatch):
-    monkeypatch.setattr(encoder, "SLICE_TOKENS", 12)
+    monkeypatch.setattr(slices, "SLICE_TOKENS", 12)
     monkeypatch.setattr(stack, "SLICE_TOKENS", 12)
     model = make(head)
     inputs = feed(head, torch.ones(3, 6, dtype=torch.long))

@@ -55,13 +55,13 @@ def test_options_of_prepared_models_need_a_precision(folder):
 def test_a_text_alone_among_many_and_from_eight_threads(folder, monkeypatch, precision, tolerance):
     """In 8 bits a rounding may fall the other way; a scale shared with others would do far more."""
     torch = pytest.importorskip("torch")
-    from distilbert.inference import encoder
+    from distilbert.inference import slices
     from distilbert.native import library
 
     if precision == "int8" and not library.multiplies_int8():
         pytest.skip("no 8-bit layer")
-    monkeypatch.setattr(encoder, "SLICE_TOKENS", 50)
-    monkeypatch.setattr(encoder, "FEWEST_TOKENS", 4)
+    monkeypatch.setattr(slices, "SLICE_TOKENS", 50)
+    monkeypatch.setattr(slices, "FEWEST_TOKENS", 4)
     before = torch.get_num_threads()
     place, options = folder("ForSequenceClassification"), {"top_k": None, "batch_tokens": 512}
     pipe = distilbert.pipeline(
