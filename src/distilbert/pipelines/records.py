@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from distilbert.distillation.text_files import decode
-from distilbert.tasks.tables import csv_records, decoded_lines, json_records, named, tsv_records
+from distilbert.tasks.text_records import (
+    csv_records,
+    decoded_lines,
+    json_records,
+    named,
+    tsv_records,
+)
 
 STDIN = "-"
 KINDS = {

@@ -15,8 +15,9 @@ from distilbert.tasks import metrics
 from distilbert.tasks.answers import Answers, find_answers
 from distilbert.tasks.features import Features, flatten
 from distilbert.tasks.labels import Labels
-from distilbert.tasks.tables import Table, decoded_lines, read_table
+from distilbert.tasks.tables import Table, read_table
 from distilbert.tasks.task import Examples, Task, require_texts, require_values
+from distilbert.tasks.text_records import decoded_lines
 from distilbert.tasks.windows import Windows, answer_positions, make_windows
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
 

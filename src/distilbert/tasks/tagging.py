@@ -18,8 +18,9 @@ from distilbert.tasks import metrics
 from distilbert.tasks.entities import entity_scores
 from distilbert.tasks.features import Features
 from distilbert.tasks.labels import Labels, learn
-from distilbert.tasks.tables import Table, decoded_lines, read_table
+from distilbert.tasks.tables import Table, read_table
 from distilbert.tasks.task import Detail, Examples, Task
+from distilbert.tasks.text_records import decoded_lines
 from distilbert.tokenization.tokenizer import BertStyleTokenizer
 
 _TABLES = (".parquet", ".jsonl", ".ndjson", ".json")
