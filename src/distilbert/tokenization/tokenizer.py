@@ -30,7 +30,7 @@ from distilbert.tokenization.files import (
 from distilbert.tokenization.options import UNBOUNDED, Setting
 from distilbert.tokenization.rust_engine import build_backend, hand_over
 from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, check_vocab
-from distilbert.tokenization.vocabulary import NOT_LOOKED_UP, ROLES, as_added_token
+from distilbert.tokenization.vocabulary import LOOKED_UP, ROLES, as_added_token
 from distilbert.tokenization.wordpiece import load_vocab
 
 PathLike = str | os.PathLike[str]
@@ -102,7 +102,8 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what use leaves behind: `datasets` knows a tokenizer by its pickle."""
-        return {**vars(self), **NOT_LOOKED_UP, "deprecation_warnings": {}}
+        kept = {name: value for name, value in vars(self).items() if name not in LOOKED_UP}
+        return {**kept, "deprecation_warnings": {}}
 
     def __copy__(self) -> Self:
         """Copy deeply: tokens that a copy adds are not the original's."""

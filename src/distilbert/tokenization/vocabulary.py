@@ -8,6 +8,7 @@ from tokenizers import AddedToken
 
 from distilbert.tokenization.added_tokens import flags_of
 from distilbert.tokenization.engine import Engine
+from distilbert.tokenization.lazy import lazy
 from distilbert.tokenization.row import Frame
 from distilbert.tokenization.tensors import kind_of, to_ids, to_lists
 from distilbert.tokenization.text import check_text
@@ -22,13 +23,7 @@ ROLES = (
     "mask_token",
 )
 
-
-NOT_LOOKED_UP = {
-    "_frame_now": None,
-    "_size_now": None,
-    "_skipped_now": None,
-    "_spell_now": None,
-}
+LOOKED_UP = ("_frame", "_size", "_skipped", "_spell")  # once, until tokens or roles change
 
 
 class _RoleToken:
@@ -79,11 +74,6 @@ class Vocabulary:
 
     _engine: Engine
     _base: dict[str, int]
-    # Looked up once, and forgotten when tokens or roles change
-    _frame_now: Frame | None
-    _size_now: int | None
-    _skipped_now: set[int] | None
-    _spell_now: Callable[[int], str | None] | None
 
     def __init__(self, roles: Mapping[str, str], additional: Iterable[str] = ()) -> None:
         self._roles = dict(roles)
@@ -95,22 +85,21 @@ class Vocabulary:
         self._forget()
 
     def _forget(self) -> None:
-        vars(self).update(NOT_LOOKED_UP)
+        for name in LOOKED_UP:
+            vars(self).pop(name, None)
 
-    @property
+    @lazy
     def _frame(self) -> Frame:
-        """The special tokens that go around texts, looked up once."""
-        if self._frame_now is None:
-            cls, sep = self._roles.get("cls_token"), self._roles.get("sep_token")
-            if cls is None or sep is None:
-                raise ValueError("a text is put between cls_token and sep_token; set both")
-            pad = self._roles.get("pad_token")
-            self._frame_now = Frame(
-                (self.convert_tokens_to_ids(cls), cls),
-                (self.convert_tokens_to_ids(sep), sep),
-                (-1, "") if pad is None else (self.convert_tokens_to_ids(pad), pad),
-            )
-        return self._frame_now
+        """The special tokens that go around texts."""
+        cls, sep = self._roles.get("cls_token"), self._roles.get("sep_token")
+        if cls is None or sep is None:
+            raise ValueError("a text is put between cls_token and sep_token; set both")
+        pad = self._roles.get("pad_token")
+        return Frame(
+            (self.convert_tokens_to_ids(cls), cls),
+            (self.convert_tokens_to_ids(sep), sep),
+            (-1, "") if pad is None else (self.convert_tokens_to_ids(pad), pad),
+        )
 
     def _set_role(self, role: str, token: Any) -> None:
         is_token = isinstance(token, str | AddedToken)
@@ -145,11 +134,12 @@ class Vocabulary:
         return len(self._base)
 
     def __len__(self) -> int:
-        if self._size_now is None:
-            added = self._engine.added_tokens.values()
-            new = sum(token.content not in self._base for token in added)
-            self._size_now = len(self._base) + new
-        return self._size_now
+        return self._size
+
+    @lazy
+    def _size(self) -> int:
+        added = self._engine.added_tokens.values()
+        return len(self._base) + sum(token.content not in self._base for token in added)
 
     def __bool__(self) -> bool:
         return True
@@ -375,21 +365,21 @@ class Vocabulary:
             return self._token_of(ids)
         row = to_ids(ids)
         if skip_special_tokens:
-            skipped = self._skipped_ids
+            skipped = self._skipped
             row = [index for index in row if index not in skipped]
-        if self._spell_now is None:
-            self._spell_now = cache(self._engine.id_to_token)  # not of `self`: nobody owns itself
-        tokens = list(map(self._spell_now, row))
+        tokens = list(map(self._spell, row))
         if None in tokens:
             self._token_of(row[tokens.index(None)])  # which says what is wrong with it
         return tokens
 
-    @property
-    def _skipped_ids(self) -> set[int]:
-        if self._skipped_now is None:
-            flagged = {i for i, token in self._engine.added_tokens.items() if token.special}
-            self._skipped_now = flagged | set(self.all_special_ids)
-        return self._skipped_now
+    @lazy
+    def _skipped(self) -> set[int]:
+        flagged = {i for i, token in self._engine.added_tokens.items() if token.special}
+        return flagged | set(self.all_special_ids)
+
+    @lazy
+    def _spell(self) -> Callable[[int], str | None]:
+        return cache(self._engine.id_to_token)  # not of `self`: nobody owns itself
 
     def _token_of(self, index: int) -> str:
         token = self._engine.id_to_token(index)
