@@ -192,6 +192,27 @@ def test_head_mask(ids, tiny, model):
         model(ids, head_mask=torch.ones(3))
 
 
+@pytest.mark.parametrize("of_mask", [torch.float32, torch.float64, torch.bfloat16, torch.bool])
+def test_a_head_mask_of_another_type(of_mask, ids, model):
+    keep = torch.tensor([1, 0, 1, 1])
+    expected = model(ids, head_mask=keep.float())[0]
+    assert torch.equal(model(ids, head_mask=keep.to(of_mask))[0], expected)
+    assert model.get_head_mask(keep.to(of_mask), 2)[0].dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = model(ids, head_mask=keep.float())[0]
+        assert torch.equal(model(ids, head_mask=keep.to(of_mask))[0], expected)
+    model.bfloat16()
+    expected = model(ids, head_mask=keep.bfloat16())[0]
+    assert torch.equal(model(ids, head_mask=keep.to(of_mask))[0], expected)
+
+
+def test_gradients_reach_a_head_mask_of_another_type(ids, model):
+    mask = torch.ones(4, requires_grad=True)
+    model.bfloat16()(ids, head_mask=mask)[0][:, 0].sum().backward()
+    assert mask.grad.dtype == torch.float32
+    assert mask.grad.all()
+
+
 # Positions
 
 

@@ -33,7 +33,7 @@ def eager(
         scores = scores + bias
     weights = dropping.dropout(scores.softmax(-1), dropout)
     if head_mask is not None:
-        weights = weights * head_mask
+        weights = weights * head_mask.to(weights.dtype)
     return weights @ value, weights
 
 

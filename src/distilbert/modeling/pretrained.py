@@ -189,13 +189,16 @@ class PreTrainedModel(nn.Module, Pushable):
     ) -> list[Tensor | None]:
         """Return a factor on attention weights for each layer, (1, H, 1, 1), or None for each.
 
+        It has the type of the model's weights.
+
         Args:
             head_mask: (H,) or (layers, H), 0 for a head that is left out.
 
         Raises:
             ValueError: another shape.
         """
-        return head_weights(head_mask, num_hidden_layers, self.config.n_heads)
+        factors = head_weights(head_mask, num_hidden_layers, self.config.n_heads)
+        return [None if each is None else each.to(self.dtype) for each in factors]
 
     # Changes of size
 
