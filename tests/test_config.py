@@ -130,6 +130,46 @@ class TestLabels:
         assert config.id2label == {0: "no", 1: "yes", 2: "maybe"}
         assert config.label2id == {"no": 0, "yes": 1, "maybe": 2}
 
+    def test_numbers_alone_make_the_names(self, cls, tmp_path):
+        numbers, names = {"neg": 0, "pos": 2, "neu": 1}, {0: "neg", 1: "neu", 2: "pos"}
+        cls().save_pretrained(tmp_path)
+        configs = [
+            cls(label2id=numbers),
+            cls(label2id=numbers, num_labels=3),
+            cls.from_dict({"label2id": numbers}),
+            cls.from_pretrained(tmp_path, label2id=numbers),
+            *(cls() for _ in range(3)),
+        ]
+        configs[-3].update({"label2id": numbers})
+        configs[-2].update({"label2id": numbers, "num_labels": 3})
+        configs[-1].label2id = numbers
+        for config in configs:
+            assert (config.num_labels, config.id2label, config.label2id) == (3, names, numbers)
+
+    @pytest.mark.parametrize(
+        ("given", "error"),
+        [
+            ({"label2id": {"no": 0, "yes": 1}, "num_labels": 3}, "is 3, but label2id names 2"),
+            (
+                {"label2id": {"no": 1, "yes": 2}},
+                r"label2id must name the labels 0 to 1, got \[1, 2",
+            ),
+            ({"label2id": {"no": 0, "never": 0}}, "label2id gives two labels one number, so say"),
+        ],
+    )
+    def test_numbers_alone_that_are_no_names(self, given, error, cls):
+        for make in (lambda: cls(**given), lambda: cls().update(given)):
+            with pytest.raises(ValueError, match=error):
+                make()
+
+    def test_names_stay_beside_numbers_that_say_less(self, cls):
+        numbers, names = {"no": 0, "never": 0, "yes": 1}, {0: "no", 1: "yes"}
+        config = cls(id2label=names, label2id=numbers)
+        assert (config.id2label, config.label2id) == (names, numbers)
+        config = cls(id2label=names)
+        config.label2id = numbers
+        assert (config.id2label, config.label2id) == (names, numbers)
+
     def test_same_number_keeps_the_names(self, cls):
         config = cls(id2label={0: "no", 1: "yes"}, num_labels=2)
         config.num_labels = 2

@@ -194,7 +194,7 @@ class TestWriting:
         "fields",
         [
             {"label2id": {"x": 0, "y": 1}},
-            {"label2id": {"x": 0, "y": 1}, "num_labels": 3},
+            {"label2id": {"x": 0, "y": 1}, "num_labels": 2},
             {"id2label": {0: "x", 1: "y"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}},
             {"dtype": "float16", "architectures": ["A"], "pruned_heads": {2: [1, 0]}},
             {"note": None, "deep": {"a": [1, {"b": None}]}, "n_ctx": 5, "to_dict": "taken"},

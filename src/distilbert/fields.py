@@ -141,6 +141,15 @@ def label_numbers(name: str, value: Any) -> dict[str, int]:
         raise TypeError(f"{name} must map label names to numbers, got {value!r:.80}") from None
 
 
+def names_by_number(name: str, value: Any) -> dict[int, str]:
+    """Names by label number, from numbers by label name that are 0 to n - 1."""
+    numbers = label_numbers(name, value)
+    names = label_names(name, {index: label for label, index in numbers.items()})
+    if len(names) < len(numbers):
+        raise ValueError(f"{name} gives two labels one number, so say id2label; got {value!r:.80}")
+    return names
+
+
 def heads_by_layer(name: str, value: Any) -> dict[int, list[int]]:
     """Attention heads by layer number."""
     try:

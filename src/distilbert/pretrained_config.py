@@ -5,6 +5,7 @@ import difflib
 import os
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Self
 
 from distilbert import fields
@@ -22,9 +23,9 @@ class PretrainedConfig(ConfigFiles):
         output_hidden_states: return the hidden states of every layer by default.
         output_attentions: return the attention weights by default.
         return_dict: return a `ModelOutput` by default, else a tuple.
-        num_labels: size of a classification head (2 unless `id2label` says otherwise).
+        num_labels: size of a classification head (2 unless the names of the labels say otherwise).
         id2label: names of the labels.
-        label2id: the inverse; made from `id2label` when absent.
+        label2id: the inverse. Either is made from the other when absent.
         problem_type: regression | single_label_classification | multi_label_classification;
             None decides by `num_labels` and the labels' type.
         tie_word_embeddings: the masked-LM decoder shares the word embeddings.
@@ -132,15 +133,10 @@ class PretrainedConfig(ConfigFiles):
         self.pruned_heads = {} if pruned_heads is None else pruned_heads
         self.attn_implementation = attn_implementation or "sdpa"
         self.name_or_path = name_or_path
-        if id2label is not None:
-            self.id2label = id2label
-            _agree_on_labels(num_labels, self.id2label)
-        else:
+        if id2label is None and label2id is None:
             self.num_labels = 2 if num_labels is None else num_labels
-        if label2id is not None:
-            self.label2id = label2id
-        elif id2label is not None:
-            self.label2id = {label: index for index, label in self.id2label.items()}
+        for name, value in _labels(num_labels, id2label, label2id).items():
+            setattr(self, name, value)
         for name, value in extra.items():
             if self._is_field(name):
                 setattr(self, name, value)
@@ -183,6 +179,9 @@ class PretrainedConfig(ConfigFiles):
         check = self._check_of(name)
         if check is not None:
             object.__setattr__(self, name, check(name, value))
+            if name == "label2id":
+                with suppress(ValueError):  # it may have several names of one label
+                    self.id2label = fields.names_by_number(name, value)
         elif name == "num_labels":
             object.__setattr__(self, name, value)
         elif name == "model_type":
@@ -326,14 +325,11 @@ class PretrainedConfig(ConfigFiles):
                 raise TypeError(
                     f"{type(self).__name__} has no field {name!r}{self._like(name, 0.6)}"
                 )
+        labels = _labels(*map(config_dict.get, ("num_labels", "id2label", "label2id")))
+        rest = {name: config_dict[name] for name in config_dict if name not in labels}
         changed = copy.deepcopy(self)
-        # The number first: it names labels anew, which the names then replace.
-        for name in sorted(config_dict, key=lambda name: name != "num_labels"):
-            setattr(changed, name, config_dict[name])
-        if "id2label" in config_dict:
-            _agree_on_labels(config_dict.get("num_labels"), changed.id2label)
-            if "label2id" not in config_dict:
-                changed.label2id = {label: index for index, label in changed.id2label.items()}
+        for name, value in {**rest, **labels}.items():
+            setattr(changed, name, value)
         changed.validate()
         self.__dict__.update(changed.__dict__)
 
@@ -372,6 +368,19 @@ class PretrainedConfig(ConfigFiles):
         return f"{type(self).__name__} {self.to_json_string()}"
 
 
-def _agree_on_labels(count: int | None, names: Mapping[int, str]) -> None:
+def _labels(
+    count: int | None, names: dict[int, str] | None, numbers: dict[str, int] | None
+) -> dict[str, Any]:
+    """Return both mappings of labels where one is given, in the order in which they are set."""
+    if names is None and numbers is None:
+        return {}
+    given = "label2id" if names is None else "id2label"
+    if names is None:
+        names = fields.names_by_number(given, numbers)
+    else:
+        names = fields.label_names(given, names)
     if count is not None and count != len(names):
-        raise ValueError(f"num_labels is {count}, but id2label names {len(names)} labels")
+        raise ValueError(f"num_labels is {count}, but {given} names {len(names)} labels")
+    if numbers is None:
+        numbers = {label: index for index, label in names.items()}
+    return {"label2id": numbers, "id2label": names}
