@@ -63,7 +63,9 @@ def test_bad_input(tokenizer):
     with pytest.raises(ValueError, match="2 questions and 1 contexts"):
         make_windows(tokenizer, ["a", "b"], ["c"])
     with pytest.raises(
-        ValueError, match=r"has 20 tokens: windows of max_length=24 leave 1 .*stride=8"
+        ValueError,
+        match="has 20 tokens: windows of 24 tokens leave 1 .* the 8 that they share; .* lower "
+        r"stride \(of a pipeline: doc_stride\), or raise max_length, at most to the model's pos",
     ):
         make_windows(tokenizer, ["a " * 20], ["c"], 24, 8)
     windows = make_windows(tokenizer, ["a"], ["the model"])

@@ -73,9 +73,10 @@ def make_windows(
         room = max_length - special - len(head)
         if room <= stride:
             raise ValueError(
-                f"the question {text!r:.80} has {len(head)} tokens: windows of max_length="
-                f"{max_length} leave {max(room, 0)} for the context, which must be more than "
-                f"stride={stride}; raise max_length, lower stride or shorten the question"
+                f"the question {text!r:.80} has {len(head)} tokens: windows of {max_length} tokens "
+                f"leave {max(room, 0)} for the context, which must be more than the {stride} that "
+                "they share; shorten the question, lower stride (of a pipeline: doc_stride), or "
+                "raise max_length, at most to the model's positions"
             )
     if count is not None:
         bodies = tokenizer(contexts, add_special_tokens=False, verbose=False)["input_ids"]
