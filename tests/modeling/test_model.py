@@ -1,6 +1,7 @@
 """The network by itself: shapes, masks, what it refuses, and PyTorch's ways of recording it."""
 
 import inspect
+import re
 import warnings
 
 import pytest
@@ -237,6 +238,19 @@ def test_position_ids_of_multiple_choice(tiny):
     embedded = model.get_input_embeddings()(ids)
     assert torch.equal(model(inputs_embeds=embedded, position_ids=positions).logits, expected)
     assert not torch.allclose(model(ids, position_ids=positions + 1).logits, expected)
+    for shared in (torch.arange(5), torch.arange(5)[None]):
+        assert torch.equal(model(ids, position_ids=shared).logits, expected)
+
+
+def test_wrong_shapes_for_multiple_choice(tiny):
+    model = d.DistilBertForMultipleChoice(tiny)
+    ids = torch.randint(0, 60, (3, 2, 5))
+    for name in ("attention_mask", "token_type_ids", "position_ids"):
+        for shape in ((3, 2), (3, 5), (2, 3, 5), (1, 2, 5)):
+            with pytest.raises(
+                ValueError, match=rf"{name} must be \(3, 2, 5\).*got {re.escape(str(shape))}"
+            ):
+                model(ids, **{name: torch.ones(shape, dtype=torch.long)})
 
 
 def test_sinusoids():

@@ -297,7 +297,8 @@ class MultipleChoice(FirstTokenHead):
         """Return logits (B, choices).
 
         Args:
-            input_ids, attention_mask, position_ids, token_type_ids: (B, choices, T).
+            input_ids, attention_mask, token_type_ids: (B, choices, T).
+            position_ids: (B, choices, T), (1, T) or (T,).
             inputs_embeds: (B, choices, T, C).
             labels: (B,), the number of the right choice.
             lengths: per question, per choice.
@@ -320,8 +321,16 @@ class MultipleChoice(FirstTokenHead):
             form = "(batch, choices, tokens)" if expected == 3 else "(batch, choices, tokens, dim)"
             raise ValueError(f"the inputs must be {form}, got {tuple(given.shape)}")
         choices = given.shape[1] if given is not None else 1
+        if given is not None:
+            inputs.check_choices(
+                given,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                token_type_ids=token_type_ids,
+            )
         input_ids, attention_mask, inputs_embeds, position_ids, token_type_ids = (
-            None if x is None else x.flatten(0, 1)  # (B, choices, …) -> (B * choices, …)
+            # (B, choices, …) -> (B * choices, …); fewer axes have positions for all rows.
+            x if x is None or x.dim() < 3 else x.flatten(0, 1)
             for x in (input_ids, attention_mask, inputs_embeds, position_ids, token_type_ids)
         )
         encoded = self.encoder()(

@@ -93,6 +93,26 @@ def batch_shape(
     return batch, length
 
 
+def check_choices(inputs: Tensor, **others: Tensor | None) -> None:
+    """Check that other tensors begin as inputs (B, choices, …) do; positions may be (1, T) or (T,).
+
+    Raises:
+        ValueError: one does not.
+    """
+    if torch.jit.is_tracing():
+        return
+    for name, x in others.items():
+        if x is None or (x.dim() > 2 and x.shape[:2] == inputs.shape[:2]):
+            continue
+        is_position = name == "position_ids"
+        if not (is_position and x.shape[:-1] in ((), (1,))):
+            batch, choices, length = inputs.shape[:3]
+            raise ValueError(
+                f"{name} must be ({batch}, {choices}, {length})"
+                f"{f' or (1, {length})' if is_position else ''}, got {tuple(x.shape)}"
+            )
+
+
 def require_tensor(name: str, x: Tensor, hint: str = "") -> None:
     """Raise TypeError for anything else, such as a list or an array."""
     if not isinstance(x, Tensor):
