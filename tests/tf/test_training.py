@@ -78,6 +78,16 @@ def test_it_learns_under_xla(config, texts):
     assert model.evaluate(*texts, verbose=0, return_dict=True)["accuracy"] > 0.9
 
 
+def test_boolean_labels(config, texts):
+    inputs, labels = texts
+    config.num_labels = 2
+    model = d.TFDistilBertForSequenceClassification(without_dropout(config))
+    model.compile(optimizer="sgd", weighted_metrics=["accuracy"], jit_compile=False)
+    boolean = model.evaluate(inputs, labels == 1, verbose=0, return_dict=True)
+    assert boolean == model.evaluate(inputs, (labels == 1) * 1, verbose=0, return_dict=True)
+    model.fit({**inputs, "labels": labels == 1}, verbose=0)
+
+
 def test_tf_data_of_unequal_lengths(config, texts):
     inputs, labels = texts
     rows = tf.data.Dataset.from_tensor_slices(({**inputs}, labels))

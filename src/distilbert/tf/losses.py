@@ -70,7 +70,8 @@ def check_classification(labels: Any, batch: int | None, config: PretrainedConfi
                 "several classes per text are floating zeros and ones, or say "
                 'config.problem_type = "multi_label_classification"'
             )
-        check_classes(labels, shape, config.num_labels)
+        if dtype_of(labels) != "bool":  # which are 0 and 1
+            check_classes(labels, shape, config.num_labels)
     elif not fits(shape, (batch, config.num_labels)) and not (config.num_labels == 1 and per_text):
         raise ValueError(f"labels must be ({batch}, {config.num_labels}), got {shape}")
 
