@@ -28,7 +28,8 @@ class DistilBertTokenizer(BertStyleTokenizer):
         vocab_file: path of a vocab.txt, or a mapping of tokens to ids.
         do_lower_case: lower-cases text (and removes accents, unless strip_accents says not to).
         do_basic_tokenize: False takes text as split at white space already.
-        never_split: words that are left whole.
+        never_split: words that are left whole; where text is lower-cased, one with a capital never
+            is (as in transformers 4.57).
         unk_token: stands for a word that the vocabulary cannot spell.
         sep_token: ends a text.
         pad_token: fills rows up; None if there is none.
