@@ -138,7 +138,7 @@ class PretrainedConfig(ConfigFiles):
         for name, value in _labels(num_labels, id2label, label2id).items():
             setattr(self, name, value)
         for name, value in extra.items():
-            if self._is_field(name):
+            if self.has_field(name):
                 setattr(self, name, value)
             else:
                 self._keep(name, value, stacklevel=4)
@@ -296,14 +296,15 @@ class PretrainedConfig(ConfigFiles):
                 del content[name]
         if "id2label" in content:
             content.pop("num_labels", None)  # old files disagree; the names are what counts
-        extra = {n: content.pop(n) for n in list(content) if not cls._is_field(n)}
+        extra = {n: content.pop(n) for n in list(content) if not cls.has_field(n)}
         config = cls(**content)
         config.__dict__.setdefault("_extra", {}).update(extra)
         config.update(overrides)
         return config
 
     @classmethod
-    def _is_field(cls, name: str) -> bool:
+    def has_field(cls, name: str) -> bool:
+        """Whether this is the name of a field, or another name of one."""
         field = cls._field_of(name)
         return field in ("num_labels", "model_type") or cls._check_of(field) is not None
 
@@ -321,7 +322,7 @@ class PretrainedConfig(ConfigFiles):
         """
         known = self.__dict__.get("_extra", {}).keys() | self._of_transformers.keys()
         for name in config_dict:
-            if not self._is_field(name) and name not in known:
+            if not self.has_field(name) and name not in known:
                 raise TypeError(
                     f"{type(self).__name__} has no field {name!r}{self._like(name, 0.6)}"
                 )

@@ -54,6 +54,19 @@ class TestOwnClass:
         assert loaded.norm.weight.dtype == torch.float64
         torch.testing.assert_close(loaded(IDS, MASK).float(), model(IDS, MASK))
 
+    def test_its_constructor_gets_what_is_no_field(self, tiny, tmp_path):
+        class Own(d.DistilBertModel):
+            def __init__(self, config, extra=1, num_labels=None):
+                super().__init__(config)
+                self.extra, self.given = extra, num_labels
+
+        Own(tiny).save_pretrained(tmp_path)
+        model = Own.from_pretrained(tmp_path, extra=4, num_labels=5)
+        assert (model.extra, model.given, model.config.num_labels) == (4, None, 5)
+        assert Own.from_pretrained(tmp_path).extra == 1
+        with pytest.raises(TypeError, match="no field 'extras'"):
+            Own.from_pretrained(tmp_path, extras=4)
+
     def test_one_configuration_for_all_parts(self, tiny):
         model = Weighted(tiny)
         model.set_attn_implementation("eager")

@@ -669,3 +669,56 @@ def test_one_vocabulary_by_its_path(tmp_path, tiny_vocab, cls):
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\na\n")
     with pytest.raises(ValueError, match=r"vocab\.txt.*\[SEP\]"):
         cls.from_pretrained(tmp_path / "vocab.txt")
+
+
+def own(cls):
+    class Own(cls):
+        def __init__(self, vocab_file=None, do_lower_case=False, lang="en", **kwargs):
+            super().__init__(vocab_file=vocab_file, do_lower_case=do_lower_case, **kwargs)
+            self.lang = lang
+
+    return Own
+
+
+@pytest.mark.parametrize("cls", [DistilBertTokenizer, DistilBertTokenizerFast])
+def test_the_constructor_of_a_subclass_is_given_what_the_files_say(cls, tmp_path, tiny_vocab):
+    made(cls, tiny_vocab, mask_token=None).save_pretrained(tmp_path)
+    opened = own(cls).from_pretrained(tmp_path, lang="fr", model_max_length=9)
+    assert opened.lang == "fr"
+    plain = cls.from_pretrained(tmp_path, model_max_length=9)
+    assert opened.init_kwargs == plain.init_kwargs
+    assert opened("the [MASK] small").input_ids == plain("the [MASK] small").input_ids
+    content = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    content |= {"lang": "de", "other": 1, "never_split": ["un-able"], "do_basic_tokenize": False}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(content))
+    opened = own(cls).from_pretrained(tmp_path)
+    assert opened.lang == "de"
+    assert opened.init_kwargs == cls.from_pretrained(tmp_path).init_kwargs
+    with pytest.raises(TypeError, match="unknown arguments: 'lung'"):
+        own(cls).from_pretrained(tmp_path, lung="fr")
+
+
+@pytest.mark.parametrize("cls", [DistilBertTokenizer, DistilBertTokenizerFast])
+def test_a_subclass_says_what_files_leave_open(cls, tmp_path, tiny_vocab):
+    (tmp_path / "vocab.txt").write_text("\n".join(tiny_vocab))
+    assert not own(cls).from_pretrained(tmp_path).do_lower_case
+    assert own(cls).from_pretrained(tmp_path, do_lower_case=True).do_lower_case
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    assert own(cls).from_pretrained(tmp_path).do_lower_case
+
+
+def test_a_subclass_that_takes_nothing_of_the_files(tmp_path, tiny_vocab):
+    class Own(DistilBertTokenizer):
+        def __init__(self, vocab_file):
+            super().__init__(vocab_file)
+
+    Own(tiny_vocab).save_pretrained(tmp_path)
+    with pytest.raises(TypeError, match=r"Own.__init__ has no \*\*kwargs: it is given what"):
+        Own.from_pretrained(tmp_path)
+
+
+def test_training_runs_the_constructor_of_a_subclass(tiny_vocab):
+    tokenizer = own(DistilBertTokenizerFast)(tiny_vocab, lang="fr", model_max_length=9)
+    trained = tokenizer.train_new_from_iterator(["a model"] * 2, 20)
+    assert (trained.lang, trained.model_max_length, trained.do_lower_case) == ("en", 9, False)
+    assert trained.tokenize("model") == ["model"]

@@ -1,6 +1,7 @@
 """What every model class can do besides computing: files, sizes, embeddings, settings."""
 
 import copy
+import inspect
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -388,13 +389,14 @@ class PreTrainedModel(nn.Module, Pushable):
             dtype: type of the weights; "auto" is the files' own, None is float32 (PyTorch's
                 default). `torch_dtype` is its old name.
             device: where the weights go.
-            overrides: fields of the configuration to replace.
+            overrides: fields of the configuration to replace, and arguments of a constructor of
+                one's own, by name.
 
         Raises:
             OSError: files that cannot be found or reached.
             ValueError: files that are damaged, hostile, of another kind, or do not fit; a device
                 that is not there.
-            TypeError: an argument that is neither an option nor a field.
+            TypeError: an argument that is none of these.
         """
         if pretrained_model_name_or_path is None:
             if config is None or state_dict is None:
@@ -413,15 +415,21 @@ class PreTrainedModel(nn.Module, Pushable):
             subfolder=subfolder,
         )
         place = loading.choose_device(device)
-        own = choose_config(source, cls.config_class, config, without_foreign(overrides))
+        overrides = without_foreign(overrides)
+        arguments = {
+            name: overrides.pop(name)
+            for name in inspect.signature(cls.__init__).parameters.keys() & overrides.keys()
+            if not cls.config_class.has_field(name)
+        }
+        own = choose_config(source, cls.config_class, config, overrides)
         weights = state_dict
         if weights is None:
             weights = files.read_weights(source, use_safetensors=use_safetensors)
         with torch.device("meta"):
-            model = cls(own)
+            model = cls(own, **arguments)
         draws_itself = cls._init_weights is not PreTrainedModel._init_weights
         if draws_itself or not knows(model):
-            model = cls(own)
+            model = cls(own, **arguments)
         model.config.dtype = loading.choose_dtype(
             dtype if dtype is not None else torch_dtype, weights
         )

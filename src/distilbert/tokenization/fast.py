@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from tokenizers import AddedToken, Tokenizer
 
 from distilbert.fields import integer, optional
-from distilbert.tokenization.files import SETTINGS
+from distilbert.tokenization.files import SETTINGS, Opened
 from distilbert.tokenization.rust_engine import RustEngine, build_backend
 from distilbert.tokenization.spec import Spec, spec_of_json, spec_of_json_file
 from distilbert.tokenization.tokenizer import (
@@ -20,6 +20,7 @@ from distilbert.tokenization.tokenizer import (
     name_of,
     rare_options,
     vocab_of,
+    words_of,
 )
 from distilbert.tokenization.training import train_vocab
 
@@ -72,6 +73,8 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             "do_lower_case": do_lower_case,
             "tokenize_chinese_chars": tokenize_chinese_chars,
             "strip_accents": strip_accents,
+            "do_basic_tokenize": kwargs.pop("do_basic_tokenize", None),
+            "never_split": words_of(kwargs.pop("never_split", None)) or None,
             **rare_options(kwargs),
         }
         spec = replace(
@@ -90,6 +93,8 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             "mask_token": mask_token,
         }
         self._set_up(spec, roles, sides | kwargs)
+
+    _own_init = __init__
 
     def _make_engine(self, spec: Spec) -> RustEngine:
         if spec.never_split or not spec.do_basic_tokenize:
@@ -166,11 +171,8 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             unk_token=roles["unk_token"],
             origin="the trained vocabulary",
         )
-        fresh = type(self).__new__(type(self))
         settings = {name: getattr(self, name) for name in (*SETTINGS, "model_input_names")}
-        settings["additional_special_tokens"] = additional
-        fresh._set_up(spec, roles, settings, self._unknown)
-        return fresh
+        return self._of(Opened(spec, roles, additional, True, settings, self._unknown))
 
 
 def _read(

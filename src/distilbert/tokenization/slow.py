@@ -100,6 +100,8 @@ class DistilBertTokenizer(BertStyleTokenizer):
         }
         self._set_up(spec, roles, kwargs)
 
+    _own_init = __init__
+
     def _make_engine(self, spec: Spec) -> PythonEngine:
         for name in ("ids_to_tokens", "wordpiece_tokenizer"):  # of the engine before
             self.__dict__.pop(name, None)

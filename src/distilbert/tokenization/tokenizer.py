@@ -1,6 +1,7 @@
 """The tokenizer but for its engine: made of a `Spec`, opened from files, saved to them."""
 
 import copy
+import inspect
 import logging
 import os
 from abc import ABC, abstractmethod
@@ -52,6 +53,8 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
         "vocab_file": VOCAB_FILE,
         "tokenizer_file": TOKENIZER_FILE,
     }
+
+    _own_init: ClassVar[Any]  # the constructor that opening can do without: not a subclass's
 
     @abstractmethod
     def _make_engine(self, spec: Spec) -> Engine:
@@ -202,7 +205,8 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
             token: of the hub, for private repositories.
             revision: branch, tag or commit.
             subfolder: folder inside that holds the files.
-            overrides: arguments of the constructor that replace what the files say.
+            overrides: arguments of the constructor that replace what the files say. That of a
+                subclass is called with all of them, the vocabulary as a mapping.
 
         Raises:
             OSError: there are no tokenizer files, or they cannot be reached.
@@ -219,12 +223,8 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
             subfolder=subfolder,
         )
         opened = open_files(source)
-        settings = {"name_or_path": os.fspath(pretrained_model_name_or_path), **opened.settings}
-        return cls._of(
-            opened,
-            settings | {"additional_special_tokens": opened.additional},
-            without_foreign(overrides, cls._foreign()),
-        )
+        opened.settings.setdefault("name_or_path", os.fspath(pretrained_model_name_or_path))
+        return cls._of(_overridden(opened, without_foreign(overrides, cls._foreign())))
 
     @classmethod
     def _foreign(cls) -> Table:
@@ -239,29 +239,38 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
         }
 
     @classmethod
-    def _of(cls, opened: Opened, settings: dict[str, Any], overrides: Mapping[str, Any]) -> Self:
-        # None is what the files say; strip_accents has a meaning of its own for it.
-        cutting = {
-            name: value
-            for name, value in overrides.items()
-            if name in CUTTING and (value is not None or name == "strip_accents")
-        }
-        if "never_split" in overrides:
-            cutting["never_split"] = words_of(overrides["never_split"])
-        roles: dict[str, Any] = dict(opened.roles)
-        roles.update({role: token for role, token in overrides.items() if role in ROLES})
-        if roles.get("unk_token"):
-            cutting["unk_token"] = str(roles["unk_token"])
-        named = {*CUTTING, *ROLES, "never_split"}
-        rest = {name: value for name, value in overrides.items() if name not in named}
-        if "max_len" in rest:
-            rest.setdefault("model_max_length", rest.pop("max_len"))
-        if not opened.says_case and "do_lower_case" not in cutting:
+    def _of(cls, opened: Opened) -> Self:
+        """Make a tokenizer of what was opened, through the constructor if that is a subclass's."""
+        if not opened.says_case:
             _warn_of_capitals(opened.spec)
+        settings = {"additional_special_tokens": opened.additional, **opened.settings}
+        if cls.__init__ is not cls._own_init:
+            return cls._by_constructor(opened, settings)
         tokenizer = cls.__new__(cls)
-        tokenizer._set_up(
-            replace(opened.spec, **cutting), roles, {**settings, **rest}, opened.unknown
+        tokenizer._set_up(opened.spec, opened.roles, settings, opened.unknown)
+        return tokenizer
+
+    @classmethod
+    def _by_constructor(cls, opened: Opened, settings: Mapping[str, Any]) -> Self:
+        parameters = inspect.signature(cls.__init__).parameters
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+            raise TypeError(
+                f"{cls.__qualname__}.__init__ has no **kwargs: it is given what the files say "
+                "(strip_accents=…) and has to hand it on, super().__init__(vocab_file, **kwargs)"
+            )
+        cutting = {name: getattr(opened.spec, name) for name in (*CUTTING, "never_split")}
+        if not opened.says_case:  # the constructor does
+            del cutting["do_lower_case"]
+        make: Any = cls
+        tokenizer: Self = make(
+            vocab_file=opened.spec.vocab,
+            added_tokens_decoder=opened.spec.added,
+            **{name: value for name, value in opened.unknown.items() if name in parameters},
+            **cutting,
+            **{"pad_token": None, "mask_token": None, **opened.roles},
+            **settings,
         )
+        tokenizer._unknown = dict(opened.unknown)
         return tokenizer
 
     def _bare_backend(self) -> Tokenizer:
@@ -385,6 +394,33 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
             role: [entry(name) for name in value] if isinstance(value, list) else entry(value)
             for role, value in self.special_tokens_map.items()
         }
+
+
+def _overridden(opened: Opened, overrides: Mapping[str, Any]) -> Opened:
+    """Replace what files say by arguments of the constructor."""
+    # None is what the files say; strip_accents has a meaning of its own for it.
+    cutting = {
+        name: value
+        for name, value in overrides.items()
+        if name in CUTTING and (value is not None or name == "strip_accents")
+    }
+    if "never_split" in overrides:
+        cutting["never_split"] = words_of(overrides["never_split"])
+    roles: dict[str, Any] = dict(opened.roles)
+    roles.update({role: token for role, token in overrides.items() if role in ROLES})
+    if roles.get("unk_token"):
+        cutting["unk_token"] = str(roles["unk_token"])
+    named = {*CUTTING, *ROLES, "never_split"}
+    rest = {name: value for name, value in overrides.items() if name not in named}
+    if "max_len" in rest:
+        rest.setdefault("model_max_length", rest.pop("max_len"))
+    return replace(
+        opened,
+        spec=replace(opened.spec, **cutting),
+        roles=roles,
+        says_case=opened.says_case or "do_lower_case" in cutting,
+        settings={**opened.settings, **rest},
+    )
 
 
 _told: set[str] = set()  # the files that have been warned of
