@@ -194,7 +194,8 @@ class TFDistiller(keras.Model):
         """Return the loss that `call` computed."""
         if y is not None or sample_weight is not None:
             raise ValueError("the distiller takes labels in the inputs, and no sample weights")
-        return y_pred["loss"]
+        # Keras divides it by the number of replicas, whose gradients it adds up.
+        return self._aggregate_additional_loss(y_pred["loss"])
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Update the mean of each term."""

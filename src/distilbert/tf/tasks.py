@@ -152,7 +152,8 @@ class TaskModel(TFDistilBertPreTrainedModel):
         if loss is None:
             mask = self._by_name((x,), {}).get("attention_mask")
             loss = self._loss(output, labels, mask)
-        return loss + sum(self.losses) if self.losses else loss
+        # Keras divides each by the number of replicas, whose gradients it adds up.
+        return sum(self._aggregate_additional_loss(each) for each in (loss, *self.losses))
 
     def hf_compute_loss(self, *args: Any, **options: Any) -> Any:
         """Stand for the task's loss in `compile(loss=model.hf_compute_loss)`, uncalled.
