@@ -228,6 +228,20 @@ def test_litert_of_an_unpadded_model(tiny, batch, tmp_path):
     assert model.distilbert.unpadded
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "bfloat16", "float64"])
+def test_litert_is_float32_whatever_the_model_computes_in(policy, tiny, batch, tmp_path):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    tiny.update({"n_layers": 1, "attn_implementation": "varlen", "initializer_range": 0.2})
+    model = d.TFDistilBertForMaskedLM(tiny, dtype=policy)
+    path = tmp_path / "model.tflite"
+    model.export(path, "litert", verbose=False)
+    run = interpreter.Interpreter(model_path=str(path)).get_signature_runner()
+    model.save_pretrained(tmp_path / "saved")
+    exact = type(model).from_pretrained(tmp_path / "saved", dtype="float32")
+    np.testing.assert_allclose(run(**batch)["logits"], exact(batch).logits, rtol=0, atol=1e-5)
+    assert model.dtype_policy.name == policy
+
+
 @pytest.mark.parametrize("name", ["output_hidden_states", "output_attentions"])
 def test_all_layers_are_not_exported(name, model, tmp_path):
     setattr(model.config, name, True)

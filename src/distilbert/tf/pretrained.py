@@ -237,7 +237,8 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
     ) -> None:
         """Write the model for inference elsewhere, by Keras's exporters.
 
-        The result takes `input_ids` and `attention_mask` and gives what a call gives.
+        The result takes `input_ids` and `attention_mask` and gives what a call gives; LiteRT in
+        float32, whatever the model's `dtype` is.
 
         Args:
             filepath: a folder, or for LiteRT a file `….tflite`.
@@ -267,6 +268,9 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
                     f"config.{name} is True, and an exported model cannot return a tuple of "
                     f"tensors: say model.config.{name} = False"
                 )
+        if format == "litert" and self.compute_dtype != "float32":  # has float32 operators alone
+            self._in_float32().export(filepath, format, verbose, input_signature, **options)
+            return
         unpadded = self.distilbert.unpadded
         if format == "litert":  # has no operator for what `varlen` does
             self.distilbert.unpadded = False
@@ -274,6 +278,14 @@ class TFDistilBertPreTrainedModel(keras.Model, Pushable):
             super().export(filepath, format, verbose, input_signature, **options)
         finally:
             self.distilbert.unpadded = unpadded
+
+    def _in_float32(self) -> Self:
+        """Return a copy that computes in float32."""
+        copied = self.from_config({**self.get_config(), "dtype": "float32"})
+        own = weights.named_weights(self)
+        for name, weight in weights.named_weights(copied).items():
+            weight.assign(own[name].read())
+        return copied
 
     def get_config(self) -> dict[str, Any]:
         """Return what Keras writes into a `.keras` file to build the model again."""
