@@ -37,8 +37,9 @@ def export_onnx(
 
     The file takes `input_ids` and `attention_mask`, int64 (B, T) of any size, or (B, choices, T)
     for multiple choice, and a BERT's `token_type_ids`. It gives what the model's class gives,
-    float32. Linear layers compute nothing at padding. What only a call in Python can ask for is
-    not in it: attentions, layers' hidden states, `position_ids`, `head_mask`, `inputs_embeds`.
+    float32, but for a row of which everything is masked: it sees only its first token. Linear
+    layers compute nothing at padding. What only a call in Python can ask for is not in it:
+    attentions, layers' hidden states, `position_ids`, `head_mask`, `inputs_embeds`.
 
     Args:
         name: a folder or hub id, with weights in safetensors.
