@@ -150,6 +150,22 @@ def test_tensors(tokenizer, kind, cls):
     assert added.convert_to_tensors(kind).a.shape == (1, 2)
 
 
+def test_floats_have_the_type_of_the_framework(tokenizer):
+    rows = [{"input_ids": [1], "label": value} for value in (0.5, torch.tensor(0.5), np.float64(1))]
+    for row in rows:
+        assert tokenizer.pad([row], return_tensors="pt").label.dtype == torch.float32
+        assert tokenizer.pad([row], return_tensors="np").label.dtype == np.float64
+    assert BatchEncoding({"x": [[0.5]]}, tensor_type="pt").x.dtype == torch.float32
+    array = np.array([0.5])
+    assert BatchEncoding({"x": array}, tensor_type="pt").x.dtype == torch.float64
+    assert BatchEncoding({"x": [array]}, tensor_type="pt").x.dtype == torch.float64
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert BatchEncoding({"x": [0.5]}, tensor_type="pt").x.dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_ragged_rows_say_what_to_do(tokenizer):
     with pytest.raises(ValueError, match=r"from 3 to 4.*padding=True.*truncation=True"):
         tokenizer(["the", "a b"], return_tensors="np")
@@ -205,5 +221,7 @@ def test_tensors_of_tensorflow(tiny_vocab):
     ragged = {"input_ids": [tf.constant([2, 3]), tf.constant([2, 5, 3])]}
     assert tokenizer.pad(ragged).input_ids.numpy().tolist() == [[2, 3, 0], [2, 5, 3]]
     assert tokenizer([], return_tensors="tf").input_ids.shape == (0, 0)
+    assert BatchEncoding({"x": [0.5]}, tensor_type="tf").x.dtype == "float32"
+    assert BatchEncoding({"x": np.array([0.5])}, tensor_type="tf").x.dtype == "float64"
     with pytest.raises(ValueError, match="different lengths"):
         tokenizer(["the small", "a"], return_tensors="tf")

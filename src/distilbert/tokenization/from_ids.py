@@ -8,7 +8,7 @@ from distilbert.tokenization.batch_encoding import BatchEncoding
 from distilbert.tokenization.fitting import Fit
 from distilbert.tokenization.options import Setting
 from distilbert.tokenization.rows import Rows
-from distilbert.tokenization.tensors import kind_of, to_ids, to_lists
+from distilbert.tokenization.tensors import kind_within, to_ids, to_lists
 from distilbert.tokenization.truncation import keep, kept_lengths
 
 
@@ -172,7 +172,7 @@ class FromIds(Rows):
         batch = _gather(encoded_inputs)
         ids = batch["input_ids"]
         if return_tensors is None:
-            return_tensors = _kind_within(ids)
+            return_tensors = kind_within(ids)
         values = {name: _plain(value) for name, value in batch.items()}
         ids = values["input_ids"]
         fit = self._fit(
@@ -239,11 +239,6 @@ def _gather(inputs: Any) -> dict[str, Any]:
     if "input_ids" not in inputs:
         raise ValueError(f"there are no input_ids to pad, only {list(inputs)}")
     return dict(inputs)
-
-
-def _kind_within(ids: Any) -> str | None:
-    kind = kind_of(ids)
-    return kind_of(ids[0]) if kind is None and isinstance(ids, list | tuple) and ids else kind
 
 
 def _plain(value: Any) -> Any:

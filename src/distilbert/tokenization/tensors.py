@@ -31,6 +31,9 @@ def tensor_kind(kind: Any) -> TensorKind:
 def to_tensor(name: str, values: Any, kind: TensorKind) -> Any:
     """Turn a list, or a list of lists of equal length, into a tensor; a tensor of this kind stays.
 
+    Python's numbers become what the framework makes of them (float32 in PyTorch and TensorFlow,
+    float64 in NumPy); arrays and tensors, alone or in a list, keep their type.
+
     Args:
         name: what the values are, for the message of an error.
 
@@ -43,13 +46,24 @@ def to_tensor(name: str, values: Any, kind: TensorKind) -> Any:
     array = _to_array(name, values)
     if kind == "np":
         return array
+    typed = kind_within(values) is not None
     if kind == "pt":
-        return require("torch").from_numpy(array)
-    return require("tensorflow").constant(array if kind_of(values) else _as_int32(array))
+        torch = require("torch")
+        tensor = torch.from_numpy(array)
+        return tensor if typed or array.dtype.kind != "f" else tensor.to(torch.get_default_dtype())
+    return require("tensorflow").constant(array if typed else _as_tensorflow_has_it(array))
 
 
-def _as_int32(array: "np.ndarray") -> "np.ndarray":
-    """Return integers in the type that TensorFlow gives a list of them, unless one is too large."""
+def kind_within(values: Any) -> TensorKind | None:
+    """Return which framework's tensor a value is, or what a list of tensors starts with."""
+    listed = isinstance(values, Sequence) and values
+    return kind_of(values[0] if listed else values)
+
+
+def _as_tensorflow_has_it(array: "np.ndarray") -> "np.ndarray":
+    """Return numbers in the type of TensorFlow for Python's, unless an integer is too large."""
+    if array.dtype.kind == "f":
+        return array.astype("float32")
     if array.dtype.kind != "i" or (array.size and abs(array).max() >= 1 << 31):
         return array
     return array.astype("int32")
@@ -60,7 +74,7 @@ def _to_array(name: str, values: Any) -> "np.ndarray":
 
     if kind_of(values) is not None:
         values = np.asarray(values)
-    elif isinstance(values, Sequence) and values and kind_of(values[0]) is not None:
+    elif kind_within(values) is not None:
         values = [np.asarray(value) for value in values]
     try:
         array = np.array(values)
