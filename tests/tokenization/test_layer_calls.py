@@ -238,7 +238,10 @@ def test_tokenize_takes_one_text(tokenizer):
         ),
         ({"model_input_names": "ids"}, TypeError, "model_input_names must be a list of strings"),
         ({"split_special_tokens": 1}, TypeError, "split_special_tokens must be true or false"),
-        ({"additional_special_tokens": [3]}, TypeError, "a string or an AddedToken"),
+        ({"additional_special_tokens": [3]}, TypeError, "strings or AddedTokens"),
+        ({"additional_special_tokens": "abc"}, TypeError, "a list of tokens, .* not 'abc'"),
+        ({"extra_special_tokens": "abc"}, TypeError, "extra_special_tokens must be a list"),
+        ({"extra_special_tokens": 3}, TypeError, "a list of tokens, .* not 3"),
     ],
 )
 @pytest.mark.parametrize("cls", [DistilBertTokenizer, DistilBertTokenizerFast])
@@ -309,6 +312,21 @@ def test_special_tokens_given_to_the_constructor_keep_their_flags(tokenizer, tin
     assert tokenizer("a  <x>b<y>", return_offsets_mapping=True).offset_mapping == [
         *[(0, 0), (0, 1), (1, 6), (6, 7), (7, 10), (0, 0)]
     ]
+
+
+def test_of_named_special_tokens_the_names_are_none(tokenizer, tiny_vocab, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    named = {"image_token": "<x>"}
+    for made in (
+        type(tokenizer)(tiny_vocab, extra_special_tokens=named),
+        type(tokenizer).from_pretrained(tmp_path, additional_special_tokens=named),
+    ):
+        assert made.additional_special_tokens == ["<x>"]
+        assert "image_token" not in made.get_vocab()
+        made.extra_special_tokens = {"first_token": "a"}
+        assert made.extra_special_tokens == ["a"]
+        with pytest.raises(TypeError, match="a list of tokens"):
+            made.additional_special_tokens = "a"
 
 
 def test_words_never_split_are_a_list(tiny_vocab):

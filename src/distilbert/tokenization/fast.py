@@ -23,6 +23,7 @@ from distilbert.tokenization.tokenizer import (
     words_of,
 )
 from distilbert.tokenization.training import train_vocab
+from distilbert.tokenization.vocabulary import listed_tokens
 
 _logger = logging.getLogger("distilbert")
 
@@ -140,14 +141,15 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             show_progress: shows the Rust library's progress bars.
 
         Raises:
-            TypeError: length is no integer.
+            TypeError: length is no integer, or new_special_tokens no list.
             ValueError: there is no text.
         """
         length = optional(integer(0))("length", length)
+        new_tokens = listed_tokens("new_special_tokens", new_special_tokens)
         renamed = dict(special_tokens_map or {})
         roles = {role: renamed.get(name, name) for role, name in self._roles.items()}
         additional = [renamed.get(name, name) for name in self._additional]
-        additional += [str(token) for token in new_special_tokens or []]
+        additional += map(str, new_tokens)
         first = [roles[role] for role in ("pad_token", "unk_token", "cls_token") if role in roles]
         specials = list(dict.fromkeys([*first, *roles.values(), *additional]))
         vocab = train_vocab(
@@ -160,7 +162,7 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             show_progress=show_progress,
         )
         flags = {token.content: token for token in self.added_tokens_decoder.values()}
-        flags.update({str(t): t for t in new_special_tokens or [] if isinstance(t, AddedToken)})
+        flags.update({str(t): t for t in new_tokens if isinstance(t, AddedToken)})
         added = {
             vocab[name]: flags[name] for name in specials if name in flags and flags[name].special
         }

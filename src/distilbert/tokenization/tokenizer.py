@@ -31,7 +31,7 @@ from distilbert.tokenization.files import (
 from distilbert.tokenization.options import UNBOUNDED, Setting
 from distilbert.tokenization.rust_engine import build_backend, hand_over
 from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, check_vocab
-from distilbert.tokenization.vocabulary import LOOKED_UP, ROLES, as_added_token
+from distilbert.tokenization.vocabulary import LOOKED_UP, ROLES, as_added_token, listed_tokens
 from distilbert.tokenization.wordpiece import load_vocab
 
 PathLike = str | os.PathLike[str]
@@ -75,8 +75,9 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
         """
         left = dict(settings)
         additional = [
-            *(left.pop("additional_special_tokens", None) or []),
-            *(left.pop("extra_special_tokens", None) or []),
+            token
+            for name in ("additional_special_tokens", "extra_special_tokens")
+            for token in listed_tokens(name, left.pop(name, None))
         ]
         if "max_len" in left:
             left.setdefault("model_max_length", left.pop("max_len"))
@@ -96,8 +97,7 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
         self.deprecation_warnings = {}
         self._prefix = spec.continuing_subword_prefix
         named = {role: token for role, token in roles.items() if token is not None}
-        others = (("additional_special_tokens", token) for token in additional)
-        for role, token in (*named.items(), *others):
+        for role, token in named.items():
             if not isinstance(token, str | AddedToken):
                 raise TypeError(f"{role} must be a string or an AddedToken, not {token!r}")
         super().__init__({role: str(token) for role, token in named.items()}, map(str, additional))

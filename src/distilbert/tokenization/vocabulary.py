@@ -173,15 +173,16 @@ class Vocabulary:
         return list(self._additional)
 
     @additional_special_tokens.setter
-    def additional_special_tokens(self, tokens: Sequence[str | AddedToken] | None) -> None:
-        names = [str(token) for token in tokens or []]
+    def additional_special_tokens(self, tokens: Any) -> None:
+        tokens = listed_tokens("additional_special_tokens", tokens)
+        names = [str(token) for token in tokens]
         missing = [name for name in names if self._engine.token_to_id(name) is None]
         if missing:
             raise ValueError(
                 f"{missing} are not in the vocabulary; "
                 "add them with add_special_tokens({'additional_special_tokens': [...]})"
             )
-        self._match_whole(tokens or [])
+        self._match_whole(tokens)
         self._additional = names
         self._forget()
 
@@ -289,7 +290,7 @@ class Vocabulary:
             replace_extra_special_tokens: the same, under the name of transformers 5.x.
 
         Raises:
-            TypeError: something else than a mapping of roles.
+            TypeError: something else than a mapping of roles, or than a list of tokens in it.
             ValueError: an unknown role.
         """
         if not isinstance(special_tokens_dict, Mapping):
@@ -301,11 +302,10 @@ class Vocabulary:
         replaces = replace_additional_special_tokens and replace_extra_special_tokens
         for role, value in special_tokens_dict.items():
             if role in {"additional_special_tokens", "extra_special_tokens"}:
-                if not isinstance(value, list | tuple):
-                    raise ValueError(f"{role} must be a list of tokens, not {value!r}")
+                tokens = listed_tokens(role, value)
                 former = [] if replaces else self._additional
-                self.add_tokens(value, special_tokens=True)
-                self._additional = list(dict.fromkeys([*former, *map(str, value)]))
+                self.add_tokens(tokens, special_tokens=True)
+                self._additional = list(dict.fromkeys([*former, *map(str, tokens)]))
                 self._forget()
             elif role in ROLES:
                 if not isinstance(value, str | AddedToken):
@@ -387,6 +387,26 @@ class Vocabulary:
             hint = "; -100 marks a label that is ignored: drop it first" if index == -100 else ""
             raise ValueError(f"id {index} is outside the vocabulary of {len(self)} tokens{hint}")
         return token
+
+
+def listed_tokens(name: str, tokens: Any) -> list[str | AddedToken]:
+    """Read special tokens without a role: a list, None for none, or a mapping, whose values count.
+
+    Args:
+        name: of the argument, for the message of an error.
+
+    Raises:
+        TypeError: something else, a single string for one, or what is in it is no token.
+    """
+    if tokens is None:
+        return []
+    listed = list(tokens.values()) if isinstance(tokens, Mapping) else tokens
+    if not isinstance(listed, list | tuple):
+        raise TypeError(f"{name} must be a list of tokens, as ['<x>'], not {tokens!r}")
+    for token in listed:
+        if not isinstance(token, str | AddedToken):
+            raise TypeError(f"{name} must hold strings or AddedTokens, not {token!r}")
+    return list(listed)
 
 
 def as_added_token(token: str | AddedToken, special: bool) -> AddedToken:
