@@ -580,6 +580,21 @@ def test_training_is_repeatable(tiny_vocab):
         tokenizer.train_new_from_iterator(texts, 800, ["<y>"])
 
 
+def test_training_keeps_the_flags_of_special_tokens(tiny_vocab):
+    mask = AddedToken("[MASK]", lstrip=True)
+    tokenizer = DistilBertTokenizerFast(tiny_vocab, mask_token=mask)
+    new = [AddedToken("<y>", lstrip=True, single_word=True)]
+    trained = tokenizer.train_new_from_iterator(
+        ["a model"] * 2, 40, new_special_tokens=new, special_tokens_map={"[MASK]": "<mask>"}
+    )
+    tokens = {token.content: token for token in trained.added_tokens_decoder.values()}
+    assert tokens["<mask>"].lstrip
+    assert tokens["<y>"].lstrip
+    assert tokens["<y>"].single_word
+    assert tokens["<y>"].special
+    assert trained.mask_token == "<mask>"
+
+
 def test_an_id_far_beyond_the_others_is_no_line_of_a_vocabulary(tmp_path):
     with pytest.raises(ValueError, match="'far' has the id 2000000000"):
         vocab_text({"[PAD]": 0, "far": 2_000_000_000}, tmp_path / "vocab.txt")

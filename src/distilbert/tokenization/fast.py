@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 from tokenizers import AddedToken, Tokenizer
 
 from distilbert.fields import integer, optional
+from distilbert.tokenization.added_tokens import flags_of
 from distilbert.tokenization.files import SETTINGS, Opened
 from distilbert.tokenization.rust_engine import RustEngine, build_backend
 from distilbert.tokenization.spec import Spec, spec_of_json, spec_of_json_file
@@ -23,7 +24,7 @@ from distilbert.tokenization.tokenizer import (
     words_of,
 )
 from distilbert.tokenization.training import train_vocab
-from distilbert.tokenization.vocabulary import listed_tokens
+from distilbert.tokenization.vocabulary import as_added_token, listed_tokens
 
 _logger = logging.getLogger("distilbert")
 
@@ -161,8 +162,13 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             length=length,
             show_progress=show_progress,
         )
-        flags = {token.content: token for token in self.added_tokens_decoder.values()}
-        flags.update({str(t): t for t in new_tokens if isinstance(t, AddedToken)})
+        flags = {}
+        for token in self.added_tokens_decoder.values():
+            name = renamed.get(token.content, token.content)
+            flags[name] = AddedToken(**{**flags_of(token), "content": name})
+        for new in new_tokens:
+            if isinstance(new, AddedToken):
+                flags[new.content] = as_added_token(new, special=True)
         added = {
             vocab[name]: flags[name] for name in specials if name in flags and flags[name].special
         }
