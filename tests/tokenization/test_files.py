@@ -8,6 +8,7 @@ import json
 import logging
 import pickle
 
+import numpy as np
 import pytest
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
@@ -593,6 +594,37 @@ def test_training_keeps_the_flags_of_special_tokens(tiny_vocab):
     assert tokens["<y>"].single_word
     assert tokens["<y>"].special
     assert trained.mask_token == "<mask>"
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "error", "message"),
+    [
+        ("a text", {}, TypeError, "expected texts or lists of texts, not 'a text'"),
+        ({"text": ["a"]}, {}, TypeError, r"dataset\['text'\]"),
+        ([{"text": "a"}], {}, TypeError, r"dataset\['text'\]"),
+        (None, {}, TypeError, "not None"),
+        ([None], {}, TypeError, "not None"),
+        ([(text for text in ["a"])], {}, TypeError, "generator"),
+        ([["a", 3]], {}, TypeError, "a text must be a str, not int: 3"),
+        ([["a\ud800"]], {}, ValueError, "lone surrogate"),
+        (["a"], {"vocab_size": -1}, ValueError, "vocab_size must be at least 0, got -1"),
+        (["a"], {"min_frequency": 0.5}, TypeError, "min_frequency must be an integer"),
+        (["a"], {"special_tokens_map": {"nope": "x"}}, ValueError, r"renames \['nope'\]"),
+    ],
+)
+def test_what_no_vocabulary_is_learned_from(tiny_vocab, texts, options, error, message):
+    with pytest.raises(error, match=message):
+        DistilBertTokenizerFast(tiny_vocab).train_new_from_iterator(
+            texts, **{"vocab_size": 20, **options}
+        )
+
+
+def test_training_on_arrays_of_texts(tiny_vocab):
+    tokenizer = DistilBertTokenizerFast(tiny_vocab)
+    expected = tokenizer.train_new_from_iterator(["a model", "models"], 40).get_vocab()
+    array = np.array(["a model", "models"])
+    for texts in (array, [array], array.reshape(2, 1)):
+        assert tokenizer.train_new_from_iterator(texts, 40).get_vocab() == expected
 
 
 def test_an_id_far_beyond_the_others_is_no_line_of_a_vocabulary(tmp_path):

@@ -142,12 +142,20 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
             show_progress: shows the Rust library's progress bars.
 
         Raises:
-            TypeError: length is no integer, or new_special_tokens no list.
-            ValueError: there is no text.
+            TypeError: something else than texts or batches of them, than integers or than lists.
+            ValueError: there is no text, or one has a lone surrogate; a number is negative; a
+                renamed token is no special one.
         """
         length = optional(integer(0))("length", length)
+        vocab_size = integer(0)("vocab_size", vocab_size)
+        min_frequency = integer(0)("min_frequency", min_frequency)
         new_tokens = listed_tokens("new_special_tokens", new_special_tokens)
         renamed = dict(special_tokens_map or {})
+        if unknown := sorted(renamed.keys() - set(self.all_special_tokens)):
+            raise ValueError(
+                f"special_tokens_map renames {unknown}, which are no special tokens of this "
+                f"tokenizer: {self.all_special_tokens}"
+            )
         roles = {role: renamed.get(name, name) for role, name in self._roles.items()}
         additional = [renamed.get(name, name) for name in self._additional]
         additional += map(str, new_tokens)

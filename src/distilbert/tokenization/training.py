@@ -4,13 +4,14 @@ Its trainer numbers the alphabet in the order of a hash table, and breaks ties b
 Here the alphabet is found first and handed over in order, so that nothing is left to chance.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from tokenizers import models, trainers
 
 from distilbert.tokenization.rust_engine import cutting_words
 from distilbert.tokenization.spec import Spec
+from distilbert.tokenization.text import check_text
 
 Texts: TypeAlias = Iterable[str | Sequence[str]]
 
@@ -34,8 +35,11 @@ def train_vocab(
         length: how many texts there are, for the progress bars.
 
     Raises:
-        ValueError: there is no text.
+        TypeError: something else than texts or batches of them.
+        ValueError: there is no text, or one has a lone surrogate.
     """
+    if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
+        raise _no_texts(texts)
     if iter(texts) is texts:
         texts = list(texts)
     alphabet = _alphabet(texts, spec)
@@ -74,7 +78,19 @@ def _alphabet(texts: Texts, spec: Spec) -> list[str]:
 
 def _flat(texts: Texts) -> Iterator[str]:
     for item in texts:
-        if isinstance(item, str):
-            yield item
-        else:
-            yield from item
+        for text in [item] if isinstance(item, str) else _batch(item):
+            yield check_text(text)
+
+
+def _batch(item: Any) -> Collection[str]:
+    """Return a batch of texts; one that can be read only once is none, for they are read twice."""
+    if isinstance(item, Mapping | bytes) or not isinstance(item, Collection):
+        raise _no_texts(item)
+    return item
+
+
+def _no_texts(given: Any) -> TypeError:
+    return TypeError(
+        f"expected texts or lists of texts, not {given!r:.80} ({type(given).__name__}); of a data "
+        "set give the column, dataset['text'], and of one text a list"
+    )
