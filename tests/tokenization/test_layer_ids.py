@@ -170,6 +170,11 @@ def test_decode(tokenizer):
     assert tokenizer.clean_up_tokenization("it 's . do n't") == "it's. don't"
 
 
+@pytest.mark.parametrize("one", [5, np.int64(5), np.array(5), torch.tensor(5)])
+def test_one_id_is_a_row_of_one(tokenizer, one):
+    assert tokenizer.batch_decode(one) == [tokenizer.decode(one)] == [tokenizer.decode([5])]
+
+
 def test_ids_that_are_none(tokenizer):
     with pytest.raises(ValueError, match="-100 marks a label"):
         tokenizer.decode([5, -100])

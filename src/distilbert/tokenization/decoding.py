@@ -96,7 +96,8 @@ class Decoding(Encoding):
         clean_up_tokenization_spaces: bool | None = None,
     ) -> list[str]:
         """Return the text of each row, or of each id of a single row; options as in `decode`."""
+        rows = sequences if kind_of(sequences) is None else to_lists(sequences)
         return [
             self._decode_row(row, skip_special_tokens, clean_up_tokenization_spaces)
-            for row in sequences
+            for row in ([rows] if isinstance(rows, int) else rows)
         ]
