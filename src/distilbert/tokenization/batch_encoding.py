@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from distilbert.tokenization.row import Row
-from distilbert.tokenization.tensors import is_device, tensor_kind, to_tensor
+from distilbert.tokenization.tensors import PER_TOKEN, is_device, tensor_kind, to_tensor
 
 _logger = logging.getLogger("distilbert")
 
@@ -190,8 +190,13 @@ class BatchEncoding(UserDict[str, Any]):
         """
         if tensor_type is not None:
             kind = tensor_kind(tensor_type)
+            no_rows = self._rows is not None and not self._rows
             for name, value in self.data.items():
-                self.data[name] = to_tensor(name, [value] if prepend_batch_axis else value, kind)
+                if no_rows and name in PER_TOKEN:  # (0, 0), as many dimensions as rows would have
+                    self.data[name] = to_tensor(name, [[]], kind)[:0]
+                else:
+                    value = [value] if prepend_batch_axis else value
+                    self.data[name] = to_tensor(name, value, kind)
         return self
 
     def to(self, device: Any, *, non_blocking: bool = False) -> "BatchEncoding":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _kinds = one_of(*get_args(TensorKind))
 _PADDED = {"input_ids", "token_type_ids", "attention_mask", "special_tokens_mask"}
+PER_TOKEN = {*_PADDED, "offset_mapping"}
 _PAD_IT = "pass padding=True, and truncation=True with max_length=… if some are too long"
 _NOT_PADDED = "padding fills up the model's inputs only: pad or drop it first"
 
@@ -81,7 +82,7 @@ def _to_array(name: str, values: Any) -> "np.ndarray":
     except (ValueError, OverflowError) as error:
         raise ValueError(_explain(name, values)) from error
     if array.size == 0 and array.dtype.kind == "f":
-        return np.zeros((*array.shape, 0) if array.ndim == 1 else array.shape, dtype=np.int64)
+        return array.astype(np.int64)
     if array.dtype.kind not in "biuf":
         raise ValueError(_explain(name, values))
     return array
