@@ -373,6 +373,19 @@ def test_parts_that_would_be_passed_by(make):
         d.prepare(model, "int8")
 
 
+@pytest.mark.parametrize("path", ["attention_dropout", "ffn.dropout"])
+def test_what_stands_where_a_dropout_did(make, path):
+    model, ids = make(), torch.tensor([[2, 7, 3]])
+    block = model.transformer.layer[1]
+    block.set_submodule("attention.dropout", torch.nn.Tanh())  # whose rate is read
+    for passes in (torch.nn.Identity(), torch.nn.Dropout(0.3)):
+        block.set_submodule(path, passes.eval())
+        torch.testing.assert_close(d.prepare(model)(ids)[0], model(ids)[0], atol=1e-5, rtol=1e-5)
+    block.set_submodule(path, torch.nn.Sequential(torch.nn.Linear(32, 32)))
+    with pytest.raises(TypeError, match=rf"^layer\.1\.{path} is a .*Sequential; .*\.Dropout can"):
+        d.prepare(model)
+
+
 HOOKED = {
     "the stack of blocks": "distilbert.transformer",
     "pre_classifier": "pre_classifier",

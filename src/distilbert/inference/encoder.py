@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from distilbert.inference.linear import FastLinear
 from distilbert.inference.slices import Part, Slice, slices
 from distilbert.inference.workers import run_all
+from distilbert.modeling.dropout import Dropout
 from distilbert.modeling.model import (
     ACTIVATION_FUNCTIONS,
     BLOCK_PARTS,
@@ -26,6 +27,8 @@ from distilbert.modeling.model import (
 _Kind = TypeVar("_Kind", bound=nn.Module)
 MakeLinear = Callable[..., FastLinear]
 """(name, layers, activation) -> a fast layer; several make one, side by side."""
+DROPOUTS = (Dropout, nn.Dropout, nn.Identity)
+"""Classes that may stand where a dropout does: out of training they change nothing."""
 
 
 class FastBlock(nn.Module):
@@ -145,7 +148,11 @@ def _require_own_block(block: nn.Module, name: str) -> TransformerBlock:
     """
     for path, part in block.named_modules():
         where = f"{name}.{path}" if path else name
-        require_own(part, BLOCK_PARTS.get(path, type(part)), where)
+        kind = BLOCK_PARTS.get(path, type(part))
+        # Attention's own is not called.
+        if path in ("attention_dropout", "ffn.dropout") and kind not in DROPOUTS:
+            kind = Dropout
+        require_own(part, kind, where)
         if isinstance(part, nn.LayerNorm) and (part.weight is None or part.bias is None):
             raise TypeError(f"{where} has no weight or no bias")
     return cast(TransformerBlock, block)
