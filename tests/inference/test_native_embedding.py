@@ -90,7 +90,14 @@ def own_class(inner):
     inner.__class__ = Twice
 
 
-@pytest.mark.parametrize("change", [own_word_table, transposed, without_bias, hooked, own_class])
+def adapter(inner):
+    inner.dropout = torch.nn.Linear(32, 32)
+
+
+CHANGES = [own_word_table, transposed, without_bias, hooked, own_class, adapter]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("family", ["Bert", "DistilBert"])
 def test_what_somebody_changed_is_computed_by_pytorch(make, feed, right, family, change):
     model, batch = make(family=family), feed("Model", right(9, 4))

@@ -5,6 +5,7 @@ from ctypes import byref, pointer
 import torch
 from torch import Tensor, nn
 
+from distilbert.inference.encoder import DROPOUTS
 from distilbert.inference.linear import Int8Embedding
 from distilbert.modeling import inputs
 from distilbert.modeling.model import Embeddings, PositionEmbedding
@@ -54,6 +55,7 @@ class NativeEmbeddings(nn.Module):
             and type(norm) is nn.LayerNorm
             and norm.elementwise_affine
             and norm.bias is not None
+            and type(inner.dropout) in DROPOUTS
         )
         tensors = [*inner.parameters(), *inner.buffers()]
         return (
