@@ -386,6 +386,21 @@ def test_what_stands_where_a_dropout_did(make, path):
         d.prepare(model)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("name", ["word_embeddings", "position_embeddings"])
+def test_tables_that_change_as_they_are_read(make, name, precision):
+    model, ids = make(dim=64), torch.tensor([[2, 7, 9, 3]])
+    table = model.embeddings.get_submodule(name)
+    table.max_norm = 0.5
+    with pytest.raises(ValueError, match=rf"^{name} has max_norm=0\.5, .*renorm_\(2\.0, 0, 0\.5"):
+        d.prepare(model, precision)
+    expected = copy.deepcopy(model)(ids)[0].detach()
+    table.weight.data.renorm_(2.0, 0, 0.5)  # what the message says
+    table.max_norm = None
+    found = d.prepare(model, precision)(ids)[0]
+    assert (found - expected).norm() / expected.norm() < (1e-5 if precision == "fp32" else 0.08)
+
+
 HOOKED = {
     "the stack of blocks": "distilbert.transformer",
     "pre_classifier": "pre_classifier",

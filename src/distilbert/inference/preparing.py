@@ -71,7 +71,8 @@ def prepare(
     Raises:
         TypeError: no model of this package, one with layers of other classes, with hooks on what is
             replaced or with replaced methods, or no tokenizer.
-        ValueError: an unknown precision or engine, one that is not there, or no texts.
+        ValueError: an unknown precision or engine, one that is not there, an embedding with
+            `max_norm`, or no texts.
 
     Example:
         >>> import torch
@@ -217,6 +218,20 @@ def _require_own_calls(model: PreTrainedModel) -> None:
             )
 
 
+def _refuse_changing_tables(embeddings: nn.Module) -> None:
+    """Raise for a table whose rows change as they are looked up.
+
+    Its twin in 8 bits, or in the engine, would not do it; nor would a decoder that is tied to it.
+    """
+    for name, table in embeddings.named_modules():
+        if isinstance(table, nn.Embedding) and table.max_norm is not None:
+            raise ValueError(
+                f"{name} has max_norm={table.max_norm}, by which rows change as they are looked "
+                "up; a prepared model's do not: shorten them first (table.weight.data.renorm_("
+                f"{table.norm_type}, 0, {table.max_norm}) and table.max_norm = None)"
+            )
+
+
 def use_fast_stack(model: PreTrainedModel, precision: str) -> None:
     """Put the fast stack of blocks into a model that will only answer from now on, as a teacher.
 
@@ -255,6 +270,7 @@ def build(
     if precision == "int8":
         _refuse_infinite(model)
     base = model.base_model
+    _refuse_changing_tables(base.embeddings)
     native = library.is_chosen(engine, precision, model.device)
     make = Maker(precision, model.device, exact, native)
     transformer = _fast_stack(_kind_of_stack(model, make), model, make)
