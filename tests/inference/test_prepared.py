@@ -496,6 +496,17 @@ def test_a_model_that_shows_attentions_by_default_is_prepared_without(make):
     assert model(ids).attentions is not None
 
 
+@pytest.mark.parametrize("head", ["ForSequenceClassification", "ForTokenClassification"])
+def test_an_encoder_put_in_by_hand(make, feed, head):
+    model = make(head)
+    model.distilbert = make(seed=1)
+    batch = feed(head, torch.tensor(MASKS["holes"]))
+    expected = model(**batch)
+    model.distilbert.config.attn_implementation = "eager"
+    model.distilbert.config.output_attentions = True
+    assert_equal(d.prepare(model)(**batch), expected)
+
+
 def test_it_says_what_it_is(make, engine):
     prepared = d.prepare(make("ForSequenceClassification"), "int8")
     assert repr(prepared) == (

@@ -96,7 +96,7 @@ def prepare(
     else:
         require_tolerance(tolerance)
         choices = isinstance(model, MultipleChoice)
-        inputs = encode(check, tokenizer, model.config, choices)
+        inputs = encode(check, tokenizer, model.base_model.config, choices)
         prepared = _checked(model, chosen, inputs, tolerance, engine)
     _logger.info("%r", prepared)
     return prepared
@@ -245,7 +245,8 @@ def use_fast_stack(model: PreTrainedModel, precision: str) -> None:
 def _kind_of_stack(model: PreTrainedModel, make: Maker) -> Callable[..., FastTransformer]:
     if make.native:
         return NativeTransformer
-    head_size = model.config.dim // model.config.n_heads
+    config = model.base_model.config
+    head_size = config.dim // config.n_heads
     if model.device.type == "cuda" and attention.flash_has(make.dtype, head_size):
         return partial(GraphedTransformer, device=model.device)
     return FastTransformer
@@ -292,8 +293,10 @@ def build(
         if isinstance(module, nn.Linear) and module not in inside:
             instead[id(module)] = InFloat32(make_head(name, [module]))
     network = copy.deepcopy(model, instead).float().eval().requires_grad_(False)
-    network.config.attn_implementation = "varlen"
-    network.config.output_attentions = False  # which only the model itself can show
+    for module in network.modules():
+        if isinstance(module, PreTrainedModel):  # an encoder put in by hand has its own
+            module.config.attn_implementation = "varlen"
+            module.config.output_attentions = False  # which only the model itself can show
     if native and NativeEmbeddings.fits(network.base_model.embeddings):
         network.base_model.embeddings = NativeEmbeddings(network.base_model.embeddings)
     return PreparedModel(network, precision, make.made | make_head.made)
