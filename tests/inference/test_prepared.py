@@ -507,6 +507,39 @@ def test_an_encoder_put_in_by_hand(make, feed, head):
     assert_equal(d.prepare(model)(**batch), expected)
 
 
+class LowRank(torch.nn.Module):
+    """An adapter that reads the weights of what it adapts."""
+
+    def __init__(self, base):
+        super().__init__()
+        self.base = base
+        self.down = torch.nn.Linear(base.in_features, 2, bias=False)
+        self.up = torch.nn.Linear(2, base.out_features, bias=False)
+
+    def forward(self, x):
+        weight = self.base.weight + self.up.weight @ self.down.weight
+        return torch.nn.functional.linear(x, weight, self.base.bias)
+
+
+CLASSIFIERS = {
+    "adapter": lambda: LowRank(torch.nn.Linear(32, 3)),
+    "block": lambda: torch.nn.TransformerEncoderLayer(32, 4, 48, batch_first=True),
+    "several": lambda: torch.nn.Sequential(torch.nn.Linear(32, 5), LowRank(torch.nn.Linear(5, 3))),
+}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_classifier_of_another_class_keeps_its_layers(make, feed, right, name, precision):
+    model = make("ForSequenceClassification")
+    model.classifier = CLASSIFIERS[name]().eval()
+    batch = feed("", right(6, 3))
+    prepared = d.prepare(model, precision)
+    named = {each for each in prepared.layers if each.startswith("classifier")}
+    assert named == ({"classifier.0"} if name == "several" else set())
+    assert_equal(prepared(**batch), model(**batch), atol=1e-5 if precision == "fp32" else 0.2)
+
+
 def test_it_says_what_it_is(make, engine):
     prepared = d.prepare(make("ForSequenceClassification"), "int8")
     assert repr(prepared) == (

@@ -7,7 +7,7 @@ nothing of it.
 
 import copy
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from types import MethodType
 from typing import Any
@@ -35,6 +35,7 @@ from distilbert.inference.native_stack import NativeTransformer
 from distilbert.inference.prepared import PreparedModel
 from distilbert.modeling import attention
 from distilbert.modeling.arrays import ArrayModel
+from distilbert.modeling.bert import Pooler
 from distilbert.modeling.heads import FirstTokenHead, MaskedLM, MultipleChoice
 from distilbert.modeling.model import is_hooked
 from distilbert.modeling.pretrained import PreTrainedModel
@@ -263,6 +264,18 @@ def _fast_stack(
     )
 
 
+def _called_linears(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Linear]]:
+    """Yield linear layers outside the stack that are called and no more.
+
+    A module of another class may read its layers' weights, as adapters do: it keeps them.
+    """
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear):
+            yield path + name, child
+        elif isinstance(child, PreTrainedModel | Pooler) or type(child) is nn.Sequential:
+            yield from _called_linears(child, f"{path}{name}.")
+
+
 def build(
     model: PreTrainedModel, precision: str, exact: Iterable[str] = (), engine: str = "auto"
 ) -> PreparedModel:
@@ -285,13 +298,11 @@ def build(
             if precision == "int8"
             else HalfEmbedding(words.weight, make.dtype)
         )
-    inside = set(base.transformer.modules())
     # A masked LM's head is a third of the work; the others' are small, and their result the answer.
     exact_head = Maker("fp32", model.device, native=native)
     make_head = make if isinstance(model, MaskedLM) else exact_head
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and module not in inside:
-            instead[id(module)] = InFloat32(make_head(name, [module]))
+    for name, linear in _called_linears(model):
+        instead[id(linear)] = InFloat32(make_head(name, [linear]))
     network = copy.deepcopy(model, instead).float().eval().requires_grad_(False)
     for module in network.modules():
         if isinstance(module, PreTrainedModel):  # an encoder put in by hand has its own
