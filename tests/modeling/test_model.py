@@ -283,6 +283,22 @@ def test_new_weights_follow_the_configuration(tiny):
     assert not tied.vocab_projector.weight[0].any()
 
 
+@pytest.mark.parametrize("cls", [d.DistilBertModel, d.DistilBertForMaskedLM])
+def test_weights_of_a_model_on_the_meta_device_are_drawn(cls, tiny):
+    with torch.device("meta"):
+        model = cls(tiny)
+    model.to_empty(device="cpu")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(torch.nan)
+    model.init_weights()
+    assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+    lin1 = model.base_model.transformer.layer[0].ffn.lin1
+    assert abs(lin1.weight.std().item() - tiny.initializer_range) < 0.02
+    if cls is d.DistilBertForMaskedLM:
+        assert model.vocab_projector.weight is model.get_input_embeddings().weight
+
+
 def test_chunks_of_the_feed_forward_layer_change_nothing(ids, tiny, model):
     tiny.chunk_size_feed_forward = 2
     chunked = d.DistilBertModel(tiny).eval()

@@ -467,3 +467,25 @@ def test_a_class_draws_its_own_weights(tiny, tmp_path):
     before = again.distilbert.transformer.layer[0].ffn.lin1.weight.clone()
     again.apply(again._init_weights)  # as older code does
     assert not torch.equal(again.distilbert.transformer.layer[0].ffn.lin1.weight, before)
+
+
+class OnFiles(d.DistilBertPreTrainedModel):
+    """A user's class around an encoder out of files, with the last line that older code has."""
+
+    def __init__(self, config, folder):
+        super().__init__(config)
+        self.distilbert = d.DistilBertModel.from_pretrained(folder)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.init_weights()
+
+
+def test_a_constructor_keeps_the_encoder_that_it_opened(tiny, tmp_path):
+    encoder = d.DistilBertModel(tiny)
+    encoder.save_pretrained(tmp_path)
+    model = OnFiles(tiny, tmp_path)
+    assert model.config is model.distilbert.config
+    own, stored = model.distilbert.state_dict(), encoder.state_dict()
+    assert all(torch.equal(own[name], stored[name]) for name in stored)
+    model.init_weights()
+    lin1 = "transformer.layer.0.ffn.lin1.weight"
+    assert not torch.equal(model.distilbert.state_dict()[lin1], stored[lin1])

@@ -38,6 +38,7 @@ class PreTrainedModel(nn.Module, Pushable):
     embeddings: Embeddings
     transformer: Transformer
     _input_hook: RemovableHandle | None = None
+    _is_complete = False  # until `post_init` has run
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
@@ -50,12 +51,14 @@ class PreTrainedModel(nn.Module, Pushable):
         self.config = copy.deepcopy(config)
 
     def post_init(self) -> None:
-        """Give every weight its first value; the last line of each class's constructor.
+        """Give the weights their first values; the last line of each class's constructor.
 
-        Layers that are not linear, embeddings or layer normalisations keep the values they have.
+        The encoder of a head keeps its own, which its constructor drew or a file had, and so do
+        layers that are not linear, embeddings or layer normalisations.
         """
+        self._is_complete = True
         for part in self.children():
-            if isinstance(part, PreTrainedModel):  # the encoder: its weights have their values
+            if isinstance(part, PreTrainedModel):
                 part.config = self.config
                 continue
             for module in part.modules():
@@ -73,7 +76,15 @@ class PreTrainedModel(nn.Module, Pushable):
             initialize(module, name, parameter, self.config)
 
     def init_weights(self) -> None:
-        """Do what `post_init` does, under the name that older code calls."""
+        """Draw the weights anew, the encoder's too, as after `to_empty` of a model on `meta`.
+
+        In a constructor, where older code calls it, it is `post_init`. Layers that are not linear,
+        embeddings or layer normalisations keep the values they have.
+        """
+        if self._is_complete:
+            for part in self.children():
+                if isinstance(part, PreTrainedModel):
+                    part.init_weights()
         self.post_init()
 
     # Parts
