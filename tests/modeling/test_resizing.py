@@ -300,3 +300,33 @@ def test_keeping_some_tokens_of_an_untied_decoder(tiny):
     assert model.vocab_projector.weight.requires_grad
     with pytest.raises(ValueError, match="pad_token_id=1 must be among the tokens that stay"):
         keep_tokens(model, [0, 2])
+
+
+# The modules themselves
+
+
+@pytest.mark.parametrize("change", ["words", "kept words", "positions"])
+def test_resizing_keeps_hooks_and_settings_of_the_embeddings(change, tiny):
+    model = d.DistilBertForMaskedLM(tiny)
+    table = model.get_input_embeddings()
+    if change == "positions":
+        table = model.get_position_embeddings()
+    else:
+        table.requires_grad_(False)
+        model.enable_input_require_grads()
+    table.scale_grad_by_freq, table.max_norm = True, 5.0
+    calls = []
+    table.register_forward_hook(lambda *call: calls.append(call))
+    if change == "words":
+        model.resize_token_embeddings(70)
+    elif change == "kept words":
+        keep_tokens(model, range(30))
+    else:
+        model.resize_position_embeddings(20)
+    assert table in (model.get_input_embeddings(), model.get_position_embeddings())
+    assert table.num_embeddings == len(table.weight)
+    assert (table.scale_grad_by_freq, table.max_norm) == (True, 5.0)
+    ids = torch.tensor([[2, 7, 9]])
+    model(ids)
+    assert len(calls) == 1
+    assert table(ids).requires_grad

@@ -34,18 +34,17 @@ def resize_tokens(
     if count == words.num_embeddings:
         return words
     decoder = model.get_output_embeddings()
-    weight = _resized(words, "weight", count, model, mean)
-    fresh = nn.Embedding.from_pretrained(
-        weight, freeze=not weight.requires_grad, padding_idx=words.padding_idx
-    )
+    # Modules stay: they may have hooks and settings of their own.
+    words.weight = _resized(words, "weight", count, model, mean)
+    words.num_embeddings = count
     if decoder is not None:
         if decoder.bias is not None:
             decoder.bias = _resized(decoder, "bias", count, model, mean)
         if not model.config.tie_word_embeddings:
             decoder.weight = _resized(decoder, "weight", count, model, mean)
         decoder.out_features = count
-    model.set_input_embeddings(fresh)
-    return fresh
+    model.set_input_embeddings(words)
+    return words
 
 
 @torch.no_grad()
@@ -64,34 +63,29 @@ def keep_tokens(model: "PreTrainedModel", ids: Sequence[int]) -> None:
     for name in [name for name in config.to_dict() if name.endswith("_token_id")]:
         setattr(config, name, new_id.get(getattr(config, name)))
     words, decoder = model.get_input_embeddings(), model.get_output_embeddings()
-    fresh = nn.Embedding.from_pretrained(
-        words.weight[list(ids)],
-        freeze=not words.weight.requires_grad,
-        padding_idx=config.pad_token_id,
-    )
+    tables: list[tuple[nn.Module, str]] = [(words, "weight")]
     if decoder is not None:
-        for name in ("weight", "bias"):
-            old = getattr(decoder, name)
-            if old is not None:
-                rows = nn.Parameter(old[list(ids)], requires_grad=old.requires_grad)
-                setattr(decoder, name, rows)
+        tables += [(decoder, "weight"), (decoder, "bias")]
         decoder.out_features = len(ids)
-    model.set_input_embeddings(fresh)
+    for module, name in tables:
+        old = getattr(module, name)
+        if old is not None:
+            rows = nn.Parameter(old[list(ids)], requires_grad=old.requires_grad)
+            setattr(module, name, rows)
+    words.num_embeddings, words.padding_idx = len(ids), config.pad_token_id
+    model.set_input_embeddings(words)
 
 
 def resize_positions(model: "PreTrainedModel", count: int) -> None:
     """Give the position embeddings `count` rows."""
     if count < 1:
         raise ValueError(f"new_num_position_embeddings must be at least 1, got {count}")
-    embeddings = model.base_model.embeddings
-    old = embeddings.position_embeddings
-    if count == old.num_embeddings:
+    positions = model.get_position_embeddings()
+    if count == positions.num_embeddings:
         return
     model.config.max_position_embeddings = count
-    with torch.device("meta"):
-        fresh = PositionEmbedding(model.config)
-    fresh.weight = _resized(old, "weight", count, model)
-    embeddings.position_embeddings = fresh
+    positions.weight = _resized(positions, "weight", count, model)
+    positions.num_embeddings = count
 
 
 def _resized(
