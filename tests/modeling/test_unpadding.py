@@ -197,6 +197,17 @@ def test_autocast_keeps_masked_rows_finite(head, implementation, tiny):
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "varlen"])
+def test_autocast_leaves_float64_alone(implementation, tiny):
+    model = make(d.DistilBertForMaskedLM, tiny).double()
+    given = feed(d.DistilBertForMaskedLM, torch.tensor(MASKS["right"]))
+    exact = run(model, implementation, given)[0].logits
+    with torch.autocast("cpu", torch.bfloat16):
+        found = run(model, implementation, given)[0].logits
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, exact)
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "varlen"])
 def test_gradient_checkpointing_changes_nothing(implementation, tiny):
     given = feed(d.DistilBertForMaskedLM, torch.tensor(MASKS["right"]))
     tiny.dropout = tiny.attention_dropout = 0.0

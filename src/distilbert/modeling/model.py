@@ -180,7 +180,8 @@ class MultiHeadSelfAttention(nn.Module):
         """
         plan = plan_of(plan, x)
         device = x.device.type
-        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        autocasts = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+        if autocasts and x.dtype != torch.float64:  # which autocast leaves alone
             x = x.to(torch.get_autocast_dtype(device))  # once instead of three times
         heads = (self.n_heads, self.head_size)
         query_input = plan.first(x) if plan.first_only else x
