@@ -408,6 +408,19 @@ def test_hooks_on_the_embeddings_take_the_padded_path(part, tiny):
     assert not run(model, "varlen", given)[0].last_hidden_state[1, 5].any()
 
 
+@pytest.mark.parametrize("part", ["LayerNorm", "dropout"])
+def test_hooks_before_a_part_of_the_embeddings_take_the_padded_path(part, tiny):
+    model = make(d.DistilBertModel, tiny)
+    given = feed(d.DistilBertModel, torch.tensor(MASKS["right"]))
+    seen = []
+    model.embeddings.get_submodule(part).register_forward_pre_hook(
+        lambda module, args: seen.append(args[0])
+    )
+    run(model, "sdpa", given)
+    run(model, "varlen", given)
+    assert torch.equal(*seen)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)

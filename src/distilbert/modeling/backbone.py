@@ -125,9 +125,12 @@ def is_plain(encoder: nn.Module, kind: type[Backbone]) -> bool:
 
 
 def _are_watched(embeddings: nn.Module) -> bool:
-    """Whether a hook sees what the embeddings or a part of them give: it expects (B, T, C)."""
-    parts = (embeddings, *embeddings.children())
-    return any(hook is not require_grad for part in parts for hook in part._forward_hooks.values())
+    """Whether a hook sees what the embeddings or a part take or give: it expects (B, T, …)."""
+    return any(
+        hook is not require_grad
+        for part in (embeddings, *embeddings.children())
+        for hook in (*part._forward_pre_hooks.values(), *part._forward_hooks.values())
+    )
 
 
 def to_result(config: PretrainedConfig, output: ModelOutput, return_dict: bool | None) -> Any:
