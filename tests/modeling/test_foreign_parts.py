@@ -161,6 +161,30 @@ def test_a_stack_of_another_class_runs(cls, implementation, tiny):
         torch.testing.assert_close(first(model, attention_mask=mask), expected)
 
 
+def test_heads_that_share_an_encoder(tiny, tmp_path):
+    masked = d.DistilBertForMaskedLM(tiny).eval()
+    labelling = d.DistilBertForSequenceClassification(tiny).eval()
+    labelling.distilbert = masked.distilbert
+    for head in (masked, labelling):
+        for implementation in ("eager", "varlen"):
+            head.set_attn_implementation(implementation)
+            assert masked.distilbert.config.attn_implementation == implementation
+    labelling.resize_position_embeddings(80)
+    labelling.prune_heads({0: [1]})
+    masked.prune_heads({0: [2]})
+    labelling.resize_token_embeddings(70)
+    masked.resize_token_embeddings(70)
+    assert masked.vocab_projector.weight is masked.get_input_embeddings().weight
+    ids = torch.full((1, 60), 69)
+    for head in (masked, labelling):
+        expected = head(ids).logits
+        head.save_pretrained(tmp_path)
+        assert head.config.max_position_embeddings == 80
+        assert head.config.pruned_heads == {0: [1, 2]}
+        again = type(head).from_pretrained(tmp_path)
+        torch.testing.assert_close(again(ids).logits, expected)
+
+
 def test_a_decoder_that_is_not_tied_is_saved(tiny, tmp_path):
     model = make(d.DistilBertForMaskedLM, tiny)
     model.set_output_embeddings(nn.Linear(32, 60))

@@ -16,6 +16,7 @@ from distilbert.checkpoint import saved_config
 from distilbert.config import BertConfig
 from distilbert.hub import Source
 from distilbert.keymap import BERT_BIAS, BERT_DECODER_BIAS, DECODER, to_bert_file
+from distilbert.modeling.resizing import learn_sizes
 from distilbert.stored_weights import SafeWeights
 from distilbert.weight_files import find_weights, require_promised, write_weights
 
@@ -92,6 +93,7 @@ def save_model(
 ) -> None:
     """Write `config.json` and the weights, in one file or in shards with an index."""
     tensors = _to_write(model, model.state_dict() if state_dict is None else state_dict)
+    learn_sizes(model)
     config = saved_config(model.config, type(model).__name__)
     config["dtype"] = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     if isinstance(model.config, BertConfig):

@@ -129,7 +129,8 @@ class PreTrainedModel(nn.Module, Pushable):
         """
         self.base_model.embeddings.word_embeddings = value
         # A module of another class has as many rows as before, as far as is known.
-        self.config.vocab_size = getattr(value, "num_embeddings", self.config.vocab_size)
+        rows = getattr(value, "num_embeddings", self.config.vocab_size)
+        resizing.configure(self, vocab_size=rows)
         self.tie_weights()
 
     def get_output_embeddings(self) -> nn.Linear | None:
@@ -262,7 +263,7 @@ class PreTrainedModel(nn.Module, Pushable):
             attn_implementation: `eager`, step by step; `sdpa`, PyTorch's fused kernels; `varlen`,
                 without padding.
         """
-        self.config.attn_implementation = attn_implementation
+        resizing.configure(self, attn_implementation=attn_implementation)
 
     def gradient_checkpointing_enable(
         self,

@@ -1,17 +1,40 @@
 """Changes to a model's size: vocabulary, positions, heads."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from distilbert.config import PretrainedConfig
 from distilbert.fields import heads_by_layer
 from distilbert.modeling.initialization import initialize
 from distilbert.modeling.model import MultiHeadSelfAttention, PositionEmbedding, TransformerBlock
 
 if TYPE_CHECKING:
     from distilbert.modeling.pretrained import PreTrainedModel
+
+
+def configure(model: "PreTrainedModel", **fields: Any) -> None:
+    """Set fields of the configuration, and of the encoder's where that is another.
+
+    An encoder that was put into a head by hand has its own, which it reads.
+    """
+    for config in (model.config, getattr(model.base_model, "config", None)):
+        if isinstance(config, PretrainedConfig):
+            for name, value in fields.items():
+                setattr(config, name, value)
+
+
+def learn_sizes(model: "PreTrainedModel") -> None:
+    """Let a head's configuration say the sizes of its encoder, which another head may have changed.
+
+    Those are the sizes that the functions of this file change.
+    """
+    encoder = getattr(model.base_model, "config", None)
+    if isinstance(encoder, PretrainedConfig):
+        for name in ("vocab_size", "max_position_embeddings", "pruned_heads"):
+            setattr(model.config, name, getattr(encoder, name))
 
 
 def resize_tokens(
@@ -31,9 +54,10 @@ def resize_tokens(
     least = 1 if words.padding_idx is None else words.padding_idx + 1
     if count < least:
         raise ValueError(f"new_num_tokens must be at least {least}, got {count}")
-    if count == words.num_embeddings:
-        return words
     decoder = model.get_output_embeddings()
+    of_decoder = getattr(decoder, "out_features", count)
+    if count == words.num_embeddings == of_decoder == model.config.vocab_size:
+        return words
     # Modules stay: they may have hooks and settings of their own.
     words.weight = _resized(words, "weight", count, model, mean)
     words.num_embeddings = count
@@ -61,7 +85,7 @@ def keep_tokens(model: "PreTrainedModel", ids: Sequence[int]) -> None:
     if config.pad_token_id is not None and config.pad_token_id not in new_id:
         raise ValueError(f"pad_token_id={config.pad_token_id} must be among the tokens that stay")
     for name in [name for name in config.to_dict() if name.endswith("_token_id")]:
-        setattr(config, name, new_id.get(getattr(config, name)))
+        configure(model, **{name: new_id.get(getattr(config, name))})
     words, decoder = model.get_input_embeddings(), model.get_output_embeddings()
     tables: list[tuple[nn.Module, str]] = [(words, "weight")]
     if decoder is not None:
@@ -81,9 +105,9 @@ def resize_positions(model: "PreTrainedModel", count: int) -> None:
     if count < 1:
         raise ValueError(f"new_num_position_embeddings must be at least 1, got {count}")
     positions = model.get_position_embeddings()
-    if count == positions.num_embeddings:
+    if count == positions.num_embeddings == model.config.max_position_embeddings:
         return
-    model.config.max_position_embeddings = count
+    configure(model, max_position_embeddings=count)
     positions.weight = _resized(positions, "weight", count, model)
     positions.num_embeddings = count
 
@@ -93,6 +117,8 @@ def _resized(
 ) -> nn.Parameter:
     """Return a parameter with `rows` rows: the old ones, then new ones or the old ones' mean."""
     old = getattr(module, name)
+    if rows == len(old):
+        return old
     fresh = old.new_empty(rows, *old.shape[1:])
     initialize(module, name, fresh, model.config)
     kept = min(rows, len(old))
@@ -105,13 +131,14 @@ def _resized(
 
 def prune_heads(model: "PreTrainedModel", heads_to_prune: Mapping[int, list[int]]) -> None:
     """Cut heads, numbered as in the full model, out of the projections."""
-    config = model.config
+    config = model.base_model.config
     count = config.n_layers
     merged = dict(config.pruned_heads)
     for layer, heads in heads_by_layer("heads_to_prune", heads_to_prune).items():
         number = layer + count if -count <= layer < 0 else layer
         merged[number] = merged.get(number, []) + heads
     config.update({"pruned_heads": {layer: heads for layer, heads in merged.items() if heads}})
+    configure(model, pruned_heads=config.pruned_heads)
     for number, pruned in config.pruned_heads.items():
         block = model.base_model.transformer.layer[number]
         assert isinstance(block, TransformerBlock)
