@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn.utils import parametrize, prune
 
 import distilbert as d
 from distilbert.hub import Source
@@ -425,3 +426,36 @@ def test_bias_of_a_bert_decoder_has_two_names(tmp_path, tied):
         assert same(d.BertForMaskedLM.from_pretrained(tmp_path), model)
     save_file({**rest, one: torch.zeros(60), other: bias}, tmp_path / SAFE)
     assert same(d.BertForMaskedLM.from_pretrained(tmp_path), model)
+
+
+def test_weights_that_are_computed_are_refused(tiny, tmp_path):
+    model = d.DistilBertForMaskedLM(tiny)
+    q_lin = model.distilbert.transformer.layer[1].attention.q_lin
+    prune.l1_unstructured(q_lin, "weight", 0.5)
+    for act in (
+        lambda: model.save_pretrained(tmp_path),
+        lambda: model.prune_heads({1: [0]}),
+        lambda: model.resize_token_embeddings(70),
+        lambda: model.resize_position_embeddings(70),
+    ):
+        with pytest.raises(ValueError, match=r"layer.1.attention.q_lin .*utils.prune.remove"):
+            act()
+    assert not model.config.pruned_heads
+    prune.remove(q_lin, "weight")
+    model.prune_heads({1: [0]})
+    parametrize.register_parametrization(model.vocab_transform, "weight", torch.nn.Identity())
+    with pytest.raises(ValueError, match=r"vocab_transform .*remove_parametrizations"):
+        model.save_pretrained(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_spread_are_refused(tiny, tmp_path):
+    class Spread(torch.Tensor):
+        """What matters of a DTensor here."""
+
+        full_tensor = torch.Tensor.clone
+
+    model = d.DistilBertModel(tiny)
+    weights = {name: weight.as_subclass(Spread) for name, weight in model.state_dict().items()}
+    with pytest.raises(ValueError, match=r"spread over processes: .*full_state_dict=True"):
+        model.save_pretrained(tmp_path, state_dict=weights)

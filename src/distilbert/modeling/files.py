@@ -16,6 +16,7 @@ from distilbert.checkpoint import saved_config
 from distilbert.config import BertConfig
 from distilbert.hub import Source
 from distilbert.keymap import BERT_BIAS, BERT_DECODER_BIAS, DECODER, to_bert_file
+from distilbert.modeling.reparametrized import require_own_weights
 from distilbert.modeling.resizing import learn_sizes
 from distilbert.stored_weights import SafeWeights
 from distilbert.weight_files import find_weights, require_promised, write_weights
@@ -92,6 +93,7 @@ def save_model(
     max_shard_size: int | str,
 ) -> None:
     """Write `config.json` and the weights, in one file or in shards with an index."""
+    require_own_weights(model)
     tensors = _to_write(model, model.state_dict() if state_dict is None else state_dict)
     learn_sizes(model)
     config = saved_config(model.config, type(model).__name__)
@@ -107,7 +109,7 @@ def _to_write(model: "PreTrainedModel", state_dict: Mapping[str, Tensor]) -> dic
     """Return the weights as they go to a file: all of the model's, each with its own memory.
 
     Raises:
-        ValueError: weights of another model, quantised, or without values.
+        ValueError: weights of another model, quantised, spread over processes, or without values.
     """
     expected = {name.replace(_COMPILED, "") for name in model.state_dict()}
     state_dict = {name.replace(_COMPILED, ""): weight for name, weight in state_dict.items()}
@@ -135,6 +137,12 @@ def _to_write(model: "PreTrainedModel", state_dict: Mapping[str, Tensor]) -> dic
         tensor = state_dict[name].detach().contiguous()
         if tensor.is_meta:
             raise ValueError(f"{name} is on the meta device: it has no values to save")
+        if hasattr(tensor, "full_tensor"):  # a DTensor, whose class takes long to import
+            raise ValueError(
+                f"{name} is spread over processes: pass state_dict=get_model_state_dict(model, "
+                "options=StateDictOptions(full_state_dict=True)), both of "
+                "torch.distributed.checkpoint.state_dict"
+            )
         place = tensor.untyped_storage().data_ptr()
         tensors[name] = tensor.clone() if place in memory else tensor
         memory.add(place)

@@ -481,7 +481,9 @@ class PreTrainedModel(nn.Module, Pushable):
             push_to_hub: upload the folder as well; `hub` goes to `push_to_hub`.
 
         Raises:
-            ValueError: `safe_serialization=False`: nothing is written that could hold code.
+            ValueError: `safe_serialization=False`: nothing is written that could hold code;
+                a weight that `torch.nn.utils.prune` or `parametrize` computes, or that is spread
+                over processes.
             TypeError: an unknown option, or `variant`: files have no variants.
         """
         if hub.pop("variant", None) is not None:

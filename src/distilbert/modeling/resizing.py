@@ -10,6 +10,7 @@ from distilbert.config import PretrainedConfig
 from distilbert.fields import heads_by_layer
 from distilbert.modeling.initialization import initialize
 from distilbert.modeling.model import MultiHeadSelfAttention, PositionEmbedding, TransformerBlock
+from distilbert.modeling.reparametrized import require_own_weights
 
 if TYPE_CHECKING:
     from distilbert.modeling.pretrained import PreTrainedModel
@@ -58,6 +59,7 @@ def resize_tokens(
     of_decoder = getattr(decoder, "out_features", count)
     if count == words.num_embeddings == of_decoder == model.config.vocab_size:
         return words
+    require_own_weights(model)
     # Modules stay: they may have hooks and settings of their own.
     words.weight = _resized(words, "weight", count, model, mean)
     words.num_embeddings = count
@@ -107,6 +109,7 @@ def resize_positions(model: "PreTrainedModel", count: int) -> None:
     positions = model.get_position_embeddings()
     if count == positions.num_embeddings == model.config.max_position_embeddings:
         return
+    require_own_weights(model)
     configure(model, max_position_embeddings=count)
     positions.weight = _resized(positions, "weight", count, model)
     positions.num_embeddings = count
@@ -131,6 +134,7 @@ def _resized(
 
 def prune_heads(model: "PreTrainedModel", heads_to_prune: Mapping[int, list[int]]) -> None:
     """Cut heads, numbered as in the full model, out of the projections."""
+    require_own_weights(model)
     config = model.base_model.config
     count = config.n_layers
     merged = dict(config.pruned_heads)
