@@ -486,6 +486,10 @@ def test_a_constructor_keeps_the_encoder_that_it_opened(tiny, tmp_path):
     assert model.config is model.distilbert.config
     own, stored = model.distilbert.state_dict(), encoder.state_dict()
     assert all(torch.equal(own[name], stored[name]) for name in stored)
+    model.classifier.weight.data.fill_(9.0)
     model.init_weights()
-    lin1 = "transformer.layer.0.ffn.lin1.weight"
-    assert not torch.equal(model.distilbert.state_dict()[lin1], stored[lin1])
+    assert model.classifier.weight.abs().max() < 1
+    assert all(torch.equal(own[name], stored[name]) for name in stored)
+    opened = d.DistilBertModel.from_pretrained(tmp_path)
+    opened.init_weights()
+    assert all(torch.equal(weight, stored[name]) for name, weight in opened.state_dict().items())

@@ -39,6 +39,7 @@ class PreTrainedModel(nn.Module, Pushable):
     transformer: Transformer
     _input_hook: RemovableHandle | None = None
     _is_complete = False  # until `post_init` has run
+    _is_opened = False  # whether it has its weights of files
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
@@ -78,9 +79,12 @@ class PreTrainedModel(nn.Module, Pushable):
     def init_weights(self) -> None:
         """Draw the weights anew, the encoder's too, as after `to_empty` of a model on `meta`.
 
-        In a constructor, where older code calls it, it is `post_init`. Layers that are not linear,
-        embeddings or layer normalisations keep the values they have.
+        What `from_pretrained` has opened keeps its weights, and so do layers that are not linear,
+        embeddings or layer normalisations. In a constructor, where older code calls it, it is
+        `post_init`.
         """
+        if self._is_opened:
+            return
         if self._is_complete:
             for part in self.children():
                 if isinstance(part, PreTrainedModel):
@@ -454,6 +458,7 @@ class PreTrainedModel(nn.Module, Pushable):
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             is_drawn=draws_itself,
         )
+        model._is_opened = model.base_model._is_opened = True
         model.eval()
         return (model, info) if output_loading_info else model
 
