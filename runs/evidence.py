@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import settings as plan
-from finetuning import SCORES, TRAINED, arguments, done
+from finetuning import LAST_FILE, SCORES, TRAINED, arguments, done
 
 from distilbert.distillation.corpus import Corpus
 
@@ -147,7 +147,7 @@ def copy_student(options: argparse.Namespace, name: str) -> None:
 
 def is_published(run: Path) -> bool:
     """Whether a run has been trained to its end."""
-    return (run / "model/model.safetensors").exists()
+    return (run / "model" / LAST_FILE).exists()
 
 
 def train(options: argparse.Namespace, processes: Processes) -> None:

@@ -142,7 +142,7 @@ class Place:
     def is_hopeless(self, job: Job) -> bool:
         """Whether what a run needs will never be there: its model, or a run that has failed."""
         trained = (self.out / TRAINED).exists()  # asked first: models may come until it is there
-        if trained and not self.model(job.model).is_dir():
+        if trained and not (self.model(job.model) / LAST_FILE).exists():
             return True
         before = [Job("teacher", job.task)] if job.kind in plan.WEIGHTS else []
         if job.kind in plan.TEXTS:

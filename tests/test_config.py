@@ -142,6 +142,7 @@ class TestLabels:
         ]
         configs[-3].update({"label2id": numbers})
         configs[-2].update({"label2id": numbers, "num_labels": 3})
+        configs[-1].num_labels = 3
         configs[-1].label2id = numbers
         for config in configs:
             assert (config.num_labels, config.id2label, config.label2id) == (3, names, numbers)
@@ -161,6 +162,16 @@ class TestLabels:
         for make in (lambda: cls(**given), lambda: cls().update(given)):
             with pytest.raises(ValueError, match=error):
                 make()
+        opened = cls.from_dict(given)  # files say all kinds of things
+        assert opened.label2id == given["label2id"]
+        assert opened.num_labels == given.get("num_labels", 2)
+        names = {0: "no", 1: "yes"}
+        assert cls.from_dict(given, id2label=names).id2label == names
+
+    def test_numbers_of_other_labels_change_nothing_in_a_model(self, cls):
+        config = cls()
+        config.label2id = {"neg": 0, "pos": 1, "neu": 2}
+        assert config.num_labels == 2
 
     def test_names_stay_beside_numbers_that_say_less(self, cls):
         numbers, names = {"no": 0, "never": 0, "yes": 1}, {0: "no", 1: "yes"}

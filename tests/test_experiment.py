@@ -189,6 +189,8 @@ def test_a_run_waits_for_its_model_until_no_more_will_come(scripts, tmp_path):
     (out / finetuning.TRAINED).touch()
     assert place.is_hopeless(job)
     model.parent.mkdir(parents=True)
+    assert place.is_hopeless(job)  # stopped while it was published
+    model.touch()
     assert not place.is_hopeless(job)
     taught = finetuning.Job("e", "rte", "taught")
     (out / "failures").mkdir()

@@ -181,7 +181,9 @@ class PretrainedConfig(ConfigFiles):
             object.__setattr__(self, name, check(name, value))
             if name == "label2id":
                 with suppress(ValueError):  # it may have several names of one label
-                    self.id2label = fields.names_by_number(name, value)
+                    names = fields.names_by_number(name, value)
+                    if len(names) == len(self.__dict__.get("id2label", ())):
+                        self.id2label = names
         elif name == "num_labels":
             object.__setattr__(self, name, value)
         elif name == "model_type":
@@ -294,11 +296,19 @@ class PretrainedConfig(ConfigFiles):
         for name in cls._base_checks:
             if name in content and content[name] is None:
                 del content[name]
+        numbers = None
         if "id2label" in content:
             content.pop("num_labels", None)  # old files disagree; the names are what counts
+        elif "label2id" in content:
+            try:
+                _labels(content.get("num_labels"), None, content["label2id"])
+            except ValueError:  # names that the model cannot go by; files may have any
+                numbers = content.pop("label2id")
         extra = {n: content.pop(n) for n in list(content) if not cls.has_field(n)}
         config = cls(**content)
         config.__dict__.setdefault("_extra", {}).update(extra)
+        if numbers is not None:
+            config.label2id = numbers
         config.update(overrides)
         return config
 

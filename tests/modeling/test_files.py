@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize, prune
 
 import distilbert as d
 from distilbert.hub import Source
-from distilbert.modeling import files
+from distilbert.modeling import files, resizing
 from distilbert.modeling.files import read_weights
 
 SAFE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -432,15 +432,21 @@ def test_weights_that_are_computed_are_refused(tiny, tmp_path):
     model = d.DistilBertForMaskedLM(tiny)
     q_lin = model.distilbert.transformer.layer[1].attention.q_lin
     prune.l1_unstructured(q_lin, "weight", 0.5)
-    for act in (
-        lambda: model.save_pretrained(tmp_path),
-        lambda: model.prune_heads({1: [0]}),
-        lambda: model.resize_token_embeddings(70),
-        lambda: model.resize_position_embeddings(70),
-    ):
+    for act in (lambda: model.save_pretrained(tmp_path), lambda: model.prune_heads({1: [0]})):
         with pytest.raises(ValueError, match=r"layer.1.attention.q_lin .*utils.prune.remove"):
             act()
     assert not model.config.pruned_heads
+    words, positions = model.get_input_embeddings(), model.get_position_embeddings()
+    for table, resize in (
+        (words, lambda: model.resize_token_embeddings(70)),
+        (words, lambda: resizing.keep_tokens(model, range(50))),
+        (positions, lambda: model.resize_position_embeddings(70)),
+    ):
+        prune.l1_unstructured(table, "weight", 0.5)
+        with pytest.raises(ValueError, match=r"Embedding is computed .*utils.prune.remove"):
+            resize()
+        prune.remove(table, "weight")
+        resize()
     prune.remove(q_lin, "weight")
     model.prune_heads({1: [0]})
     parametrize.register_parametrization(model.vocab_transform, "weight", torch.nn.Identity())

@@ -486,10 +486,28 @@ def test_a_constructor_keeps_the_encoder_that_it_opened(tiny, tmp_path):
     assert model.config is model.distilbert.config
     own, stored = model.distilbert.state_dict(), encoder.state_dict()
     assert all(torch.equal(own[name], stored[name]) for name in stored)
-    model.classifier.weight.data.fill_(9.0)
     model.init_weights()
-    assert model.classifier.weight.abs().max() < 1
     assert all(torch.equal(own[name], stored[name]) for name in stored)
-    opened = d.DistilBertModel.from_pretrained(tmp_path)
-    opened.init_weights()
-    assert all(torch.equal(weight, stored[name]) for name, weight in opened.state_dict().items())
+
+
+class Further(d.DistilBertForSequenceClassification):
+    """A user's class that fills a finished one and draws what it adds."""
+
+    def __init__(self, config, weights=None):
+        super().__init__(config)
+        if weights is not None:
+            self.distilbert.load_state_dict(weights)
+        self.extra = torch.nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
+        self.init_weights()
+
+
+def test_a_constructor_keeps_the_weights_that_it_put_in(tiny, tmp_path):
+    weights = d.DistilBertModel(tiny).state_dict()
+    model = Further(tiny, weights)
+    own = model.distilbert.state_dict()
+    assert all(torch.equal(own[name], weight) for name, weight in weights.items())
+    model.save_pretrained(tmp_path)  # its class makes the layer that computes its weight again
+    again = Further.from_pretrained(tmp_path)
+    for name, weight in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], weight), name
+    again.resize_token_embeddings(20)

@@ -16,7 +16,7 @@ from distilbert.checkpoint import saved_config
 from distilbert.config import BertConfig
 from distilbert.hub import Source
 from distilbert.keymap import BERT_BIAS, BERT_DECODER_BIAS, DECODER, to_bert_file
-from distilbert.modeling.reparametrized import require_own_weights
+from distilbert.modeling.reparametrized import require_saved_weights
 from distilbert.modeling.resizing import learn_sizes
 from distilbert.stored_weights import SafeWeights
 from distilbert.weight_files import find_weights, require_promised, write_weights
@@ -93,7 +93,7 @@ def save_model(
     max_shard_size: int | str,
 ) -> None:
     """Write `config.json` and the weights, in one file or in shards with an index."""
-    require_own_weights(model)
+    require_saved_weights(model)
     tensors = _to_write(model, model.state_dict() if state_dict is None else state_dict)
     learn_sizes(model)
     config = saved_config(model.config, type(model).__name__)

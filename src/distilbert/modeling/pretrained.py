@@ -38,8 +38,7 @@ class PreTrainedModel(nn.Module, Pushable):
     embeddings: Embeddings
     transformer: Transformer
     _input_hook: RemovableHandle | None = None
-    _is_complete = False  # until `post_init` has run
-    _is_opened = False  # whether it has its weights of files
+    _is_empty = False  # whether its weights left the meta device and have no values yet
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
@@ -57,7 +56,7 @@ class PreTrainedModel(nn.Module, Pushable):
         The encoder of a head keeps its own, which its constructor drew or a file had, and so do
         layers that are not linear, embeddings or layer normalisations.
         """
-        self._is_complete = True
+        self._is_empty = False
         for part in self.children():
             if isinstance(part, PreTrainedModel):
                 part.config = self.config
@@ -77,19 +76,22 @@ class PreTrainedModel(nn.Module, Pushable):
             initialize(module, name, parameter, self.config)
 
     def init_weights(self) -> None:
-        """Draw the weights anew, the encoder's too, as after `to_empty` of a model on `meta`.
+        """Do what `post_init` does, under the name that older code calls.
 
-        What `from_pretrained` has opened keeps its weights, and so do layers that are not linear,
-        embeddings or layer normalisations. In a constructor, where older code calls it, it is
-        `post_init`.
+        After `to_empty` of a model that was made on the meta device the encoder is drawn too.
         """
-        if self._is_opened:
-            return
-        if self._is_complete:
-            for part in self.children():
-                if isinstance(part, PreTrainedModel):
-                    part.init_weights()
+        for part in self.children():
+            if isinstance(part, PreTrainedModel) and part._is_empty:
+                part.init_weights()
         self.post_init()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Do what `to`, `half` and `to_empty` do; of these only the last leaves the meta device."""
+        was_on_meta = any(parameter.is_meta for parameter in self.parameters())
+        super()._apply(fn, recurse)
+        if was_on_meta:
+            self._is_empty = not any(parameter.is_meta for parameter in self.parameters())
+        return self
 
     # Parts
 
@@ -458,7 +460,6 @@ class PreTrainedModel(nn.Module, Pushable):
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             is_drawn=draws_itself,
         )
-        model._is_opened = model.base_model._is_opened = True
         model.eval()
         return (model, info) if output_loading_info else model
 

@@ -59,7 +59,7 @@ def resize_tokens(
     of_decoder = getattr(decoder, "out_features", count)
     if count == words.num_embeddings == of_decoder == model.config.vocab_size:
         return words
-    require_own_weights(model)
+    require_own_weights(words, decoder)
     # Modules stay: they may have hooks and settings of their own.
     words.weight = _resized(words, "weight", count, model, mean)
     words.num_embeddings = count
@@ -80,15 +80,16 @@ def keep_tokens(model: "PreTrainedModel", ids: Sequence[int]) -> None:
     Ids of tokens in the configuration follow.
 
     Raises:
-        ValueError: the padding token is not among them.
+        ValueError: the padding token is not among them, or a table is computed from others.
     """
+    words, decoder = model.get_input_embeddings(), model.get_output_embeddings()
+    require_own_weights(words, decoder)
     config = model.config
     new_id = {old: new for new, old in enumerate(ids)}
     if config.pad_token_id is not None and config.pad_token_id not in new_id:
         raise ValueError(f"pad_token_id={config.pad_token_id} must be among the tokens that stay")
     for name in [name for name in config.to_dict() if name.endswith("_token_id")]:
         configure(model, **{name: new_id.get(getattr(config, name))})
-    words, decoder = model.get_input_embeddings(), model.get_output_embeddings()
     tables: list[tuple[nn.Module, str]] = [(words, "weight")]
     if decoder is not None:
         tables += [(decoder, "weight"), (decoder, "bias")]
@@ -109,7 +110,7 @@ def resize_positions(model: "PreTrainedModel", count: int) -> None:
     positions = model.get_position_embeddings()
     if count == positions.num_embeddings == model.config.max_position_embeddings:
         return
-    require_own_weights(model)
+    require_own_weights(positions)
     configure(model, max_position_embeddings=count)
     positions.weight = _resized(positions, "weight", count, model)
     positions.num_embeddings = count
@@ -134,7 +135,7 @@ def _resized(
 
 def prune_heads(model: "PreTrainedModel", heads_to_prune: Mapping[int, list[int]]) -> None:
     """Cut heads, numbered as in the full model, out of the projections."""
-    require_own_weights(model)
+    require_own_weights(model.base_model.transformer)
     config = model.base_model.config
     count = config.n_layers
     merged = dict(config.pruned_heads)

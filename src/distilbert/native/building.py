@@ -103,8 +103,11 @@ def compiler() -> list[str]:
     )
 
 
-def compile_all() -> list[Path]:
-    """Compile a library for every instruction set, if it is not there, and return those there are.
+def compile_all(again: bool = False) -> list[Path]:
+    """Compile a library for every instruction set and return those that there are.
+
+    Args:
+        again: compile also what is there already, of these sources.
 
     Raises:
         OSError: on Windows; no compiler, or none that compiles for anything, with what it says.
@@ -115,7 +118,7 @@ def compile_all() -> list[Path]:
     runs = {}
     for instruction_set, flags in instruction_sets().items():
         path = path_of(instruction_set)
-        if is_current(path):
+        if is_current(path) and not again:
             continue
         # Under another name until it is whole; a process may have the old one open.
         draft = path.with_suffix(f".{os.getpid()}.so")
@@ -141,5 +144,5 @@ def compile_all() -> list[Path]:
 
 
 if __name__ == "__main__":
-    for made in compile_all():
+    for made in compile_all(again=True):
         print(made.name)

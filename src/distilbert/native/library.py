@@ -178,7 +178,10 @@ def open_library(path: Path) -> ctypes.CDLL:
     """
     if not is_whole(path):  # the process would die of SIGBUS
         raise OSError(f"{path} is not whole; install the package again")
-    library = ctypes.CDLL(str(path))
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:  # compiled for another system, say
+        raise OSError(f"{error}; delete {path} and install the package again") from error
     library.distilbert_sources.restype = c_char_p
     if library.distilbert_sources().decode() != digest():
         raise OSError(f"{path} was compiled from other sources; install the package again")
