@@ -754,14 +754,33 @@ def test_a_subclass_says_what_files_leave_open(cls, tmp_path, tiny_vocab):
     assert own(cls).from_pretrained(tmp_path).do_lower_case
 
 
-def test_a_subclass_that_takes_nothing_of_the_files(tmp_path, tiny_vocab):
-    class Own(DistilBertTokenizer):
+@pytest.mark.parametrize("cls", [DistilBertTokenizer, DistilBertTokenizerFast])
+def test_a_subclass_that_takes_little_opens_ordinary_files(cls, tmp_path, tiny_vocab):
+    class Renamed(cls):
+        def __init__(self, vocab, **kwargs):
+            super().__init__(vocab, **kwargs)
+
+    class Stripping(cls):
+        def __init__(self, vocab_file, **kwargs):
+            super().__init__(vocab_file, strip_accents=True, **kwargs)
+
+    class Cased(cls):
+        def __init__(self, vocab_file, do_lower_case=True):
+            super().__init__(vocab_file, do_lower_case=do_lower_case)
+
+    class Bare(cls):
         def __init__(self, vocab_file):
             super().__init__(vocab_file)
 
-    Own(tiny_vocab).save_pretrained(tmp_path)
-    with pytest.raises(TypeError, match=r"Own.__init__ has no \*\*kwargs: it is given what"):
-        Own.from_pretrained(tmp_path)
+    cls(tiny_vocab).save_pretrained(tmp_path)
+    for own in (Renamed, Stripping, Cased, Bare):
+        opened = own.from_pretrained(tmp_path, model_max_length=9)
+        expected = cls.from_pretrained(tmp_path, model_max_length=9).init_kwargs
+        assert opened.init_kwargs == {**expected, "strip_accents": own is Stripping or None}
+    assert not Cased.from_pretrained(tmp_path, do_lower_case=False).do_lower_case
+    for own in (Stripping, Cased, Bare):
+        with pytest.raises(TypeError, match=r"strip_accents.*__init__ is given .*\*\*kwargs"):
+            own.from_pretrained(tmp_path, strip_accents=False)
 
 
 def test_training_runs_the_constructor_of_a_subclass(tiny_vocab):

@@ -1,7 +1,6 @@
 """The tokenizer but for its engine: made of a `Spec`, opened from files, saved to them."""
 
 import copy
-import inspect
 import logging
 import os
 from abc import ABC, abstractmethod
@@ -12,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 from tokenizers import AddedToken, Tokenizer, processors
 
+from distilbert.errors import reworded
 from distilbert.folders import staged, write_json
 from distilbert.foreign_options import Table, without_foreign
 from distilbert.hub import Pushable, Source, push_folder, refuse_hub_options
@@ -29,6 +29,7 @@ from distilbert.tokenization.files import (
     vocab_text,
 )
 from distilbert.tokenization.options import UNBOUNDED, Setting
+from distilbert.tokenization.own_constructor import constructor_arguments
 from distilbert.tokenization.rust_engine import build_backend, hand_over
 from distilbert.tokenization.spec import CUTTING, Spec, added_token_of, check_vocab
 from distilbert.tokenization.vocabulary import LOOKED_UP, ROLES, as_added_token, listed_tokens
@@ -206,7 +207,8 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
             revision: branch, tag or commit.
             subfolder: folder inside that holds the files.
             overrides: arguments of the constructor that replace what the files say. That of a
-                subclass is called with all of them, the vocabulary as a mapping.
+                subclass is called with the vocabulary, as a mapping, and with what it names or
+                what is not as usual.
 
         Raises:
             OSError: there are no tokenizer files, or they cannot be reached.
@@ -252,24 +254,20 @@ class BertStyleTokenizer(Decoding, Pushable, ABC):
 
     @classmethod
     def _by_constructor(cls, opened: Opened, settings: Mapping[str, Any]) -> Self:
-        parameters = inspect.signature(cls.__init__).parameters
-        if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
-            raise TypeError(
-                f"{cls.__qualname__}.__init__ has no **kwargs: it is given what the files say "
-                "(strip_accents=…) and has to hand it on, super().__init__(vocab_file, **kwargs)"
-            )
-        cutting = {name: getattr(opened.spec, name) for name in (*CUTTING, "never_split")}
-        if not opened.says_case:  # the constructor does
-            del cutting["do_lower_case"]
+        given, attributes = constructor_arguments(cls.__init__, opened, settings)
+        vocabulary = () if "vocab_file" in given else (opened.spec.vocab,)
         make: Any = cls
-        tokenizer: Self = make(
-            vocab_file=opened.spec.vocab,
-            added_tokens_decoder=opened.spec.added,
-            **{name: value for name, value in opened.unknown.items() if name in parameters},
-            **cutting,
-            **{"pad_token": None, "mask_token": None, **opened.roles},
-            **settings,
-        )
+        try:
+            tokenizer: Self = make(*vocabulary, **given)
+        except TypeError as error:
+            raise reworded(
+                error,
+                f"{error}; {cls.__qualname__}.__init__ is given the vocabulary and what the files "
+                f"and options say, here {sorted(given)}: it has to take **kwargs and hand them on, "
+                "super().__init__(vocab_file, **kwargs), and may set no such option by itself",
+            ) from error
+        for name, value in attributes.items():
+            setattr(tokenizer, name, value)
         tokenizer._unknown = dict(opened.unknown)
         return tokenizer
 
