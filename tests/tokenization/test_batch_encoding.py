@@ -169,12 +169,14 @@ def test_floats_have_the_type_of_the_framework(tokenizer):
 def test_what_is_empty_has_as_many_dimensions_as_what_is_not(tokenizer):
     options = {"return_length": True, "return_overflowing_tokens": True}
     batch = tokenizer([], return_tensors="np", return_offsets_mapping=True, **options)
-    assert batch.input_ids.shape == batch.offset_mapping.shape == (0, 0)
+    assert batch.input_ids.shape == (0, 0)
+    assert batch.offset_mapping.shape == (0, 0, 2)
     assert batch.length.shape == batch.overflow_to_sample_mapping.shape == (0,)
     assert tokenizer([]).convert_to_tensors("pt").input_ids.shape == (0, 0)
-    row = tokenizer.pad({"input_ids": []}, padding=False, return_tensors="pt")
-    assert row.input_ids.shape == row.attention_mask.shape == (0,)
-    assert row.input_ids.dtype == torch.int64
+    for padding in (True, False):
+        padded = tokenizer.pad({"input_ids": []}, padding=padding, return_tensors="pt")
+        assert padded.input_ids.shape == padded.attention_mask.shape == (0, 0)
+        assert padded.input_ids.dtype == torch.int64
 
 
 def test_ragged_rows_say_what_to_do(tokenizer):

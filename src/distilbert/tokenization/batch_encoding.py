@@ -190,12 +190,13 @@ class BatchEncoding(UserDict[str, Any]):
         """
         if tensor_type is not None:
             kind = tensor_kind(tensor_type)
-            no_rows = self._rows is not None and not self._rows
             for name, value in self.data.items():
-                if no_rows and name in PER_TOKEN:  # (0, 0), as many dimensions as rows would have
-                    self.data[name] = to_tensor(name, [[]], kind)[:0]
+                value = [value] if prepend_batch_axis else value
+                if name in PER_TOKEN and isinstance(value, list | tuple) and not value:
+                    # No rows: as many dimensions as rows would have.
+                    one = [[[0, 0]]] if name == "offset_mapping" else [[0]]
+                    self.data[name] = to_tensor(name, one, kind)[:0, :0]
                 else:
-                    value = [value] if prepend_batch_axis else value
                     self.data[name] = to_tensor(name, value, kind)
         return self
 
