@@ -329,6 +329,12 @@ def test_of_named_special_tokens_the_names_are_none(tokenizer, tiny_vocab, tmp_p
             made.additional_special_tokens = "a"
 
 
+@pytest.mark.parametrize("held", [set, iter, lambda tokens: dict.fromkeys(tokens).keys()])
+def test_special_tokens_in_whatever_holds_them(tokenizer, held):
+    tokenizer.add_special_tokens({"additional_special_tokens": held(["<x>"])})
+    assert tokenizer.additional_special_tokens == ["<x>"]
+
+
 def test_words_never_split_are_a_list(tiny_vocab):
     with pytest.raises(TypeError, match="a list of words, not 'the'"):
         DistilBertTokenizer(tiny_vocab, never_split="the")

@@ -256,7 +256,7 @@ def test_adding_special_tokens(tokenizer):
     assert tokenizer.decode(tokenizer.encode("a <b>"), skip_special_tokens=True) == "a"
     with pytest.raises(ValueError, match="not the role"):
         tokenizer.add_special_tokens({"mask": "<mask>"})
-    with pytest.raises(TypeError, match="list of tokens"):
+    with pytest.raises(ValueError, match="list of tokens"):
         tokenizer.add_special_tokens({"additional_special_tokens": "<a>"})
 
 

@@ -290,8 +290,8 @@ class Vocabulary:
             replace_extra_special_tokens: the same, under the name of transformers 5.x.
 
         Raises:
-            TypeError: something else than a mapping of roles, or than a list of tokens in it.
-            ValueError: an unknown role.
+            TypeError: something else than a mapping of roles, or than tokens in a list.
+            ValueError: an unknown role, or a single token for a list.
         """
         if not isinstance(special_tokens_dict, Mapping):
             raise TypeError(
@@ -302,6 +302,8 @@ class Vocabulary:
         replaces = replace_additional_special_tokens and replace_extra_special_tokens
         for role, value in special_tokens_dict.items():
             if role in {"additional_special_tokens", "extra_special_tokens"}:
+                if isinstance(value, str | AddedToken):
+                    raise ValueError(f"{role} must be a list of tokens, not {value!r}")
                 tokens = listed_tokens(role, value)
                 former = [] if replaces else self._additional
                 self.add_tokens(tokens, special_tokens=True)
@@ -390,23 +392,24 @@ class Vocabulary:
 
 
 def listed_tokens(name: str, tokens: Any) -> list[str | AddedToken]:
-    """Read special tokens without a role: a list, None for none, or a mapping, whose values count.
+    """Read special tokens without a role: any number of them, or a mapping, whose values count.
 
     Args:
         name: of the argument, for the message of an error.
+        tokens: None for none.
 
     Raises:
-        TypeError: something else, a single string for one, or what is in it is no token.
+        TypeError: something else, a single token for one, or what is in it is no token.
     """
     if tokens is None:
         return []
-    listed = list(tokens.values()) if isinstance(tokens, Mapping) else tokens
-    if not isinstance(listed, list | tuple):
+    if isinstance(tokens, str | bytes | AddedToken) or not isinstance(tokens, Iterable):
         raise TypeError(f"{name} must be a list of tokens, as ['<x>'], not {tokens!r}")
+    listed = list(tokens.values() if isinstance(tokens, Mapping) else tokens)
     for token in listed:
         if not isinstance(token, str | AddedToken):
             raise TypeError(f"{name} must hold strings or AddedTokens, not {token!r}")
-    return list(listed)
+    return listed
 
 
 def as_added_token(token: str | AddedToken, special: bool) -> AddedToken:
