@@ -623,7 +623,15 @@ def test_training_on_arrays_of_texts(tiny_vocab):
     tokenizer = DistilBertTokenizerFast(tiny_vocab)
     expected = tokenizer.train_new_from_iterator(["a model", "models"], 40).get_vocab()
     array = np.array(["a model", "models"])
-    for texts in (array, [array], array.reshape(2, 1)):
+
+    class Texts:  # a data set as PyTorch has them
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return ["a model", "models"][index]
+
+    for texts in (array, [array], array.reshape(2, 1), Texts()):
         assert tokenizer.train_new_from_iterator(texts, 40).get_vocab() == expected
 
 

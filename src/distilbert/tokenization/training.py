@@ -38,9 +38,13 @@ def train_vocab(
         TypeError: something else than texts or batches of them.
         ValueError: there is no text, or one has a lone surrogate.
     """
-    if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
+    if isinstance(texts, str | bytes | Mapping):
         raise _no_texts(texts)
-    if iter(texts) is texts:
+    try:
+        once = iter(texts) is texts  # also what has only __getitem__
+    except TypeError as error:
+        raise _no_texts(texts) from error
+    if once:
         texts = list(texts)
     alphabet = _alphabet(texts, spec)
     if not alphabet:
