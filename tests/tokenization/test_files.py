@@ -300,6 +300,9 @@ def test_never_split_is_kept_by_the_slow_one_and_warned_of_by_the_fast(
     with caplog.at_level(logging.WARNING, "distilbert"):
         DistilBertTokenizerFast.from_pretrained(tmp_path)
     assert "never_split" in caplog.text
+    caplog.clear()
+    DistilBertTokenizerFast(tiny_vocab, never_split=["un-able"])
+    assert "the vocabulary: never_split and do_basic_tokenize=False are ignored" in caplog.text
 
 
 def test_saving_again_removes_what_is_superseded(tmp_path, tiny_vocab):

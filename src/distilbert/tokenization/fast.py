@@ -101,8 +101,8 @@ class DistilBertTokenizerFast(BertStyleTokenizer):
     def _make_engine(self, spec: Spec) -> RustEngine:
         if spec.never_split or not spec.do_basic_tokenize:
             _logger.warning(
-                "%s asks for never_split or do_basic_tokenize=False, which the Rust library does "
-                "not have: they are ignored; DistilBertTokenizer has them",
+                "%s: never_split and do_basic_tokenize=False are ignored, since the Rust library "
+                "does not have them; DistilBertTokenizer has them",
                 spec.origin,
             )
         return RustEngine(spec)
