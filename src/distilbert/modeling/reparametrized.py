@@ -20,8 +20,7 @@ def require_own_weights(*modules: nn.Module | None) -> None:
         for name, part in () if module is None else module.named_modules():
             if is_parametrized(part):
                 _refuse(name, part, "torch.nn.utils.parametrize.remove_parametrizations")
-            if _is_pruned(part):
-                _refuse(name, part, "torch.nn.utils.prune.remove")
+            _require_not_pruned(name, part)
 
 
 def require_saved_weights(model: "PreTrainedModel") -> None:
@@ -33,15 +32,17 @@ def require_saved_weights(model: "PreTrainedModel") -> None:
     Raises:
         ValueError: as `require_own_weights`.
     """
-    is_ours = type(model).__module__.startswith("distilbert.")
-    require_own_weights(model if is_ours else model.base_model)
+    if type(model).__module__.startswith("distilbert."):
+        require_own_weights(model)
+        return
+    require_own_weights(model.base_model)
     for name, part in model.named_modules():
-        if _is_pruned(part):
-            _refuse(name, part, "torch.nn.utils.prune.remove")
+        _require_not_pruned(name, part)
 
 
-def _is_pruned(module: nn.Module) -> bool:
-    return any(isinstance(h, BasePruningMethod) for h in module._forward_pre_hooks.values())
+def _require_not_pruned(name: str, module: nn.Module) -> None:
+    if any(isinstance(h, BasePruningMethod) for h in module._forward_pre_hooks.values()):
+        _refuse(name, module, "torch.nn.utils.prune.remove")
 
 
 def _refuse(name: str, module: nn.Module, remedy: str) -> None:
