@@ -12,17 +12,11 @@ from tokenizers import AddedToken, Tokenizer
 
 from distilbert.fields import integer, optional
 from distilbert.tokenization.added_tokens import flags_of
+from distilbert.tokenization.arguments import added_of, name_of, rare_options, vocab_of, words_of
 from distilbert.tokenization.files import SETTINGS, Opened
 from distilbert.tokenization.rust_engine import RustEngine, build_backend
 from distilbert.tokenization.spec import Spec, spec_of_json, spec_of_json_file
-from distilbert.tokenization.tokenizer import (
-    BertStyleTokenizer,
-    added_of,
-    name_of,
-    rare_options,
-    vocab_of,
-    words_of,
-)
+from distilbert.tokenization.tokenizer import BertStyleTokenizer
 from distilbert.tokenization.training import train_vocab
 from distilbert.tokenization.vocabulary import as_added_token, listed_tokens
 

@@ -7,17 +7,11 @@ from typing import Any, ClassVar
 
 from tokenizers import AddedToken
 
+from distilbert.tokenization.arguments import added_of, name_of, rare_options, vocab_of, words_of
 from distilbert.tokenization.basic import BasicTokenizer
 from distilbert.tokenization.python_engine import PythonEngine
 from distilbert.tokenization.spec import Spec
-from distilbert.tokenization.tokenizer import (
-    BertStyleTokenizer,
-    added_of,
-    name_of,
-    rare_options,
-    vocab_of,
-    words_of,
-)
+from distilbert.tokenization.tokenizer import BertStyleTokenizer
 from distilbert.tokenization.wordpiece import WordpieceTokenizer
 
 
